@@ -1,0 +1,61 @@
+/**
+ * The network as a dependency: TCP streams to peers, UDP and HTTP to trackers. The engine decides over
+ * these interfaces only, so a simulation can hand in its own.
+ */
+
+export interface PeerSocket {
+  readonly remoteAddress: string
+  readonly remotePort: number
+  /** Set before the first byte can arrive. The bytes are the receiver's only during the call. */
+  onData: (bytes: Uint8Array) => void
+  /** Once, for whatever reason. */
+  onClose: (error: Error | undefined) => void
+  /** All that was written has left: more may be written. */
+  onDrain: () => void
+  /** False when the bytes had to be queued: wait for `onDrain`. The bytes may not change until they left. */
+  write(bytes: Uint8Array): boolean
+  /** Writes until `uncork` leave together. */
+  cork(): void
+  uncork(): void
+  pause(): void
+  resume(): void
+  destroy(): void
+}
+
+export interface PeerListener {
+  readonly port: number
+  close(): Promise<void>
+}
+
+export interface DatagramSocket {
+  onMessage: (bytes: Uint8Array) => void
+  send(bytes: Uint8Array): void
+  close(): void
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly body: Uint8Array
+}
+
+export interface Network {
+  connect(host: string, port: number): PeerSocket & { onConnect: () => void }
+  /** Rejects with ENGINE_PORT_TAKEN or ENGINE_LISTEN_FAILED. Every address listens on one port. */
+  listen(
+    addresses: readonly string[],
+    port: number,
+    accept: (socket: PeerSocket) => void,
+  ): Promise<PeerListener>
+  /** A datagram socket to one resolved address. */
+  datagram(host: string, port: number): Promise<DatagramSocket>
+  /** GET with a bound on time and on the answer's size. `family` forces the address family. */
+  httpGet(
+    url: string,
+    options: {
+      readonly timeoutMs: number
+      readonly maxBytes: number
+      readonly family?: 4 | 6
+      readonly signal?: AbortSignal
+    },
+  ): Promise<HttpAnswer>
+}

@@ -1,0 +1,89 @@
+/** The engine as the node sees it. Sizes in bytes, rates in bytes a second. */
+import type { Clock, Logger, Random } from '../base/index.ts'
+import type { StoredTorrent, Volume } from '../filesystem/index.ts'
+import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import type { Network } from './network.ts'
+
+export interface EngineOptions {
+  readonly volume: Volume
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** Peers connect here; 0 lets the system choose. */
+  readonly peerPort: number
+  /** Addresses to listen on, such as `0.0.0.0` and `::`. */
+  readonly bind: readonly string[]
+  /** Bound on the memory of stripes being downloaded. At least one stripe for each torrent in progress. */
+  readonly cacheBytes: number
+  readonly maxConnections: number
+}
+
+export interface AddOptions {
+  /** BEP 12 tiers of announce URLs. */
+  readonly trackers: readonly (readonly string[])[]
+  readonly peers?: readonly { readonly host: string; readonly port: number }[]
+}
+
+export type TorrentState =
+  /** Magnet: waiting for the info dictionary from a peer (BEP 9). */
+  | 'metadata'
+  | 'downloading'
+  | 'seeding'
+  /** Stopped by an error (`error` says which); it keeps what it has. */
+  | 'failed'
+  | 'stopped'
+
+export interface TorrentProgress {
+  readonly state: TorrentState
+  readonly totalBytes: number
+  /** Verified bytes. */
+  readonly haveBytes: number
+  readonly pieceCount: number
+  readonly havePieces: number
+  readonly downloadRate: number
+  readonly uploadRate: number
+  readonly downloadedBytes: number
+  readonly uploadedBytes: number
+  readonly peers: number
+  /** Pieces that failed their hash. */
+  readonly hashFailures: number
+}
+
+export interface TorrentEvents {
+  metadata: [info: TorrentInfo]
+  /** A piece was verified; `haveBytes` may not be durable yet. */
+  piece: [piece: number]
+  /** All pieces verified, written and synced. */
+  complete: []
+  failed: [error: Error]
+}
+
+/** A torrent in the engine. */
+export interface EngineTorrent {
+  readonly infoHash: Uint8Array
+  readonly info: TorrentInfo | undefined
+  /** Undefined until a magnet has its metadata. */
+  readonly stored: StoredTorrent | undefined
+  readonly error: Error | undefined
+  progress(): TorrentProgress
+  on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
+  off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
+}
+
+export interface Engine {
+  /** The port that peers reach. */
+  readonly port: number
+  torrents(): IterableIterator<EngineTorrent>
+  get(infoHash: Uint8Array): EngineTorrent | undefined
+  /** Seeds, or goes on downloading, what the volume already holds. No hashing: its have-bits are believed. */
+  open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent
+  /** Downloads: creates the torrent on the volume unless it is there. */
+  add(info: TorrentInfo, options: AddOptions): Promise<EngineTorrent>
+  /** As `add`, with the info dictionary fetched from peers first. */
+  addMagnet(magnet: Magnet): EngineTorrent
+  /** Stops serving it; the volume keeps it. */
+  remove(infoHash: Uint8Array): Promise<void>
+  /** Drain: stopped announces (bounded in time), partial stripes written, volume synced, sockets closed. */
+  stop(): Promise<void>
+}

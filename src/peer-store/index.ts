@@ -1,0 +1,2 @@
+export type * from './types.ts'
+export { COMPACT_BYTES } from './types.ts'

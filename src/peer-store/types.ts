@@ -1,0 +1,65 @@
+/**
+ * The PeerStore contract, after chihaya's storage interface and optmem's semantics.
+ *
+ * - A swarm is named by a 20-byte info-hash; its IPv4 and IPv6 peers are separate swarms under it.
+ * - A peer is an address and a port; peer ids are not stored. One endpoint is one record: putting a
+ *   seeder over a leecher promotes it, a leecher over a seeder demotes it.
+ * - Addresses are 4 or 16 bytes; IPv4-mapped IPv6 addresses are IPv4. Any other length is
+ *   PEER_STORE_INVALID_ADDRESS.
+ * - Every call after `stop` throws PEER_STORE_STOPPED.
+ *
+ * Hot path: nothing here allocates; addresses and info-hashes are read at an offset of the caller's
+ * buffer, peers are written as compact bytes (BEP 23, BEP 7) into the caller's buffer.
+ */
+export type AddressFamily = 4 | 6
+
+/** Bytes of a compact peer. */
+export const COMPACT_BYTES: Readonly<Record<AddressFamily, number>> = { 4: 6, 6: 18 }
+
+/** Counts of one family of one swarm; filled by the store, owned by the caller. */
+export interface SwarmCounts {
+  seeders: number
+  leechers: number
+  /** Completed downloads since the swarm is known. */
+  completed: number
+}
+
+export interface PeerStoreStats {
+  readonly swarms: number
+  readonly seeders4: number
+  readonly leechers4: number
+  readonly seeders6: number
+  readonly leechers6: number
+  readonly bytesUsed: number
+  readonly bytesReserved: number
+}
+
+export interface PeerStore {
+  putSeeder(infoHash: Uint8Array, address: Uint8Array, port: number): void
+  putLeecher(infoHash: Uint8Array, address: Uint8Array, port: number): void
+  /** False when there is no such seeder. A leecher of the same endpoint stays. */
+  deleteSeeder(infoHash: Uint8Array, address: Uint8Array, port: number): boolean
+  deleteLeecher(infoHash: Uint8Array, address: Uint8Array, port: number): boolean
+  /** Leecher (or nobody) becomes seeder, and a completed download is counted. */
+  graduateLeecher(infoHash: Uint8Array, address: Uint8Array, port: number): void
+  /**
+   * Writes up to `wanted` peers of the announcer's family at `target[offset…]`, compact, and returns
+   * how many. Uniform without replacement; never the announcer; a leecher gets seeders first, then
+   * leechers; a seeder gets leechers only. 0 for an unknown swarm. `target` must have room for `wanted`.
+   */
+  announcePeers(
+    infoHash: Uint8Array,
+    seeder: boolean,
+    wanted: number,
+    address: Uint8Array,
+    port: number,
+    target: Uint8Array,
+    offset: number,
+  ): number
+  /** Zeros for an unknown swarm. */
+  scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void
+  /** Drops peers not put again for `maximumAgeMs`, and swarms left empty. Returns how many peers. */
+  collectGarbage(maximumAgeMs: number): number
+  stats(): PeerStoreStats
+  stop(): void
+}
