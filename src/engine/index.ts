@@ -1,2 +1,3 @@
+export { engineErrors } from './errors.ts'
 export type * from './network.ts'
 export type * from './types.ts'

@@ -29,8 +29,15 @@ export interface PeerListener {
 
 export interface DatagramSocket {
   onMessage: (bytes: Uint8Array) => void
+  /** The system reported the other side as unreachable. The socket stays open: the report may be stale. */
+  onError: (error: Error) => void
   send(bytes: Uint8Array): void
   close(): void
+}
+
+export interface ResolvedAddress {
+  readonly address: string
+  readonly family: 4 | 6
 }
 
 export interface HttpAnswer {
@@ -46,9 +53,15 @@ export interface Network {
     port: number,
     accept: (socket: PeerSocket) => void,
   ): Promise<PeerListener>
-  /** A datagram socket to one resolved address. */
+  /** Every address of a host name, or the address itself. Rejects with ENGINE_RESOLVE_FAILED. */
+  resolve(host: string): Promise<readonly ResolvedAddress[]>
+  /** A datagram socket to one resolved address; what others send to it is not delivered. */
   datagram(host: string, port: number): Promise<DatagramSocket>
-  /** GET with a bound on time and on the answer's size. `family` forces the address family. */
+  /**
+   * GET with a bound on time and on the answer's size; redirects are followed, a few. The path and
+   * query leave exactly as given (`info_hash=%12%AB…`). `family` forces the address family.
+   * Rejects with ENGINE_HTTP_FAILED.
+   */
   httpGet(
     url: string,
     options: {

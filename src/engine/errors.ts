@@ -1,0 +1,16 @@
+/** The engine's errors. */
+import { errorMaker } from '../base/index.ts'
+
+export const engineErrors = {
+  ENGINE_PORT_TAKEN: 'The peer port is in use by another process.',
+  ENGINE_LISTEN_FAILED: 'The peer port could not be opened on one of the addresses.',
+  ENGINE_PROTOCOL:
+    'A peer sent bytes that are not the BitTorrent protocol; its connection is closed.',
+  ENGINE_TRACKER_FAILED:
+    'A tracker refused, did not answer, or answered something that is no reply.',
+  ENGINE_HTTP_FAILED: 'An HTTP request failed, took too long, or its answer was too large.',
+  ENGINE_RESOLVE_FAILED: 'A host name has no address.',
+} as const
+
+export const engineError: ReturnType<typeof errorMaker<typeof engineErrors>> =
+  errorMaker(engineErrors)
