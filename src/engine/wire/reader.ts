@@ -1,0 +1,402 @@
+/**
+ * The receiving end of a peer connection: a parser fed with whatever slices the socket delivers,
+ * which first expects a handshake, then messages, and calls a sink for each.
+ *
+ * ```
+ * handshake -> length -> id -> fields ---------------> length
+ *                          |-> piece head -> payload -> length
+ *                          |-> body (bitfield, extended) -> length
+ *                          `-> skip (unknown) --------> length
+ * ```
+ *
+ * Invariants:
+ * - Calls depend on the bytes only, never on how they were cut into slices.
+ * - A length is checked before anything is done with it; memory grows with bytes that arrived, not
+ *   with a length that was claimed.
+ * - A chunk's bytes are copied once, from the slice to where the sink wants them. Messages that lie
+ *   within one slice are not copied and nothing but views is allocated for them.
+ * - After an error or `stop()` the sink is not called again.
+ */
+import { assert, readU32BE } from '../../base/index.ts'
+import { engineError } from '../errors.ts'
+import { beginsAsHandshake, HANDSHAKE_BYTES, type Handshake, parseHandshake } from './handshake.ts'
+import { CHUNK_BYTES, MessageId } from './messages.ts'
+
+/**
+ * Numbers from the wire are any unsigned 32 bits: whether a piece exists and a chunk lies in it is for
+ * the sink to judge. Byte arrays are the reader's, valid only during the call.
+ */
+export interface WireSink {
+  onHandshake(handshake: Handshake): void
+  onKeepAlive(): void
+  onChoke(): void
+  onUnchoke(): void
+  onInterested(): void
+  onNotInterested(): void
+  onHave(piece: number): void
+  onBitfield(bits: Uint8Array): void
+  onRequest(piece: number, begin: number, length: number): void
+  onCancel(piece: number, begin: number, length: number): void
+  onReject(piece: number, begin: number, length: number): void
+  onSuggest(piece: number): void
+  onAllowedFast(piece: number): void
+  onHaveAll(): void
+  onHaveNone(): void
+  onExtended(id: number, payload: Uint8Array): void
+  /**
+   * A chunk begins. Its bytes will be written to the returned view of exactly `length` bytes as they
+   * arrive; null discards them.
+   */
+  onPieceStart(piece: number, begin: number, length: number): Uint8Array | null
+  /** The chunk has arrived whole; `accepted` when it was written to the view, to its last byte. */
+  onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void
+}
+
+export interface WireLimits {
+  /** On the length of every message but piece. */
+  readonly maxMessageBytes?: number
+  /** On the chunk in a piece message. */
+  readonly maxChunkBytes?: number
+  /** The exact size of a bitfield, where it is known. */
+  readonly bitfieldBytes?: number | undefined
+}
+
+export const DEFAULT_MAX_MESSAGE_BYTES: number = 1024 * 1024
+export const DEFAULT_MAX_CHUNK_BYTES: number = 8 * CHUNK_BYTES
+
+const State = {
+  handshake: 0,
+  length: 1,
+  id: 2,
+  fields: 3,
+  pieceHead: 4,
+  payload: 5,
+  body: 6,
+  skip: 7,
+} as const
+type State = (typeof State)[keyof typeof State]
+
+const PIECE_FIELDS_BYTES = 8
+const FIRST_BODY_BYTES = 1024
+const NOTHING = new Uint8Array(0)
+
+export class WireReader {
+  /** The exact size of a bitfield; set it once the torrent is known, at the latest in `onHandshake`. */
+  bitfieldBytes: number | undefined
+  readonly #sink: WireSink
+  readonly #maxMessageBytes: number
+  readonly #maxChunkBytes: number
+  #state: State = State.handshake
+  #stopped = false
+  #pushing = false
+
+  // The slice being read.
+  #slice: Uint8Array = NOTHING
+  #at = 0
+
+  // A unit of up to 68 bytes: in the slice where it lies there whole, otherwise gathered.
+  readonly #scratch = new Uint8Array(HANDSHAKE_BYTES)
+  #gathered = 0
+  #unit: Uint8Array = NOTHING
+  #unitAt = 0
+
+  // The message being read.
+  #id = 0
+  #remaining = 0
+  #piece = 0
+  #begin = 0
+  #chunkBytes = 0
+  #target: Uint8Array | null = null
+  #body: Uint8Array = NOTHING
+  #bodyBytes = 0
+
+  constructor(sink: WireSink, limits: WireLimits = {}) {
+    this.#sink = sink
+    this.#maxMessageBytes = limits.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES
+    this.#maxChunkBytes = limits.maxChunkBytes ?? DEFAULT_MAX_CHUNK_BYTES
+    this.bitfieldBytes = limits.bitfieldBytes
+  }
+
+  /** Inside a chunk: the connection's end now would lose a part of it. */
+  get insidePiece(): boolean {
+    return this.#state === State.payload
+  }
+
+  /** Nothing is called any more, not even for bytes already pushed. Allowed inside a call of the sink. */
+  stop(): void {
+    this.#stopped = true
+    this.#target = null
+  }
+
+  /**
+   * Lets go of the view that `onPieceStart` returned, so that its memory can serve something else:
+   * what is left of the chunk is discarded and `onPieceEnd` says `accepted: false`.
+   */
+  abandonPiece(): void {
+    this.#target = null
+  }
+
+  /**
+   * Reads on with the next bytes of the connection. They may be reused after the call.
+   * Throws ENGINE_PROTOCOL; the connection is then useless.
+   */
+  push(bytes: Uint8Array): void {
+    if (this.#stopped) return
+    assert(!this.#pushing, 'bytes pushed into a wire reader that is calling its sink')
+    this.#pushing = true
+    this.#slice = bytes
+    this.#at = 0
+    let finished = false
+    try {
+      while (!this.#stopped && this.#step()) {}
+      finished = true
+    } finally {
+      if (!finished) this.stop()
+      this.#slice = NOTHING
+      this.#unit = NOTHING
+      this.#pushing = false
+    }
+  }
+
+  /** One transition; false when more bytes must arrive first. */
+  #step(): boolean {
+    switch (this.#state) {
+      case State.handshake:
+        return this.#readHandshake()
+      case State.length:
+        return this.#readLength()
+      case State.id:
+        return this.#readId()
+      case State.fields:
+        return this.#readFields()
+      case State.pieceHead:
+        return this.#readPieceHead()
+      case State.payload:
+        return this.#readPayload()
+      case State.body:
+        return this.#readBody()
+      case State.skip:
+        return this.#skip()
+    }
+  }
+
+  /** Makes the next `need` bytes the unit; false when they are not all there yet. */
+  #take(need: number): boolean {
+    const slice = this.#slice
+    const at = this.#at
+    const available = slice.length - at
+    if (this.#gathered === 0 && available >= need) {
+      this.#unit = slice
+      this.#unitAt = at
+      this.#at = at + need
+      return true
+    }
+    const count = Math.min(need - this.#gathered, available)
+    for (let i = 0; i < count; i++) this.#scratch[this.#gathered + i] = slice[at + i]!
+    this.#gathered += count
+    this.#at = at + count
+    if (this.#gathered < need) return false
+    this.#gathered = 0
+    this.#unit = this.#scratch
+    this.#unitAt = 0
+    return true
+  }
+
+  #readHandshake(): boolean {
+    if (!this.#take(HANDSHAKE_BYTES)) {
+      // Wait for no more of what is not for us: an encrypted handshake, or another protocol.
+      if (!beginsAsHandshake(this.#scratch, 0, this.#gathered)) throw notAHandshake()
+      return false
+    }
+    const unit = this.#unit.subarray(this.#unitAt, this.#unitAt + HANDSHAKE_BYTES)
+    const handshake = parseHandshake(unit)
+    if (handshake === null) throw notAHandshake()
+    this.#state = State.length
+    this.#sink.onHandshake(handshake)
+    return true
+  }
+
+  #readLength(): boolean {
+    if (!this.#take(4)) return false
+    this.#remaining = readU32BE(this.#unit, this.#unitAt)
+    if (this.#remaining === 0) this.#sink.onKeepAlive()
+    else this.#state = State.id
+    return true
+  }
+
+  #readId(): boolean {
+    if (!this.#take(1)) return false
+    const id = this.#unit[this.#unitAt]!
+    this.#id = id
+    this.#remaining--
+    const payloadBytes = this.#remaining
+    switch (id) {
+      case MessageId.choke:
+      case MessageId.unchoke:
+      case MessageId.interested:
+      case MessageId.notInterested:
+      case MessageId.haveAll:
+      case MessageId.haveNone:
+        return this.#expect(payloadBytes === 0, State.fields)
+      case MessageId.have:
+      case MessageId.suggest:
+      case MessageId.allowedFast:
+        return this.#expect(payloadBytes === 4, State.fields)
+      case MessageId.request:
+      case MessageId.cancel:
+      case MessageId.reject:
+        return this.#expect(payloadBytes === 12, State.fields)
+      case MessageId.piece: {
+        const chunkBytes = payloadBytes - PIECE_FIELDS_BYTES
+        return this.#expect(chunkBytes > 0 && chunkBytes <= this.#maxChunkBytes, State.pieceHead)
+      }
+      case MessageId.bitfield: {
+        const exact = this.bitfieldBytes === undefined || payloadBytes === this.bitfieldBytes
+        return this.#expect(exact && payloadBytes <= this.#maxMessageBytes, State.body)
+      }
+      case MessageId.extended:
+        return this.#expect(payloadBytes >= 1 && payloadBytes <= this.#maxMessageBytes, State.body)
+      default:
+        return this.#expect(payloadBytes <= this.#maxMessageBytes, State.skip)
+    }
+  }
+
+  #expect(fits: boolean, next: State): true {
+    if (!fits) {
+      const length = this.#remaining + 1
+      throw engineError('ENGINE_PROTOCOL', `a message ${this.#id} of ${length} bytes`)
+    }
+    this.#state = next
+    return true
+  }
+
+  /** Messages of fixed size, 0 to 12 bytes. */
+  #readFields(): boolean {
+    if (!this.#take(this.#remaining)) return false
+    this.#state = State.length
+    const sink = this.#sink
+    const unit = this.#unit
+    const at = this.#unitAt
+    switch (this.#id) {
+      case MessageId.choke:
+        sink.onChoke()
+        break
+      case MessageId.unchoke:
+        sink.onUnchoke()
+        break
+      case MessageId.interested:
+        sink.onInterested()
+        break
+      case MessageId.notInterested:
+        sink.onNotInterested()
+        break
+      case MessageId.haveAll:
+        sink.onHaveAll()
+        break
+      case MessageId.haveNone:
+        sink.onHaveNone()
+        break
+      case MessageId.have:
+        sink.onHave(readU32BE(unit, at))
+        break
+      case MessageId.suggest:
+        sink.onSuggest(readU32BE(unit, at))
+        break
+      case MessageId.allowedFast:
+        sink.onAllowedFast(readU32BE(unit, at))
+        break
+      case MessageId.request:
+        sink.onRequest(readU32BE(unit, at), readU32BE(unit, at + 4), readU32BE(unit, at + 8))
+        break
+      case MessageId.cancel:
+        sink.onCancel(readU32BE(unit, at), readU32BE(unit, at + 4), readU32BE(unit, at + 8))
+        break
+      case MessageId.reject:
+        sink.onReject(readU32BE(unit, at), readU32BE(unit, at + 4), readU32BE(unit, at + 8))
+        break
+    }
+    return true
+  }
+
+  #readPieceHead(): boolean {
+    if (!this.#take(PIECE_FIELDS_BYTES)) return false
+    this.#piece = readU32BE(this.#unit, this.#unitAt)
+    this.#begin = readU32BE(this.#unit, this.#unitAt + 4)
+    this.#remaining -= PIECE_FIELDS_BYTES
+    this.#chunkBytes = this.#remaining
+    this.#state = State.payload
+    const target = this.#sink.onPieceStart(this.#piece, this.#begin, this.#chunkBytes)
+    if (this.#stopped) return false
+    assert(target === null || target.length === this.#chunkBytes, 'a view of another size')
+    this.#target = target
+    return true
+  }
+
+  #readPayload(): boolean {
+    const at = this.#at
+    const count = Math.min(this.#remaining, this.#slice.length - at)
+    if (count === 0) return false
+    this.#target?.set(this.#slice.subarray(at, at + count), this.#chunkBytes - this.#remaining)
+    this.#at = at + count
+    this.#remaining -= count
+    if (this.#remaining > 0) return false
+    const accepted = this.#target !== null
+    this.#target = null
+    this.#state = State.length
+    this.#sink.onPieceEnd(this.#piece, this.#begin, this.#chunkBytes, accepted)
+    return true
+  }
+
+  /** A bitfield or an extended message. */
+  #readBody(): boolean {
+    const at = this.#at
+    const available = this.#slice.length - at
+    const missing = this.#remaining - this.#bodyBytes
+    if (this.#bodyBytes === 0 && available >= missing) {
+      this.#at = at + missing
+      this.#deliverBody(this.#slice.subarray(at, at + missing))
+      return true
+    }
+    const count = Math.min(missing, available)
+    if (count > 0) {
+      this.#growBody(this.#bodyBytes + count)
+      this.#body.set(this.#slice.subarray(at, at + count), this.#bodyBytes)
+      this.#bodyBytes += count
+      this.#at = at + count
+    }
+    if (this.#bodyBytes < this.#remaining) return false
+    const body = this.#body.subarray(0, this.#bodyBytes)
+    this.#body = NOTHING
+    this.#bodyBytes = 0
+    this.#deliverBody(body)
+    return true
+  }
+
+  #deliverBody(body: Uint8Array): void {
+    this.#state = State.length
+    if (this.#id === MessageId.bitfield) this.#sink.onBitfield(body)
+    else this.#sink.onExtended(body[0]!, body.subarray(1))
+  }
+
+  /** Doubles, so that gathering costs a copy or two a byte, but never past what the message needs. */
+  #growBody(bytes: number): void {
+    if (bytes <= this.#body.length) return
+    const wanted = Math.max(bytes, 2 * this.#body.length, FIRST_BODY_BYTES)
+    const grown = new Uint8Array(Math.min(wanted, this.#remaining))
+    grown.set(this.#body.subarray(0, this.#bodyBytes))
+    this.#body = grown
+  }
+
+  #skip(): boolean {
+    const count = Math.min(this.#remaining, this.#slice.length - this.#at)
+    this.#at += count
+    this.#remaining -= count
+    if (this.#remaining > 0) return false
+    this.#state = State.length
+    return true
+  }
+}
+
+function notAHandshake(): Error {
+  return engineError('ENGINE_PROTOCOL', 'what arrived is no handshake')
+}
