@@ -23,6 +23,8 @@ export interface AddOptions {
   /** BEP 12 tiers of announce URLs. */
   readonly trackers: readonly (readonly string[])[]
   readonly peers?: readonly { readonly host: string; readonly port: number }[]
+  /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
+  readonly attributes?: Uint8Array
 }
 
 export type TorrentState =
@@ -80,8 +82,8 @@ export interface Engine {
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent
   /** Downloads: creates the torrent on the volume unless it is there. */
   add(info: TorrentInfo, options: AddOptions): Promise<EngineTorrent>
-  /** As `add`, with the info dictionary fetched from peers first. */
-  addMagnet(magnet: Magnet): EngineTorrent
+  /** As `add`, with the info dictionary fetched from peers first. `options` says where they are. */
+  addMagnet(magnet: Magnet, options: AddOptions): EngineTorrent
   /** Stops serving it; the volume keeps it. */
   remove(infoHash: Uint8Array): Promise<void>
   /** Drain: stopped announces (bounded in time), partial stripes written, volume synced, sockets closed. */
