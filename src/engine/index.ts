@@ -1,3 +1,4 @@
 export { engineErrors } from './errors.ts'
 export type * from './network.ts'
+export { type NodeNetworkOptions, nodeNetwork } from './node-network.ts'
 export type * from './types.ts'
