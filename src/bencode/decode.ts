@@ -8,14 +8,19 @@
  */
 import { asBuffer } from '../base/index.ts'
 import { BencodeError } from './errors.ts'
-import { BENCODE_DEPTH_DEFAULT, BENCODE_DEPTH_MAX, BENCODE_VALUES_DEFAULT } from './limits.ts'
+import {
+  BENCODE_DEPTH_DEFAULT,
+  BENCODE_DEPTH_MAX,
+  BENCODE_VALUES_DEFAULT,
+  BENCODE_VALUES_MAX,
+} from './limits.ts'
 import { DICTIONARY, END, INTEGER, LIST, Scanner } from './scanner.ts'
 import type { BencodeDictionary, BencodeValue } from './types.ts'
 
 export interface DecodeOptions {
   /** Nesting of lists and dictionaries; at most BENCODE_DEPTH_MAX. */
   readonly depthMax?: number
-  /** Values in all, keys not counted. */
+  /** Values in all, keys not counted; at most BENCODE_VALUES_MAX. */
   readonly valuesMax?: number
   /**
    * False accepts dictionaries whose keys are out of order: torrents and trackers in the wild have
@@ -75,7 +80,7 @@ class Decoder {
     this.#scanner = new Scanner(this.#bytes, offset)
     this.#ordered = options.ordered ?? true
     this.#depthMax = Math.min(options.depthMax ?? BENCODE_DEPTH_DEFAULT, BENCODE_DEPTH_MAX)
-    this.#valuesLeft = options.valuesMax ?? BENCODE_VALUES_DEFAULT
+    this.#valuesLeft = Math.min(options.valuesMax ?? BENCODE_VALUES_DEFAULT, BENCODE_VALUES_MAX)
   }
 
   get at(): number {

@@ -9,3 +9,7 @@ export const BENCODE_DEPTH_MAX = 256
  * on the wire and tens in memory, so size alone does not bound what a decoder allocates.
  */
 export const BENCODE_VALUES_DEFAULT = 4_000_000
+/** Values that may be asked for at most: a Map of the runtime ends at 2^24 entries. */
+export const BENCODE_VALUES_MAX = 16_000_000
+/** Keys of the dictionary that `spansOf` walks; a .torrent file has a dozen. */
+export const BENCODE_SPANS_MAX = 65_536

@@ -8,12 +8,13 @@
  */
 import { asBuffer } from '../base/index.ts'
 import { BencodeError } from './errors.ts'
+import { BENCODE_SPANS_MAX } from './limits.ts'
 import { DICTIONARY, END, INTEGER, LIST, Scanner } from './scanner.ts'
 import type { Span } from './types.ts'
 
 /**
- * Key to span for a dictionary that fills `bytes`. Keys may be out of order, but not there twice:
- * BENCODE_KEY_DUPLICATE, since readers would disagree about which one counts.
+ * Key to span for a dictionary that fills `bytes`, of at most BENCODE_SPANS_MAX keys. They may be out
+ * of order, but not there twice: readers would disagree about which one counts.
  */
 export function spansOf(bytes: Uint8Array): Map<string, Span> {
   const scanner = new Scanner(bytes, 0)
@@ -31,6 +32,9 @@ export function spansOf(bytes: Uint8Array): Map<string, Span> {
     if (spans.has(key)) throw new BencodeError('BENCODE_KEY_DUPLICATE', keyStart, 'key again')
     scanner.at = start
     skip(scanner)
+    if (spans.size === BENCODE_SPANS_MAX) {
+      throw new BencodeError('BENCODE_TOO_MANY', keyStart, 'too many keys')
+    }
     spans.set(key, { start, end: scanner.at })
   }
   scanner.at++

@@ -6,6 +6,7 @@ import { fromLatin1, seededRandom, toLatin1 } from '../../src/base/index.ts'
 import {
   asText,
   BENCODE_DEPTH_MAX,
+  BENCODE_SPANS_MAX,
   BencodeError,
   type BencodeValue,
   decode,
@@ -177,6 +178,13 @@ test('the number of values is bounded', () => {
   assert.equal(
     codeOf(() => decode(input, { valuesMax: 10 })),
     'BENCODE_TOO_MANY@19',
+  )
+  const keys = (count: number): Uint8Array =>
+    encode(new Map(Array.from({ length: count }, (_, i) => [String(i).padStart(5, '0'), 0])))
+  assert.equal(spansOf(keys(BENCODE_SPANS_MAX)).size, BENCODE_SPANS_MAX)
+  assert.match(
+    codeOf(() => spansOf(keys(BENCODE_SPANS_MAX + 1))),
+    /^BENCODE_TOO_MANY/,
   )
 })
 
