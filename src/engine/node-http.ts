@@ -12,6 +12,7 @@ import { gunzip } from 'node:zlib'
 import type { Clock } from '../base/index.ts'
 import { engineError } from './errors.ts'
 import type { HttpAnswer } from './network.ts'
+import { originOf, rawPath } from './url.ts'
 
 export interface HttpGetOptions {
   readonly timeoutMs: number
@@ -43,7 +44,7 @@ export async function httpGet(
   } catch (cause) {
     const reason = deadline.signal.aborted ? deadline.signal.reason : cause
     const why = reason instanceof Error ? reason.message : String(reason)
-    throw engineError('ENGINE_HTTP_FAILED', `GET ${hostOf(url)}: ${why}`, { cause })
+    throw engineError('ENGINE_HTTP_FAILED', `GET ${originOf(url)}: ${why}`, { cause })
   } finally {
     cancel()
     options.signal?.removeEventListener('abort', abort)
@@ -113,16 +114,6 @@ async function bodyOf(message: IncomingMessage, maxBytes: number): Promise<Uint8
   return new Uint8Array(plain.buffer, plain.byteOffset, plain.byteLength)
 }
 
-/**
- * Path and query of `url` as they stand in it. Only what no request line may hold is escaped: node
- * refuses it.
- */
-export function rawPath(url: string): string {
-  const path = /^[^:]*:\/\/[^/?#]*([^#]*)/.exec(url.trim())?.[1] ?? ''
-  const escaped = path.replace(/[^\x21-\x7e]/gu, encodeURIComponent)
-  return escaped.startsWith('/') ? escaped : `/${escaped}`
-}
-
 /** A Location, which may be relative; an absolute one is kept letter for letter. */
 function absolute(location: string, base: string): string {
   return /^https?:\/\//i.test(location) ? location : new URL(location, base).href
@@ -130,9 +121,4 @@ function absolute(location: string, base: string): string {
 
 function isSecret(url: string): boolean {
   return /^https:/i.test(url.trim())
-}
-
-/** For messages: the path of an announce URL is often a secret. */
-function hostOf(url: string): string {
-  return /^[^:]*:\/\/[^/?#]*/.exec(url)?.[0].replace(/\/\/.*@/, '//') ?? 'an unreadable address'
 }

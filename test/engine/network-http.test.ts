@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { ManualClock, SeedbedError, toLatin1 } from '../../src/base/index.ts'
-import { rawPath } from '../../src/engine/node-http.ts'
 import { nodeNetwork } from '../../src/engine/node-network.ts'
+import { originOf, rawPath } from '../../src/engine/url.ts'
 
 const network = nodeNetwork()
 const BOUNDS = { timeoutMs: 10_000, maxBytes: 1000 }
@@ -47,6 +47,11 @@ const PATHS: readonly (readonly [string, string])[] = [
 for (const [url, path] of PATHS) {
   test(`the path of ${JSON.stringify(url)} is ${path}`, () => assert.equal(rawPath(url), path))
 }
+
+test('the origin of a URL tells no secret', () => {
+  assert.equal(originOf('https://user:word@host:81/passkey?x=y'), 'https://host:81')
+  assert.equal(originOf('secret'), 'an unreadable URL')
+})
 
 test('a status that is no success is an answer', async (t) => {
   const base = await serving(t, (_request, response) => {
