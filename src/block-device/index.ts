@@ -1,1 +1,14 @@
+export { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
+export { blockDeviceConformance, type Conformance } from './conformance.ts'
+export { type CrashOptions, type CrashState, crashStates, OverlayDevice } from './crash-states.ts'
+export { blockDeviceErrors } from './errors.ts'
+export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-device.ts'
+export { MemoryDevice, type MemoryDeviceOptions, SparseImage } from './memory-device.ts'
+export {
+  type Fault,
+  type LogEvent,
+  type OperationKind,
+  SimulatedDevice,
+  type SimulatedDeviceOptions,
+} from './simulated-device.ts'
 export type * from './types.ts'

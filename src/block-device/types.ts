@@ -9,7 +9,8 @@
  * - what was discarded, or never written, reads as anything.
  *
  * Offsets and lengths are bytes, multiples of `sectorBytes`. Offsets are safe integers, so a device
- * is at most 8 PiB: node writes at no position beyond 2^53 - 1.
+ * is at most 8 PiB: node writes at no position beyond 2^53 - 1 (fs.read takes a BigInt position, but
+ * fs.write silently ignores one and writes at the file's cursor).
  */
 export interface BlockDevice {
   /** For messages: the path of the file or device. */
@@ -17,6 +18,11 @@ export interface BlockDevice {
   readonly sizeBytes: number
   /** Logical sector: the unit of addressing and of atomic writes; 512 or 4096. */
   readonly sectorBytes: number
+  /**
+   * Physical sector of a raw device, where known: what a power cut can damage around a write. Larger
+   * than `sectorBytes` on 512e disks. Absent: as `sectorBytes`.
+   */
+  readonly physicalSectorBytes?: number
   readonly readOnly: boolean
   /**
    * Fills `target` from `offset`. A direct device needs memory from `allocateAligned` (it falls back

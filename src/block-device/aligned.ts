@@ -1,0 +1,52 @@
+/**
+ * Page-aligned memory without native code.
+ *
+ * V8 reserves the memory of a growable SharedArrayBuffer by mapping pages, so it begins on a page;
+ * that of a plain one comes from the allocator's heap, 16 bytes into something. It is a fact of the
+ * implementation, not a promise, so opening a device probes it with a direct read. Shared memory also
+ * reaches worker threads without a copy. Views have an explicit length: length-tracking ones are slow.
+ */
+
+interface GrowableConstructor {
+  new (bytes: number, options: { readonly maxByteLength: number }): SharedArrayBuffer
+}
+
+/** What O_DIRECT asks of memory on any disk in the field. */
+const ALIGNMENT = 4096
+
+/** Zeroed memory of `bytes` bytes that begins on a page. Any multiple of the sector of it is direct. */
+export function allocateAligned(bytes: number): Uint8Array {
+  const Growable = SharedArrayBuffer as unknown as GrowableConstructor
+  const memory = new Growable(Math.max(1, bytes), { maxByteLength: Math.max(1, bytes) })
+  return new Uint8Array(memory, 0, bytes)
+}
+
+/**
+ * True when `bytes` lies on a multiple of `sectorBytes` in memory. Recognised by kind of buffer, so it
+ * also holds for memory that came from another thread.
+ */
+export function isAligned(bytes: Uint8Array, sectorBytes: number): boolean {
+  const memory = bytes.buffer as { readonly growable?: boolean; readonly resizable?: boolean }
+  if (memory.growable !== true && memory.resizable !== true) return false
+  return bytes.byteOffset % Math.min(sectorBytes, ALIGNMENT) === 0
+}
+
+/** Aligned buffers of one size, kept for the next who needs one; at most `keep` of them. */
+export class AlignedPool {
+  readonly bufferBytes: number
+  readonly #keep: number
+  readonly #free: Uint8Array[] = []
+
+  constructor(bufferBytes: number, keep: number) {
+    this.bufferBytes = bufferBytes
+    this.#keep = keep
+  }
+
+  take(): Uint8Array {
+    return this.#free.pop() ?? allocateAligned(this.bufferBytes)
+  }
+
+  give(buffer: Uint8Array): void {
+    if (this.#free.length < this.#keep) this.#free.push(buffer)
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * One writer for an image file, by a lock that dies with its process.
+ *
+ * On Linux the lock is an abstract unix socket named after device and i-node of the file: the kernel
+ * takes it away with the process, no stale file is left, and who asks is told the holder's pid. It is
+ * seen within one network namespace only, and any local user could take the name first (which denies
+ * the mount, and harms nothing). Elsewhere it is a file beside the image that holds the pid, and is
+ * taken over when that process is gone.
+ *
+ * Raw devices need none of this: O_EXCL is their lock.
+ */
+import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { createConnection, createServer } from 'node:net'
+import { errnoOf, type SeedbedError } from '../base/index.ts'
+import { deviceError, systemError } from './errors.ts'
+
+export type Release = () => Promise<void>
+
+/** How long the holder may take to say who it is; its event loop may be busy. */
+const ASK_MS = 500
+
+export async function lockImage(path: string, device: bigint, inode: bigint): Promise<Release> {
+  return process.platform === 'linux'
+    ? lockBySocket(path, `\0seedbed-image-${device}-${inode}`)
+    : lockByFile(path)
+}
+
+function busy(path: string, pid: string): SeedbedError {
+  return deviceError('DEVICE_BUSY', `${path} is in use by ${pid === '' ? 'a process' : pid}`, {
+    mend: 'Stop the other process; two writers would destroy the volume.',
+  })
+}
+
+function lockBySocket(path: string, name: string): Promise<Release> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.end(`process ${process.pid}`)
+    })
+    server.on('error', (error) => {
+      if (errnoOf(error) !== 'EADDRINUSE') reject(systemError('lock', path, error))
+      else void askHolder(name).then((who) => reject(busy(path, who)))
+    })
+    server.listen({ path: name }, () => {
+      server.unref()
+      resolve(() => new Promise((released) => server.close(() => released())))
+    })
+  })
+}
+
+function askHolder(name: string): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = ''
+    const socket = createConnection({ path: name })
+    socket.setTimeout(ASK_MS, () => socket.destroy())
+    socket.on('data', (bytes) => {
+      answer += bytes.toString('latin1')
+      if (answer.length > 64) socket.destroy()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(/^process \d{1,10}$/.test(answer) ? answer : ''))
+  })
+}
+
+async function lockByFile(path: string): Promise<Release> {
+  const lockPath = `${path}.lock`
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const fd = openSync(lockPath, 'wx')
+      writeSync(fd, String(process.pid))
+      closeSync(fd)
+      return async () => unlinkSync(lockPath)
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw systemError('lock', lockPath, error)
+      const pid = readPid(lockPath)
+      if (attempt > 0 || pid === undefined || isAlive(pid)) throw busy(path, `process ${pid}`)
+      unlinkSync(lockPath)
+    }
+  }
+}
+
+function readPid(lockPath: string): number | undefined {
+  const text = readFileSync(lockPath, 'latin1')
+  return /^\d{1,10}$/.test(text) ? Number(text) : undefined
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errnoOf(error) !== 'ESRCH'
+  }
+}
