@@ -1,1 +1,12 @@
+export {
+  type AllocationPurpose,
+  type Allocator,
+  type AllocatorKind,
+  makeAllocator,
+} from './allocator.ts'
+export { filesystemErrors } from './errors.ts'
+export { fsck } from './fsck.ts'
+export { formatVolume } from './mkfs.ts'
+export { mountVolume } from './mount.ts'
+export { probe } from './probe.ts'
 export type * from './types.ts'

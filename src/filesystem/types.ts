@@ -1,5 +1,6 @@
 /** The filesystem as the engine and the commands see it. All sizes in bytes. */
-import type { Bitfield } from '../base/index.ts'
+import type { Bitfield, Clock, Random } from '../base/index.ts'
+import type { AllocatorKind } from './allocator.ts'
 
 /** What one torrent is called and how it is cut. */
 export interface TorrentGeometry {
@@ -99,3 +100,107 @@ export interface Volume {
   /** Syncs and closes the device. */
   close(): Promise<void>
 }
+
+/** Where a flush orders writes. See docs/internals/format.md, "Orders of writes". */
+export type BarrierName =
+  | 'mkfs'
+  | 'mount'
+  | 'create-inode'
+  | 'create-root'
+  | 'sync-data'
+  | 'sync-map'
+  | 'remove-root'
+  | 'remove-twin'
+  | 'close'
+
+/** Something that a scan of the metadata found. Machine readable: names are stable, `what` is not. */
+export interface Problem {
+  readonly check:
+    | 'header'
+    | 'root'
+    | 'reference'
+    | 'i-node'
+    | 'map'
+    | 'info record'
+    | 'owners'
+    | 'duplicate'
+    | 'have-bits'
+    | 'copies'
+    | 'half-removed'
+  /** A `notice` is what a power cut leaves; a `warning` costs redundancy; an `error` costs data. */
+  readonly severity: 'notice' | 'warning' | 'error'
+  readonly what: string
+  /** Byte of the device. */
+  readonly place?: number
+  /** Of the torrent concerned, in hexadecimal. */
+  readonly infoHash?: string
+  /** What a repair would do, and lose. Absent: nothing can be done without losing something. */
+  readonly repair?: string
+}
+
+export interface FormatOptions {
+  readonly random: Random
+  readonly clock: Clock
+  /** Power of two, 64 KiB to 16 MiB. Default 4 MiB. */
+  readonly blockBytes?: number
+  /** Metadata sector, 512 or 4096. Default: the device's physical sector, 512 for image files. */
+  readonly sectorBytes?: number
+  /** At most 64 bytes of UTF-8. Default none. */
+  readonly label?: string
+  /** Overwrites whatever the device holds. Default false: FS_FOREIGN unless it is blank. */
+  readonly force?: boolean
+  readonly onBarrier?: (name: BarrierName) => void
+}
+
+export interface MountOptions {
+  readonly random: Random
+  readonly clock: Clock
+  /** Default: as the device. */
+  readonly readOnly?: boolean
+  /** Default `sequential`. Not a property of the volume: it may change from mount to mount. */
+  readonly allocator?: AllocatorKind
+  /** Called before each flush: for tests and traces. */
+  readonly onBarrier?: (name: BarrierName) => void
+  /** Torrents read so far, and in all. */
+  readonly onProgress?: (done: number, total: number) => void
+}
+
+export interface MountedVolume extends Volume {
+  /** What mount found. Torrents with an `error` are refused: they are not among `torrents()`. */
+  readonly problems: readonly Problem[]
+  /** The first failure of a write of metadata, after which the volume takes no more writes. */
+  readonly failure: Error | undefined
+}
+
+export interface FsckOptions {
+  /** Mends what can be mended without losing anything. Needs a writable device. Default false. */
+  readonly repair?: boolean
+  /** Also reads every info dictionary and checks it against its info-hash. Default true. */
+  readonly infoRecords?: boolean
+  readonly onProgress?: (done: number, total: number) => void
+}
+
+export interface FsckReport {
+  /** No errors and no warnings; notices are normal after a power cut. */
+  readonly clean: boolean
+  readonly problems: readonly Problem[]
+  /** Problems that were mended. */
+  readonly corrected: number
+  /** Warnings and errors that remain. */
+  readonly uncorrected: number
+  readonly torrents: number
+  readonly refusedTorrents: number
+  readonly totalBlocks: number
+  readonly freeBlocks: number
+  readonly dataBlocks: number
+  readonly metadataBlocks: number
+}
+
+/** What is on a device. */
+export type ProbeResult =
+  | { readonly kind: 'blank' }
+  | { readonly kind: 'seedbed'; readonly uuid: string; readonly label: string }
+  /** `what` names it, such as `ext2/3/4`. */
+  | { readonly kind: 'foreign'; readonly what: string }
+  /** Not blank, and nothing that is known. */
+  | { readonly kind: 'unknown' }

@@ -1,0 +1,156 @@
+/**
+ * Which filesystem blocks are free, and which is given out next. The kinds differ in the order only;
+ * the article measured both: the sequential one keeps a rotating disk writing forward.
+ *
+ * Invariants: block 0 is never free; `freeBlocks` is the number of clear bits; a block is given out
+ * at most once until it is freed.
+ */
+import { assert } from '../base/index.ts'
+
+export type AllocationPurpose = 'data' | 'metadata'
+export type AllocatorKind = 'sequential' | 'ordered'
+
+export interface Allocator {
+  readonly kind: AllocatorKind
+  readonly totalBlocks: number
+  readonly freeBlocks: number
+  /** Where a sequential allocator goes on; a hint that is kept across mounts. */
+  readonly cursor: number
+  isFree(block: number): boolean
+  /** Takes a certain block. False when it was not free. */
+  take(block: number): boolean
+  /** The next free block, or 0 when there is none. */
+  allocate(purpose: AllocationPurpose): number
+  free(block: number): void
+}
+
+export function makeAllocator(kind: AllocatorKind, totalBlocks: number, cursor = 1): Allocator {
+  return kind === 'sequential'
+    ? new SequentialAllocator(totalBlocks, cursor)
+    : new OrderedAllocator(totalBlocks)
+}
+
+/** One bit a block, set = in use; bits beyond the end are set. */
+abstract class BitmapAllocator implements Allocator {
+  abstract readonly kind: AllocatorKind
+  readonly totalBlocks: number
+  protected readonly words: Uint32Array
+  #freeBlocks: number
+
+  constructor(totalBlocks: number) {
+    this.totalBlocks = totalBlocks
+    this.words = new Uint32Array(Math.ceil(totalBlocks / 32))
+    const spare = this.words.length * 32 - totalBlocks
+    if (spare > 0) this.words[this.words.length - 1] = ~(0xffffffff >>> spare)
+    this.words[0] = this.words[0]! | 1
+    this.#freeBlocks = totalBlocks - 1
+  }
+
+  get freeBlocks(): number {
+    return this.#freeBlocks
+  }
+
+  abstract readonly cursor: number
+  abstract allocate(purpose: AllocationPurpose): number
+
+  isFree(block: number): boolean {
+    return (this.words[Math.floor(block / 32)]! & (1 << (block % 32))) === 0
+  }
+
+  take(block: number): boolean {
+    if (!this.isFree(block)) return false
+    const word = Math.floor(block / 32)
+    this.words[word] = this.words[word]! | (1 << (block % 32))
+    this.#freeBlocks--
+    return true
+  }
+
+  free(block: number): void {
+    assert(block > 0 && block < this.totalBlocks, `block ${block} is not to be freed`)
+    assert(!this.isFree(block), `block ${block} is free already`)
+    const word = Math.floor(block / 32)
+    this.words[word] = this.words[word]! & ~(1 << (block % 32))
+    this.#freeBlocks++
+  }
+
+  /** The first free block of [from, to), or 0. */
+  protected firstFree(from: number, to: number): number {
+    for (let word = Math.floor(from / 32); word * 32 < to; word++) {
+      let clear = ~this.words[word]! >>> 0
+      if (word * 32 < from) clear = (clear & (0xffffffff << (from % 32))) >>> 0
+      if (clear === 0) continue
+      const block = word * 32 + 31 - Math.clz32(clear & -clear)
+      return block < to ? block : 0
+    }
+    return 0
+  }
+
+  /** The last free block, or 0. */
+  protected lastFree(before: number): number {
+    for (let word = Math.floor((before - 1) / 32); word >= 0; word--) {
+      let clear = ~this.words[word]! >>> 0
+      const beyond = (word + 1) * 32 - before
+      if (beyond > 0) clear = (clear & (0xffffffff >>> beyond)) >>> 0
+      if (clear !== 0) return word * 32 + 31 - Math.clz32(clear)
+    }
+    return 0
+  }
+}
+
+/** A ring: the next free block after the last one given out. */
+export class SequentialAllocator extends BitmapAllocator {
+  readonly kind = 'sequential'
+  #cursor: number
+
+  constructor(totalBlocks: number, cursor = 1) {
+    super(totalBlocks)
+    this.#cursor = cursor > 0 && cursor < totalBlocks ? cursor : 1
+  }
+
+  get cursor(): number {
+    return this.#cursor
+  }
+
+  allocate(): number {
+    if (this.freeBlocks === 0) return 0
+    const block = this.firstFree(this.#cursor, this.totalBlocks) || this.firstFree(1, this.#cursor)
+    assert(block !== 0 && this.take(block), 'a free block is counted but not there')
+    this.#cursor = block + 1 < this.totalBlocks ? block + 1 : 1
+    return block
+  }
+}
+
+/** Data from the front, metadata from the back. */
+export class OrderedAllocator extends BitmapAllocator {
+  readonly kind = 'ordered'
+  /** No free block lies before the one or after the other. */
+  #lowest = 1
+  #highest: number
+
+  constructor(totalBlocks: number) {
+    super(totalBlocks)
+    this.#highest = totalBlocks - 1
+  }
+
+  get cursor(): number {
+    return 1
+  }
+
+  allocate(purpose: AllocationPurpose): number {
+    if (this.freeBlocks === 0) return 0
+    const data = purpose === 'data'
+    const block = data
+      ? this.firstFree(this.#lowest, this.totalBlocks)
+      : this.lastFree(this.#highest + 1)
+    assert(block !== 0 && this.take(block), 'a free block is counted but not there')
+    if (data) this.#lowest = block
+    else this.#highest = block
+    return block
+  }
+
+  override free(block: number): void {
+    super.free(block)
+    this.#lowest = Math.min(this.#lowest, block)
+    this.#highest = Math.max(this.#highest, block)
+  }
+}

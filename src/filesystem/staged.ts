@@ -1,0 +1,89 @@
+/**
+ * A torrent in the making: data on the device, nothing durable that refers to it. When the process
+ * dies its blocks are simply free again at the next mount.
+ */
+import { BlockIo, type IoHost } from './block-io.ts'
+import { BlockMap } from './block-map.ts'
+import { fsError } from './errors.ts'
+import type { Inode } from './inode.ts'
+import type { MapLayout } from './layout.ts'
+import type { StagedTorrent, StoredTorrent } from './types.ts'
+
+export interface StagedHost extends IoHost {
+  addTorrent(
+    layout: MapLayout,
+    infoHash: Uint8Array,
+    infoBytes: Uint8Array,
+    attributes: Uint8Array,
+    fill: (inode: Inode) => void,
+  ): Promise<StoredTorrent>
+  freeBlock(block: number): void
+}
+
+export class Staged implements StagedTorrent {
+  readonly #host: StagedHost
+  readonly #layout: MapLayout
+  readonly #map: BlockMap
+  readonly #io: BlockIo
+  #over = false
+
+  constructor(host: StagedHost, layout: MapLayout) {
+    this.#host = host
+    this.#layout = layout
+    this.#map = new BlockMap(layout.blocks, layout.spanBlocks)
+    this.#io = new BlockIo(
+      host,
+      layout.totalBytes,
+      this.#map,
+      async () => {},
+      () => {},
+    )
+  }
+
+  write(offset: number, source: Uint8Array): Promise<void> {
+    return this.#io.write(offset, source)
+  }
+
+  async commit(
+    infoHash: Uint8Array,
+    infoBytes: Uint8Array,
+    attributes: Uint8Array = new Uint8Array(0),
+  ): Promise<StoredTorrent> {
+    this.#assertOpen()
+    await this.#io.retire()
+    this.#assertOpen()
+    if (this.#map.allocated !== this.#layout.blocks) {
+      this.#io.revive()
+      throw fsError(
+        'FS_HOLE',
+        `${this.#layout.blocks - this.#map.allocated} blocks of the staged torrent were not written`,
+      )
+    }
+    this.#over = true
+    try {
+      return await this.#host.addTorrent(this.#layout, infoHash, infoBytes, attributes, (inode) => {
+        for (let block = 0; block < this.#layout.blocks; block++) {
+          inode.map.set(block, this.#map.get(block))
+        }
+        inode.have.setAll()
+      })
+    } catch (error) {
+      // Refused (FS_EXISTS, FS_FULL, ...): the caller may try again or abort.
+      this.#over = false
+      this.#io.revive()
+      throw error
+    }
+  }
+
+  abort(): void {
+    if (this.#over) return
+    this.#over = true
+    void this.#io.retire().then(() => {
+      for (const block of this.#map.places()) this.#host.freeBlock(block)
+    })
+  }
+
+  #assertOpen(): void {
+    if (this.#over) throw fsError('FS_REMOVED', 'the staged torrent is committed or aborted')
+  }
+}

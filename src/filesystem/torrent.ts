@@ -1,0 +1,189 @@
+/**
+ * A torrent on a mounted volume.
+ *
+ * Invariant: whatever changes the map or the have-bits marks the twin that carries them as dirty, and
+ * the torrent with it.
+ */
+import { assert, type Bitfield } from '../base/index.ts'
+import { BlockIo, type IoHost } from './block-io.ts'
+import { fsError } from './errors.ts'
+import { matchesInfoHash, readInfoRecord } from './info-record.ts'
+import type { Inode } from './inode.ts'
+import { blockOfPiece, twinOfBlock } from './layout.ts'
+import type { Sealer } from './sector.ts'
+import type { StoredTorrent } from './types.ts'
+
+export interface TorrentHost extends IoHost {
+  readonly sealer: Sealer
+  noteDirty(torrent: VolumeTorrent): void
+  allocateSpan(torrent: VolumeTorrent, span: number): Promise<void>
+}
+
+export class VolumeTorrent implements StoredTorrent {
+  readonly inode: Inode
+  readonly io: BlockIo
+  readonly #host: TorrentHost
+
+  constructor(host: TorrentHost, inode: Inode) {
+    this.#host = host
+    this.inode = inode
+    this.io = new BlockIo(
+      host,
+      inode.layout.totalBytes,
+      inode.map,
+      async (block) => {
+        const { span } = twinOfBlock(inode.layout, block)
+        if (span >= 0 && inode.spans[span] === undefined) await host.allocateSpan(this, span)
+      },
+      (block) => this.#touch(block),
+    )
+  }
+
+  get infoHash(): Uint8Array {
+    return this.inode.infoHash
+  }
+
+  get totalBytes(): number {
+    return this.inode.layout.totalBytes
+  }
+
+  get pieceBytes(): number {
+    return this.inode.layout.pieceBytes
+  }
+
+  get pieceCount(): number {
+    return this.inode.layout.pieces
+  }
+
+  get have(): Bitfield {
+    return this.inode.have
+  }
+
+  get complete(): boolean {
+    return this.inode.have.full
+  }
+
+  get addedAtMs(): number {
+    return this.inode.addedAtMs
+  }
+
+  get allocatedBlocks(): number {
+    return this.inode.map.allocated
+  }
+
+  get uploadedBytes(): number {
+    return this.inode.uploadedBytes
+  }
+
+  set uploadedBytes(bytes: number) {
+    this.inode.uploadedBytes = bytes
+  }
+
+  get downloadedBytes(): number {
+    return this.inode.downloadedBytes
+  }
+
+  set downloadedBytes(bytes: number) {
+    this.inode.downloadedBytes = bytes
+  }
+
+  async readInfo(): Promise<Uint8Array> {
+    const info = (await this.#readRecord()).subarray(0, this.inode.infoBytes)
+    if (!matchesInfoHash(info, this.infoHash)) {
+      throw fsError('FS_INFO_ROTTEN', 'the info dictionary has another hash than the torrent', {
+        mend: 'Remove the torrent and add it again.',
+      })
+    }
+    return info
+  }
+
+  async readAttributes(): Promise<Uint8Array> {
+    try {
+      return (await this.#readRecord()).slice(this.inode.infoBytes)
+    } catch (cause) {
+      if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'FS_INFO_ROTTEN') {
+        throw cause
+      }
+      throw fsError('FS_ATTRIBUTES_ROTTEN', cause.message, { cause })
+    }
+  }
+
+  write(offset: number, source: Uint8Array): Promise<void> {
+    return this.io.write(offset, source)
+  }
+
+  read(offset: number, target: Uint8Array): Promise<void> {
+    return this.io.read(offset, target)
+  }
+
+  mapped(offset: number, bytes: number): boolean {
+    return this.io.mapped(offset, bytes)
+  }
+
+  markHave(piece: number): void {
+    this.#checkPiece(piece)
+    if (!this.inode.pieceMapped(piece)) {
+      throw fsError('FS_HOLE', `piece ${piece} was not written as a whole`)
+    }
+    if (this.inode.have.set(piece)) this.#touch(blockOfPiece(this.inode.layout, piece))
+  }
+
+  clearHave(piece: number): void {
+    this.#checkPiece(piece)
+    if (this.inode.have.clear(piece)) this.#touch(blockOfPiece(this.inode.layout, piece))
+  }
+
+  /** Transfer totals are plain fields: a sync looks whether they moved. */
+  noteTotals(): void {
+    const { inode } = this
+    const moved =
+      inode.uploadedBytes !== inode.storedUploadedBytes ||
+      inode.downloadedBytes !== inode.storedDownloadedBytes
+    if (!moved) return
+    assert(
+      Number.isSafeInteger(inode.uploadedBytes) &&
+        Number.isSafeInteger(inode.downloadedBytes) &&
+        inode.uploadedBytes >= 0 &&
+        inode.downloadedBytes >= 0,
+      'transfer totals are counts of bytes',
+    )
+    inode.head.dirty.add(0)
+    this.#host.noteDirty(this)
+  }
+
+  /** Have-bits were dropped at mount: all map twins are to be written again. */
+  touchAll(): void {
+    const { inode } = this
+    for (const slot of inode.slots()) {
+      for (let twin = 0; twin < slot.region.twins; twin++) slot.dirty.add(twin)
+    }
+    this.#host.noteDirty(this)
+  }
+
+  #touch(block: number): void {
+    const { inode } = this
+    const { span, twin } = twinOfBlock(inode.layout, block)
+    const slot = inode.slotOf(span)
+    assert(slot !== undefined, `block ${block} has no continuation`)
+    slot.dirty.add(twin)
+    this.#host.noteDirty(this)
+  }
+
+  #checkPiece(piece: number): void {
+    this.#host.assertUsable(true)
+    this.io.assertLive()
+    if (!Number.isInteger(piece) || piece < 0 || piece >= this.pieceCount) {
+      throw fsError('FS_RANGE', `piece ${piece} of ${this.pieceCount}`)
+    }
+  }
+
+  #readRecord(): Promise<Uint8Array> {
+    const { device, geometry, sealer } = this.#host
+    this.#host.assertUsable(false)
+    this.io.assertLive()
+    const { info, infoBytes, attributesBytes } = this.inode
+    return this.io.during(() =>
+      readInfoRecord(device, geometry, sealer, info, infoBytes + attributesBytes),
+    )
+  }
+}
