@@ -6,10 +6,13 @@
  *   seeder over a leecher promotes it, a leecher over a seeder demotes it.
  * - Addresses are 4 or 16 bytes; IPv4-mapped IPv6 addresses are IPv4. Any other length is
  *   PEER_STORE_INVALID_ADDRESS.
+ * - Info-hashes of another length than 20 are PEER_STORE_INVALID_INFO_HASH.
+ * - Lifetimes beyond the store's limit are PEER_STORE_LIFETIME_TOO_LONG.
  * - Every call after `stop` throws PEER_STORE_STOPPED.
+ * - At the limit of its memory a store refuses new peers, counts them in `refused`, and goes on: peers
+ *   it has are put again, deleted and returned as before.
  *
- * Hot path: nothing here allocates; addresses and info-hashes are read at an offset of the caller's
- * buffer, peers are written as compact bytes (BEP 23, BEP 7) into the caller's buffer.
+ * Hot path: nothing here allocates or keeps what it was given; peers are written as compact bytes (BEP 23, BEP 7) into the caller's buffer.
  */
 export type AddressFamily = 4 | 6
 
@@ -32,6 +35,9 @@ export interface PeerStoreStats {
   readonly leechers6: number
   readonly bytesUsed: number
   readonly bytesReserved: number
+  /** Puts of new peers refused for want of memory, and peers dropped for their age, since the start. */
+  readonly refused: number
+  readonly expired: number
 }
 
 export interface PeerStore {
@@ -60,6 +66,11 @@ export interface PeerStore {
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void
   /** Drops peers not put again for `maximumAgeMs`, and swarms left empty. Returns how many peers. */
   collectGarbage(maximumAgeMs: number): number
+  /**
+   * The same in steps, each of about `maximumSwarms` swarms: goes on where the last step stopped. True when
+   * the step was the last of a pass over the whole store.
+   */
+  collectGarbageStep(maximumAgeMs: number, maximumSwarms: number): boolean
   stats(): PeerStoreStats
   stop(): void
 }

@@ -1,0 +1,160 @@
+/** What the store takes, gives back, and refuses. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { createPeerStore, MAX_LIFETIME_MS, type PeerStore } from '../../src/peer-store/index.ts'
+
+const MIB = 2 ** 20
+
+function create(maxMemoryBytes?: number): PeerStore {
+  return createPeerStore({
+    clock: new ManualClock(),
+    random: seededRandom(3),
+    ...(maxMemoryBytes === undefined ? {} : { maxMemoryBytes }),
+  })
+}
+
+const hash = new Uint8Array(20)
+const view = new DataView(hash.buffer)
+const address4 = new Uint8Array(4)
+const view4 = new DataView(address4.buffer)
+const address6 = new Uint8Array(16).fill(9)
+const view6 = new DataView(address6.buffer)
+
+function populate(store: PeerStore, swarms: number): void {
+  for (let n = 0; n < swarms; n++) {
+    view.setUint32(4, n)
+    view4.setUint32(0, n)
+    store.putSeeder(hash, address4, 6881)
+  }
+}
+
+test('a swarm of one IPv4 peer costs about 40 bytes, index included', () => {
+  const store = create()
+  const base = store.stats().bytesUsed
+  populate(store, 100_000)
+  const each = (store.stats().bytesUsed - base) / 100_000
+  assert.ok(each < 44, `${each} bytes a swarm`)
+})
+
+test('an empty store of 1024 shards reserves at most 2 MiB', () => {
+  assert.ok(create().stats().bytesReserved <= 2 * MIB)
+})
+
+test('peers of a large swarm cost about 16 bytes in IPv4 and 28 in IPv6', () => {
+  const store = create()
+  const base = store.stats().bytesUsed
+  for (let n = 0; n < 100_000; n++) {
+    view4.setUint32(0, n)
+    store.putLeecher(hash, address4, n & 0xffff)
+  }
+  const used4 = (store.stats().bytesUsed - base) / 100_000
+  assert.ok(used4 < 18, `${used4} bytes an IPv4 peer`)
+  for (let n = 0; n < 100_000; n++) {
+    view6.setUint32(0, n)
+    store.putLeecher(hash, address6, n & 0xffff)
+  }
+  const used6 = (store.stats().bytesUsed - base) / 100_000 - used4
+  assert.ok(used6 < 30, `${used6} bytes an IPv6 peer`)
+})
+
+test('what leaves is reused: population after population in the same memory, of any shape', () => {
+  const clock = new ManualClock()
+  const store = createPeerStore({ clock, random: seededRandom(5), shardCountBits: 4 })
+  const populations = [
+    () => populate(store, 20_000),
+    () => {
+      for (let n = 0; n < 20_000; n++) {
+        view.setUint32(4, 0)
+        view6.setUint32(0, n)
+        store.putLeecher(hash, address6, 1)
+      }
+    },
+    () => {
+      for (let n = 0; n < 40_000; n++) {
+        view.setUint32(4, n % 700)
+        view4.setUint32(0, n)
+        store.graduateLeecher(hash, address4, 2)
+      }
+    },
+  ]
+  const empty = store.stats().bytesUsed
+  let reserved = 0
+  for (let round = 0; round < 4; round++) {
+    for (const arrive of populations) {
+      arrive()
+      clock.advance(60_000)
+      assert.ok(store.collectGarbage(10_000) > 0)
+      assert.equal(store.stats().swarms, 0)
+      assert.equal(store.stats().bytesUsed, empty, 'nothing is left behind')
+    }
+    if (round === 0) reserved = store.stats().bytesReserved
+    assert.equal(store.stats().bytesReserved, reserved)
+  }
+})
+
+test('at its limit the store refuses new peers, counts them, and serves those it has', () => {
+  const limit = 6 * MIB
+  const store = create(limit)
+  populate(store, 300_000)
+  const full = store.stats()
+  assert.ok(full.refused > 0)
+  assert.ok(full.bytesReserved <= limit)
+  assert.equal(full.swarms + full.refused, 300_000)
+  const kept = full.swarms
+  assert.ok(kept > 60_000, `${kept} swarms in 6 MiB`)
+  populate(store, kept)
+  assert.equal(store.stats().refused, full.refused, 'putting again is not refused')
+  view.setUint32(4, 5)
+  view4.setUint32(0, 5)
+  assert.equal(store.deleteSeeder(hash, address4, 6881), true)
+  store.putLeecher(hash, address4, 6881)
+  assert.equal(store.stats().swarms, kept, 'what leaves makes room')
+})
+
+test('a limit on memory is kept by large swarms too', () => {
+  for (const bytes of [4, 8, 16]) {
+    const store = create(bytes * MIB)
+    view.setUint32(4, 0)
+    for (let n = 0; n < 600_000 && store.stats().refused === 0; n++) {
+      view6.setUint32(0, n)
+      store.putLeecher(hash, address6, 1)
+    }
+    assert.ok(store.stats().refused > 0)
+    assert.ok(store.stats().bytesReserved <= bytes * MIB)
+  }
+})
+
+test('options outside their bounds are refused by name', () => {
+  const clock = new ManualClock()
+  for (const [options, code, word] of [
+    [{ shardCountBits: 17 }, 'PEER_STORE_INVALID_OPTION', 'shardCountBits'],
+    [{ shardCountBits: 1.5 }, 'PEER_STORE_INVALID_OPTION', 'shardCountBits'],
+    [{ maxMemoryBytes: 1 }, 'PEER_STORE_INVALID_OPTION', 'maxMemoryBytes'],
+    [{ peerLifetimeMs: MAX_LIFETIME_MS + 1 }, 'PEER_STORE_LIFETIME_TOO_LONG', 'lifetime'],
+  ] as const) {
+    assert.throws(
+      () => createPeerStore({ clock, ...options }),
+      (error: Error & { code?: string }) => error.code === code && error.message.includes(word),
+    )
+  }
+  createPeerStore({ clock, peerLifetimeMs: MAX_LIFETIME_MS, shardCountBits: 16 }).stop()
+})
+
+test('the wall clock plays no part', () => {
+  let wallMs = 0
+  const manual = new ManualClock()
+  const clock = {
+    monotonicMs: () => manual.monotonicMs(),
+    wallMs: () => wallMs,
+    after: (delayMs: number, task: () => void) => manual.after(delayMs, task),
+  }
+  const store = createPeerStore({ clock, random: seededRandom(1) })
+  populate(store, 10)
+  for (const step of [1e9, -2e9, 1e12]) {
+    wallMs += step
+    assert.equal(store.collectGarbage(60_000), 0)
+  }
+  manual.advance(70_000)
+  assert.equal(store.collectGarbage(60_000), 10)
+})

@@ -1,0 +1,151 @@
+/**
+ * The store against the model under random commands: the same answers, the same counters, at every step.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { COMPACT_BYTES, createPeerStore, type PeerStore } from '../../src/peer-store/index.ts'
+import { MapStore } from './map-store.ts'
+
+interface Command {
+  readonly kind:
+    | 'putSeeder'
+    | 'putLeecher'
+    | 'graduateLeecher'
+    | 'deleteSeeder'
+    | 'deleteLeecher'
+    | 'announce'
+    | 'scrape'
+    | 'crowd'
+    | 'leave'
+    | 'advance'
+    | 'collect'
+    | 'collectStep'
+  readonly swarm: number
+  readonly family: 4 | 6
+  readonly peer: number
+  readonly amount: number
+}
+
+const command = (peers: number): fc.Arbitrary<Command> =>
+  fc.record({
+    kind: fc.constantFrom<Command['kind']>(
+      'putSeeder',
+      'putLeecher',
+      'putLeecher',
+      'graduateLeecher',
+      'deleteSeeder',
+      'deleteLeecher',
+      'announce',
+      'scrape',
+      'crowd',
+      'leave',
+      'advance',
+      'collect',
+      'collectStep',
+    ),
+    swarm: fc.nat(2),
+    family: fc.constantFrom(4 as const, 6 as const),
+    peer: fc.nat(peers),
+    amount: fc.nat(400),
+  })
+
+function hashOf(swarm: number): Uint8Array {
+  return new Uint8Array(20).fill(swarm)
+}
+
+function addressOf(family: 4 | 6, peer: number): Uint8Array {
+  const address = new Uint8Array(family === 4 ? 4 : 16).fill(0x21)
+  address[address.length - 1] = peer
+  address[address.length - 2] = peer >>> 8
+  return address
+}
+
+function announced(store: PeerStore, c: Command, seeder: boolean, wanted: number): string[] {
+  const size = COMPACT_BYTES[c.family]
+  const target = new Uint8Array(wanted * size)
+  const address = addressOf(c.family, c.peer)
+  const count = store.announcePeers(hashOf(c.swarm), seeder, wanted, address, 7, target, 0)
+  const found: string[] = []
+  for (let i = 0; i < count; i++) {
+    found.push(Buffer.from(target.subarray(i * size, (i + 1) * size)).toString('hex'))
+  }
+  return found
+}
+
+function run(store: PeerStore, clock: ManualClock, c: Command): unknown {
+  const hash = hashOf(c.swarm)
+  const address = addressOf(c.family, c.peer)
+  switch (c.kind) {
+    case 'putSeeder':
+    case 'putLeecher':
+    case 'graduateLeecher':
+    case 'deleteSeeder':
+    case 'deleteLeecher':
+      return store[c.kind](hash, address, 7)
+    case 'announce': {
+      // What is drawn differs from store to store: the number and the whole set do not.
+      const part = announced(store, c, c.amount % 2 === 0, c.amount % 60)
+      const seeders = new Set(announced(store, c, false, 2000))
+      for (const peer of announced(store, c, true, 2000)) seeders.delete(peer)
+      assert.equal(new Set(part).size, part.length)
+      return [part.length, part.filter((p) => seeders.has(p)).length, [...seeders].sort()]
+    }
+    case 'scrape': {
+      const counts = { seeders: 0, leechers: 0, completed: 0 }
+      store.scrapeSwarm(hash, c.family, counts)
+      return counts
+    }
+    case 'crowd':
+      for (let n = 0; n < c.amount; n++) {
+        const peer = addressOf(c.family, c.peer + n)
+        if (n % 3 === 0) store.putSeeder(hash, peer, 7)
+        else store.putLeecher(hash, peer, 7)
+      }
+      return undefined
+    case 'leave': {
+      const gone: boolean[] = []
+      for (let n = 0; n < c.amount; n++) {
+        const peer = addressOf(c.family, c.peer + n)
+        gone.push(store.deleteSeeder(hash, peer, 7), store.deleteLeecher(hash, peer, 7))
+      }
+      return gone
+    }
+    case 'advance':
+      return clock.advance(c.amount * 1000)
+    case 'collect':
+      return store.collectGarbage(c.amount * 2000)
+    case 'collectStep':
+      // Order is the store's own: only a whole pass can be compared.
+      while (!store.collectGarbageStep(c.amount * 2000, 1));
+      return undefined
+  }
+}
+
+for (const peers of [12, 900]) {
+  test(`the store does as the model does, among ${peers} peers`, () => {
+    fc.assert(
+      fc.property(
+        fc.array(command(peers), { maxLength: 60, size: 'max' }),
+        fc.nat(),
+        (commands, seed) => {
+          const clocks = [new ManualClock(), new ManualClock()] as const
+          const store = createPeerStore({
+            clock: clocks[0],
+            random: seededRandom(seed),
+            shardCountBits: 1,
+          })
+          const model = new MapStore(clocks[1], seededRandom(seed))
+          for (const c of commands) {
+            assert.deepEqual(run(store, clocks[0], c), run(model, clocks[1], c), c.kind)
+            const { bytesUsed: _used, bytesReserved: _reserved, ...counted } = store.stats()
+            const { bytesUsed: _u, bytesReserved: _r, ...expected } = model.stats()
+            assert.deepEqual(counted, expected)
+          }
+        },
+      ),
+      { numRuns: 150, seed: 20_261_121 },
+    )
+  })
+}
