@@ -1,0 +1,117 @@
+/**
+ * What an announce does to the store and what is answered: the same for every protocol.
+ *
+ *     stopped          the peer is deleted, nobody is returned
+ *     completed        leecher becomes seeder, a download is counted
+ *     left = 0         seeder
+ *     otherwise        leecher
+ *
+ * The peer is put first, then others are drawn, then the swarm is counted: so the announcer is never
+ * returned to itself but is in the counts, which is what clients show and what most trackers answer. (The counts of chihaya
+ * are those from before, so the first peer of a swarm reads that it is empty.)
+ *
+ * A leecher that gets nobody is asked back soon: in a small swarm, whoever comes second is then found within a
+ * minute and not a quarter of an hour later. All others get the usual interval.
+ */
+import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+
+export const EVENT_NONE = 0
+export const EVENT_COMPLETED = 1
+export const EVENT_STARTED = 2
+export const EVENT_STOPPED = 3
+/** The numbers of BEP 15. */
+export type AnnounceEvent =
+  | typeof EVENT_NONE
+  | typeof EVENT_COMPLETED
+  | typeof EVENT_STARTED
+  | typeof EVENT_STOPPED
+
+/** An announce out of its protocol; one object is filled again and again. */
+export class AnnounceRequest {
+  readonly infoHash: Uint8Array = new Uint8Array(20)
+  /** 4 or 16 bytes, never IPv4-mapped. Replaced, not written to. */
+  address: Uint8Array = new Uint8Array(4)
+  port = 0
+  /** Only whether it is zero counts. */
+  left = 0
+  event: AnnounceEvent = EVENT_NONE
+  /** Peers wanted; -1 when the client left it open. */
+  wanted = -1
+}
+
+/** The answer, apart from the peers, which are in the buffer that was given. */
+export class AnnounceAnswer {
+  intervalSeconds = 0
+  minIntervalSeconds = 0
+  seeders = 0
+  leechers = 0
+  family: AddressFamily = 4
+  peers = 0
+}
+
+export interface AnnouncePolicy {
+  readonly announceIntervalMs: number
+  readonly minAnnounceIntervalMs: number
+  /** For a leecher that got no peer. */
+  readonly retryIntervalMs: number
+  readonly defaultWanted: number
+  readonly maxWanted: number
+}
+
+export class Announcer {
+  readonly #store: PeerStore
+  readonly #policy: AnnouncePolicy
+  readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
+
+  constructor(store: PeerStore, policy: AnnouncePolicy) {
+    this.#store = store
+    this.#policy = policy
+  }
+
+  /**
+   * Does the announce and writes at most `room` peers, compact, at `target[offset…]`. Allocates nothing.
+   */
+  announce(
+    request: AnnounceRequest,
+    answer: AnnounceAnswer,
+    target: Uint8Array,
+    offset: number,
+    room: number,
+  ): void {
+    const store = this.#store
+    const { infoHash, address, port, event } = request
+    const seeder = request.left === 0 || event === EVENT_COMPLETED
+    answer.family = address.length === 4 ? 4 : 6
+    answer.peers = 0
+    if (event === EVENT_STOPPED) {
+      if (!store.deleteLeecher(infoHash, address, port)) store.deleteSeeder(infoHash, address, port)
+    } else {
+      if (event === EVENT_COMPLETED) store.graduateLeecher(infoHash, address, port)
+      else if (seeder) store.putSeeder(infoHash, address, port)
+      else store.putLeecher(infoHash, address, port)
+      const wanted = this.wanted(request.wanted, room)
+      answer.peers = store.announcePeers(infoHash, seeder, wanted, address, port, target, offset)
+    }
+    store.scrapeSwarm(infoHash, answer.family, this.#counts)
+    answer.seeders = this.#counts.seeders
+    answer.leechers = this.#counts.leechers
+    const retries = !seeder && event !== EVENT_STOPPED && answer.peers === 0 && request.wanted !== 0
+    const policy = this.#policy
+    const intervalMs = retries
+      ? Math.min(policy.retryIntervalMs, policy.announceIntervalMs)
+      : policy.announceIntervalMs
+    answer.intervalSeconds = Math.ceil(intervalMs / 1000)
+    answer.minIntervalSeconds = Math.ceil(Math.min(policy.minAnnounceIntervalMs, intervalMs) / 1000)
+  }
+
+  /** How many peers are returned at most to who asked for `wanted`. */
+  wanted(wanted: number, room: number): number {
+    const asked = wanted < 0 ? this.#policy.defaultWanted : wanted
+    return Math.min(asked, this.#policy.maxWanted, room)
+  }
+}
+
+/** Peers of a family that fit into `bytes`. */
+export function peersThatFit(bytes: number, family: AddressFamily): number {
+  return Math.floor(bytes / COMPACT_BYTES[family])
+}

@@ -1,0 +1,11 @@
+/** The errors of the tracker that its owner may act on. What clients are told is in failures.ts. */
+import { errorMaker } from '../base/index.ts'
+
+export const trackerErrors = {
+  TRACKER_PORT_TAKEN: 'Another process listens on the port of the tracker.',
+  TRACKER_LISTEN_FAILED: 'The tracker could not listen on an address.',
+  TRACKER_INVALID_OPTION: 'An option of the tracker is outside its bounds.',
+} as const
+
+export const trackerError: ReturnType<typeof errorMaker<typeof trackerErrors>> =
+  errorMaker(trackerErrors)

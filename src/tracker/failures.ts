@@ -1,0 +1,26 @@
+/**
+ * What clients are told when a request is refused: worded as chihaya words it, so that whoever greps
+ * for these texts finds them. They are fixed texts, never parts of a request, so they serve as labels of counters.
+ */
+export const failures = {
+  invalidEscape: 'invalid query escape',
+  invalidInfoHash: 'provided invalid infohash',
+  invalidEvent: 'failed to provide valid client event',
+  noInfoHash: 'no info_hash parameter supplied',
+  manyInfoHashes: 'multiple info_hash parameters supplied',
+  noPeerId: 'failed to parse parameter: peer_id',
+  invalidPeerId: 'failed to provide valid peer_id',
+  left: 'failed to parse parameter: left',
+  downloaded: 'failed to parse parameter: downloaded',
+  uploaded: 'failed to parse parameter: uploaded',
+  numWant: 'failed to parse parameter: numwant',
+  port: 'failed to parse parameter: port',
+  address: 'failed to parse peer IP address',
+  invalidPort: 'invalid port',
+  badConnectionId: 'bad connection ID',
+  unknownAction: 'unknown action ID',
+  malformedPacket: 'malformed packet',
+  malformedEvent: 'malformed event ID',
+} as const
+
+export type Failure = (typeof failures)[keyof typeof failures]

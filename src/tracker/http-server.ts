@@ -1,0 +1,217 @@
+/**
+ * HTTP over node:net: connections, their buffers and their deadlines. What is said on them is http-handler.ts.
+ *
+ * Each connection has one deadline at a time: to begin a request (idle), to finish one (head), or to take what was
+ * written to it (write). One sweep a second closes those past it, so ten thousand idle connections cost no timer each.
+ *
+ * Invariants: a connection keeps at most one incomplete head plus what came with it in one read; while its
+ * answers do not leave, nothing more is read from it.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Clock } from '../base/index.ts'
+import { parseAddress } from './addresses.ts'
+import type { Counters } from './counters.ts'
+import { HttpHead, parseHead } from './http-codec.ts'
+import type { HttpHandler } from './http-handler.ts'
+
+export interface HttpLimits {
+  /** Connections at a time, over all addresses. */
+  readonly maxConnections: number
+  /** Time to begin a request, also the first. */
+  readonly idleTimeoutMs: number
+  /** Time from the first byte of a head to its last. */
+  readonly headTimeoutMs: number
+  /** Time to take the answers that are waiting. */
+  readonly writeTimeoutMs: number
+}
+
+const SWEEP_MS = 1000
+/** For the answer to leave when the connection is closed from our side. */
+const LINGER_MS = 2000
+
+export class HttpServer {
+  readonly #clock: Clock
+  readonly #handler: HttpHandler
+  readonly #counters: Counters
+  readonly #limits: HttpLimits
+  readonly #servers: Server[] = []
+  readonly #connections = new Set<Connection>()
+  #cancelSweep: (() => void) | undefined
+
+  constructor(clock: Clock, handler: HttpHandler, counters: Counters, limits: HttpLimits) {
+    this.#clock = clock
+    this.#handler = handler
+    this.#counters = counters
+    this.#limits = limits
+  }
+
+  /** Listens; resolves to the port. Rejects with node's error. */
+  listen(address: string, port: number): Promise<number> {
+    const server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host: address, port, ipv6Only: address.includes(':') }, () => {
+        server.off('error', reject)
+        // A failed accept (no more descriptors) concerns that connection only.
+        server.on('error', () => {})
+        this.#servers.push(server)
+        const bound = server.address()
+        resolve(typeof bound === 'object' && bound !== null ? bound.port : port)
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#cancelSweep?.()
+    this.#cancelSweep = undefined
+    const closed = this.#servers
+      .splice(0)
+      .map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    for (const connection of this.#connections) connection.destroy()
+    await Promise.all(closed)
+  }
+
+  #accept(socket: Socket): void {
+    const remote = parseAddress(socket.remoteAddress ?? '')
+    if (remote === null || this.#connections.size >= this.#limits.maxConnections) {
+      if (remote !== null) this.#dropped(remote)
+      socket.destroy()
+      return
+    }
+    const connection = new Connection(socket, remote, this.#handler, this.#clock, this.#limits)
+    this.#connections.add(connection)
+    this.#counters.httpConnections++
+    socket.on('close', () => {
+      this.#connections.delete(connection)
+      this.#counters.httpConnections--
+    })
+    if (this.#cancelSweep === undefined) this.#sweepLater()
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep = this.#clock.after(SWEEP_MS, () => {
+      this.#cancelSweep = undefined
+      const now = this.#clock.monotonicMs()
+      for (const connection of this.#connections) {
+        if (now < connection.deadlineMs) continue
+        if (connection.isMidway) this.#dropped(connection.remote)
+        connection.destroy()
+      }
+      if (this.#connections.size > 0) this.#sweepLater()
+    })
+  }
+
+  #dropped(remote: Uint8Array): void {
+    this.#counters.transports[remote.length === 4 ? 'http4' : 'http6'].dropped++
+  }
+}
+
+class Connection {
+  readonly remote: Uint8Array
+  deadlineMs = 0
+  readonly #socket: Socket
+  readonly #handler: HttpHandler
+  readonly #clock: Clock
+  readonly #limits: HttpLimits
+  readonly #head = new HttpHead()
+  /** What has come and is not answered yet. */
+  #pending: Buffer | undefined
+  #waitsForDrain = false
+  #closes = false
+
+  constructor(
+    socket: Socket,
+    remote: Uint8Array,
+    handler: HttpHandler,
+    clock: Clock,
+    limits: HttpLimits,
+  ) {
+    this.remote = remote
+    this.#socket = socket
+    this.#handler = handler
+    this.#clock = clock
+    this.#limits = limits
+    this.#expectWithin(limits.idleTimeoutMs)
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    socket.on('drain', () => this.#drained())
+    // Resets are everyday; `close` follows.
+    socket.on('error', () => {})
+  }
+
+  /** True while the client owes something: the rest of a head, or the reading of an answer. */
+  get isMidway(): boolean {
+    return this.#pending !== undefined || this.#waitsForDrain
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #expectWithin(timeoutMs: number): void {
+    this.deadlineMs = this.#clock.monotonicMs() + timeoutMs
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#closes) return
+    const pending = this.#pending
+    if (pending === undefined) this.#expectWithin(this.#limits.headTimeoutMs)
+    this.#answer(pending === undefined ? chunk : Buffer.concat([pending, chunk]))
+  }
+
+  #drained(): void {
+    if (!this.#waitsForDrain || this.#closes) return
+    this.#waitsForDrain = false
+    this.#expectWithin(this.#limits.headTimeoutMs)
+    const pending = this.#pending
+    this.#pending = undefined
+    this.#socket.resume()
+    this.#answer(pending ?? Buffer.alloc(0))
+  }
+
+  /** Answers what is whole in `bytes`, keeps the rest. */
+  #answer(bytes: Buffer): void {
+    const socket = this.#socket
+    let at = 0
+    socket.cork()
+    while (at < bytes.length && !this.#closes && !this.#waitsForDrain) {
+      const consumed = this.#answerOne(bytes, at)
+      if (consumed === 0) break
+      at += consumed
+    }
+    socket.uncork()
+    if (this.#closes) {
+      this.#pending = undefined
+    } else if (at < bytes.length) {
+      // A copy: the read's own memory is 64 KiB, too much to keep for a few bytes.
+      this.#pending = Buffer.from(bytes.subarray(at))
+      if (at > 0) this.#expectWithin(this.#limits.headTimeoutMs)
+    } else {
+      this.#pending = undefined
+      this.#expectWithin(this.#limits.idleTimeoutMs)
+    }
+    if (this.#waitsForDrain) {
+      socket.pause()
+      this.#expectWithin(this.#limits.writeTimeoutMs)
+    }
+  }
+
+  /** Bytes of the request answered; 0 when it is not whole. */
+  #answerOne(bytes: Buffer, start: number): number {
+    const head = this.#head
+    const handler = this.#handler
+    const parsed = parseHead(bytes, start, bytes.length, head)
+    if (parsed === 'more') return 0
+    if (parsed === 'request') handler.handle(bytes, head, this.remote)
+    else handler.refuse(parsed, this.remote, 'close', head.isHead)
+    const { start: from, end } = handler
+    const reply = Buffer.from(handler.reply.subarray(from, end))
+    if (parsed === 'request' && head.keepAlive) {
+      this.#waitsForDrain = !this.#socket.write(reply)
+    } else {
+      this.#closes = true
+      this.#expectWithin(LINGER_MS)
+      this.#socket.end(reply)
+    }
+    return head.length
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * BEP 15, the UDP tracker protocol, as functions over bytes. All numbers are big endian.
+ *
+ *     connect     0 magic 0x41727101980 (8)   8 action 0   12 transaction id
+ *     announce    0 connection id (8)   8 action 1   12 transaction id   16 info-hash (20)   36 peer id (20)
+ *                 56 downloaded (8)   64 left (8)   72 uploaded (8)   80 event   84 address   88 key
+ *                 92 peers wanted   96 port (2)   98 options (BEP 41) …
+ *     scrape      0 connection id (8)   8 action 2   12 transaction id   16 info-hashes (20 each) …
+ *
+ *     to connect  0 action 0   4 transaction id   8 connection id (8)
+ *     to announce 0 action 1   4 transaction id   8 interval   12 leechers   16 seeders   20 peers, compact …
+ *     to scrape   0 action 2   4 transaction id   8 seeders, completed, leechers (12 a hash) …
+ *     error       0 action 3   4 transaction id   8 text …
+ *
+ * Nothing here allocates or keeps a reference to the packet; nothing throws.
+ */
+import { readU16BE, readU32BE, writeU32BE } from '../base/index.ts'
+import { type AnnounceEvent, AnnounceRequest, EVENT_STOPPED } from './announce.ts'
+import { type Failure, failures } from './failures.ts'
+
+export const UDP_HEADER_BYTES = 16
+export const ANNOUNCE_BYTES = 98
+export const ANNOUNCE_REPLY_BYTES = 20
+export const CONNECTION_ID_BYTES = 8
+export const SCRAPE_ENTRY_BYTES = 12
+/** Hashes in a scrape of one unfragmented datagram (BEP 15: about 74). Those beyond are not answered. */
+export const MAX_UDP_SCRAPE = 74
+
+const MAGIC_HIGH = 0x417
+const MAGIC_LOW = 0x27101980
+const ACTION_CONNECT = 0
+const ACTION_ANNOUNCE = 1
+const ACTION_SCRAPE = 2
+const ACTION_ERROR = 3
+const OPTION_END = 0
+const OPTION_NOP = 1
+
+/** `drop`: not this protocol, deserves no answer. `invalid`: see `UdpRequest.failure`. */
+export type UdpKind = 'drop' | 'connect' | 'announce' | 'scrape' | 'invalid'
+
+/** A parsed packet; one object is filled again and again. */
+export class UdpRequest {
+  transactionId = 0
+  readonly connectionId: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES)
+  readonly announce: AnnounceRequest = new AnnounceRequest()
+  /** The address that the announce names, for trackers that allow it: zeros when it names none. */
+  readonly namedAddress: Uint8Array = new Uint8Array(4)
+  /** Info-hashes of a scrape, one behind the other. */
+  readonly infoHashes: Uint8Array = new Uint8Array(20 * MAX_UDP_SCRAPE)
+  infoHashCount = 0
+  failure: Failure = failures.malformedPacket
+}
+
+export function parseUdp(bytes: Uint8Array, request: UdpRequest): UdpKind {
+  if (bytes.length < UDP_HEADER_BYTES) return 'drop'
+  const action = readU32BE(bytes, 8)
+  request.transactionId = readU32BE(bytes, 12)
+  if (action === ACTION_CONNECT) {
+    const isMagic = readU32BE(bytes, 0) === MAGIC_HIGH && readU32BE(bytes, 4) === MAGIC_LOW
+    return isMagic ? 'connect' : 'drop'
+  }
+  copy(bytes, 0, CONNECTION_ID_BYTES, request.connectionId)
+  if (action === ACTION_ANNOUNCE) return parseAnnounce(bytes, request)
+  if (action === ACTION_SCRAPE) return parseScrape(bytes, request)
+  return invalid(request, failures.unknownAction)
+}
+
+function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
+  if (bytes.length < ANNOUNCE_BYTES) return invalid(request, failures.malformedPacket)
+  const event = readU32BE(bytes, 80)
+  if (event > EVENT_STOPPED) return invalid(request, failures.malformedEvent)
+  if (!optionsAreSound(bytes)) return invalid(request, failures.malformedPacket)
+  const { announce } = request
+  copy(bytes, 16, 20, announce.infoHash)
+  announce.left = readU32BE(bytes, 64) * 2 ** 32 + readU32BE(bytes, 68)
+  announce.event = event as AnnounceEvent
+  copy(bytes, 84, 4, request.namedAddress)
+  const wanted = readU32BE(bytes, 92) | 0
+  announce.wanted = wanted < 0 ? -1 : wanted
+  announce.port = readU16BE(bytes, 96)
+  if (announce.port === 0) return invalid(request, failures.invalidPort)
+  return 'announce'
+}
+
+/** BEP 41: type, length, data; types 0 (end) and 1 (padding) have neither length nor data. Skipped, if whole. */
+function optionsAreSound(bytes: Uint8Array): boolean {
+  let at = ANNOUNCE_BYTES
+  while (at < bytes.length) {
+    const type = bytes[at++]!
+    if (type === OPTION_END) return true
+    if (type === OPTION_NOP) continue
+    if (at === bytes.length) return false
+    at += 1 + bytes[at]!
+  }
+  return at === bytes.length
+}
+
+function parseScrape(bytes: Uint8Array, request: UdpRequest): UdpKind {
+  const length = bytes.length - UDP_HEADER_BYTES
+  if (length === 0 || length % 20 !== 0) return invalid(request, failures.malformedPacket)
+  request.infoHashCount = Math.min(length / 20, MAX_UDP_SCRAPE)
+  copy(bytes, UDP_HEADER_BYTES, request.infoHashCount * 20, request.infoHashes)
+  return 'scrape'
+}
+
+function invalid(request: UdpRequest, failure: Failure): UdpKind {
+  request.failure = failure
+  return 'invalid'
+}
+
+function copy(bytes: Uint8Array, from: number, length: number, target: Uint8Array): void {
+  for (let i = 0; i < length; i++) target[i] = bytes[from + i]!
+}
+
+/** Each of these writes at `target[0…]` and returns how many bytes. */
+export function writeConnectReply(
+  target: Uint8Array,
+  transactionId: number,
+  connectionId: Uint8Array,
+): number {
+  writeU32BE(target, 0, ACTION_CONNECT)
+  writeU32BE(target, 4, transactionId)
+  copyInto(target, 8, connectionId)
+  return 16
+}
+
+/** The head; `peerBytes` of compact peers stand behind it already. */
+export function writeAnnounceReply(
+  target: Uint8Array,
+  transactionId: number,
+  intervalSeconds: number,
+  leechers: number,
+  seeders: number,
+  peerBytes: number,
+): number {
+  writeU32BE(target, 0, ACTION_ANNOUNCE)
+  writeU32BE(target, 4, transactionId)
+  writeU32BE(target, 8, intervalSeconds)
+  writeU32BE(target, 12, leechers)
+  writeU32BE(target, 16, seeders)
+  return ANNOUNCE_REPLY_BYTES + peerBytes
+}
+
+export function writeScrapeHead(target: Uint8Array, transactionId: number): number {
+  writeU32BE(target, 0, ACTION_SCRAPE)
+  writeU32BE(target, 4, transactionId)
+  return 8
+}
+
+export function writeScrapeEntry(
+  target: Uint8Array,
+  offset: number,
+  seeders: number,
+  completed: number,
+  leechers: number,
+): number {
+  writeU32BE(target, offset, seeders)
+  writeU32BE(target, offset + 4, completed)
+  writeU32BE(target, offset + 8, leechers)
+  return offset + SCRAPE_ENTRY_BYTES
+}
+
+export function writeErrorReply(target: Uint8Array, transactionId: number, text: string): number {
+  writeU32BE(target, 0, ACTION_ERROR)
+  writeU32BE(target, 4, transactionId)
+  for (let i = 0; i < text.length; i++) target[8 + i] = text.charCodeAt(i)
+  return 8 + text.length
+}
+
+function copyInto(target: Uint8Array, offset: number, bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) target[offset + i] = bytes[i]!
+}

@@ -1,0 +1,123 @@
+/**
+ * From a packet to its reply, over buffers, without a socket.
+ *
+ * Invariants: garbage gets no reply; an address that has not proven itself by a connection id gets no reply
+ * larger than its packet, so nobody can be flooded through us.
+ */
+import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+import { AnnounceAnswer, type Announcer, peersThatFit } from './announce.ts'
+import type { ConnectionIds } from './connection-id.ts'
+import type { Counters } from './counters.ts'
+import { type Failure, failures } from './failures.ts'
+import {
+  ANNOUNCE_REPLY_BYTES,
+  CONNECTION_ID_BYTES,
+  parseUdp,
+  UdpRequest,
+  writeAnnounceReply,
+  writeConnectReply,
+  writeErrorReply,
+  writeScrapeEntry,
+  writeScrapeHead,
+} from './udp-codec.ts'
+
+/**
+ * Largest reply, so that it travels unfragmented: IPv6 must carry 1280 bytes, 48 of which are headers; for IPv4
+ * Ethernet's 1500 less 28.
+ */
+export const MAX_REPLY_BYTES: Readonly<Record<AddressFamily, number>> = { 4: 1472, 6: 1232 }
+
+export interface UdpHandlerOptions {
+  readonly store: PeerStore
+  readonly announcer: Announcer
+  readonly connectionIds: ConnectionIds
+  readonly counters: Counters
+  readonly allowIpSpoofing: boolean
+}
+
+export class UdpHandler {
+  /** The reply of the last `handle`. */
+  readonly reply: Uint8Array = new Uint8Array(MAX_REPLY_BYTES[4])
+  readonly #options: UdpHandlerOptions
+  readonly #request = new UdpRequest()
+  readonly #answer = new AnnounceAnswer()
+  readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
+  readonly #infoHash = new Uint8Array(20)
+  readonly #connectionId = new Uint8Array(CONNECTION_ID_BYTES)
+
+  constructor(options: UdpHandlerOptions) {
+    this.#options = options
+  }
+
+  /** Length of the reply in `this.reply`; 0 for none. `address` has 4 or 16 bytes, never IPv4-mapped. */
+  handle(packet: Uint8Array, address: Uint8Array): number {
+    const request = this.#request
+    const { connectionIds, counters } = this.#options
+    const transport = address.length === 4 ? 'udp4' : 'udp6'
+    const kind = parseUdp(packet, request)
+    if (kind === 'drop') {
+      counters.transports[transport].dropped++
+      return 0
+    }
+    if (kind === 'connect') {
+      counters.transports[transport].connects++
+      connectionIds.issue(address, this.#connectionId)
+      return writeConnectReply(this.reply, request.transactionId, this.#connectionId)
+    }
+    if (!connectionIds.isValid(address, request.connectionId)) {
+      const length = this.#fail(transport, failures.badConnectionId)
+      return length <= packet.length ? length : 0
+    }
+    if (kind === 'announce') {
+      counters.transports[transport].announces++
+      return this.#announce(address)
+    }
+    if (kind === 'scrape') {
+      counters.transports[transport].scrapes++
+      return this.#scrape(address.length === 4 ? 4 : 6)
+    }
+    return this.#fail(transport, request.failure)
+  }
+
+  #announce(address: Uint8Array): number {
+    const { announce, namedAddress, transactionId } = this.#request
+    const answer = this.#answer
+    announce.address = address
+    // Zeros mean the sender's own; the field has no room for an IPv6 address.
+    if (
+      this.#options.allowIpSpoofing &&
+      address.length === 4 &&
+      namedAddress.some((b) => b !== 0)
+    ) {
+      announce.address = namedAddress
+    }
+    const family = announce.address.length === 4 ? 4 : 6
+    const room = peersThatFit(MAX_REPLY_BYTES[family] - ANNOUNCE_REPLY_BYTES, family)
+    this.#options.announcer.announce(announce, answer, this.reply, ANNOUNCE_REPLY_BYTES, room)
+    return writeAnnounceReply(
+      this.reply,
+      transactionId,
+      answer.intervalSeconds,
+      answer.leechers,
+      answer.seeders,
+      answer.peers * COMPACT_BYTES[family],
+    )
+  }
+
+  #scrape(family: AddressFamily): number {
+    const { infoHashes, infoHashCount, transactionId } = this.#request
+    const counts = this.#counts
+    let at = writeScrapeHead(this.reply, transactionId)
+    for (let n = 0; n < infoHashCount; n++) {
+      for (let i = 0; i < 20; i++) this.#infoHash[i] = infoHashes[n * 20 + i]!
+      this.#options.store.scrapeSwarm(this.#infoHash, family, counts)
+      at = writeScrapeEntry(this.reply, at, counts.seeders, counts.completed, counts.leechers)
+    }
+    return at
+  }
+
+  #fail(transport: 'udp4' | 'udp6', failure: Failure): number {
+    this.#options.counters.error(transport, failure)
+    return writeErrorReply(this.reply, this.#request.transactionId, failure)
+  }
+}
