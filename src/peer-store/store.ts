@@ -37,6 +37,8 @@ import {
 const DEFAULT_SHARD_COUNT_BITS = 10
 const MAX_SHARD_COUNT_BITS = 16
 const MINIMUM_MEMORY_BYTES: number = 4 * SLAB_BYTES
+/** Addresses reach 16 GiB; what a put may take beyond the limit must be within their reach too. */
+const MAXIMUM_MEMORY_BYTES: number = (MAX_SLABS * SLAB_BYTES * 15) / 16
 
 export interface PeerStoreOptions {
   readonly clock: Clock
@@ -49,7 +51,7 @@ export interface PeerStoreOptions {
    * maximum: 15 h 55 min 40 s.
    */
   readonly peerLifetimeMs?: number
-  /** Bound on `bytesReserved`, at least 4 MiB. Default 16 GiB, which is also the maximum. */
+  /** Bound on `bytesReserved`, at least 4 MiB. Default 15 GiB, which is also the maximum. */
   readonly maxMemoryBytes?: number
 }
 
@@ -100,11 +102,11 @@ class TypedArrayPeerStore implements PeerStore {
         `shardCountBits is ${bits}: it must be a whole number from 0 to ${MAX_SHARD_COUNT_BITS}`,
       )
     }
-    const memory = options.maxMemoryBytes ?? MAX_SLABS * SLAB_BYTES
-    if (!(memory >= MINIMUM_MEMORY_BYTES && memory <= MAX_SLABS * SLAB_BYTES)) {
+    const memory = options.maxMemoryBytes ?? MAXIMUM_MEMORY_BYTES
+    if (!(memory >= MINIMUM_MEMORY_BYTES && memory <= MAXIMUM_MEMORY_BYTES)) {
       throw peerStoreError(
         'PEER_STORE_INVALID_OPTION',
-        `maxMemoryBytes is ${memory}: it must be ${MINIMUM_MEMORY_BYTES} (4 MiB) to ${MAX_SLABS * SLAB_BYTES} (16 GiB)`,
+        `maxMemoryBytes is ${memory}: it must be ${MINIMUM_MEMORY_BYTES} (4 MiB) to ${MAXIMUM_MEMORY_BYTES} (15 GiB)`,
       )
     }
     const random = options.random ?? systemRandom()

@@ -95,6 +95,8 @@ export class HttpServer {
       for (const connection of this.#connections) {
         if (now < connection.deadlineMs) continue
         if (connection.isMidway) this.#dropped(connection.remote)
+        // Its `close` comes later than the next sweep may.
+        this.#connections.delete(connection)
         connection.destroy()
       }
       if (this.#connections.size > 0) this.#sweepLater()
