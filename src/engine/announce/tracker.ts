@@ -7,8 +7,8 @@
  *
  * Invariants, for each family:
  * - at most one announce is under way;
- * - the first that succeeds says `started`; `completed` is said at most once, and only after
- *   `started`; `stopped` only if `started` was heard.
+ * - the first that is answered says `started`; `completed` is answered at most once, and said only
+ *   after `started` was; `stopped` is said only if `started` was answered.
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
