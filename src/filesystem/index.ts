@@ -1,3 +1,4 @@
+export { allocateAligned } from '../block-device/index.ts'
 export {
   type AllocationPurpose,
   type Allocator,
