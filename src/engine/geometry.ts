@@ -1,0 +1,113 @@
+/**
+ * How one torrent is cut, four ways, over the same address space of `totalBytes`:
+ *
+ * ```
+ * stripes   |       0       |       1       |    2     |   one filesystem block each (4 MiB)
+ * pieces    | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |10|   what hashes cover
+ * chunks    |'''|'''|'''|'''|'''|'''|'''|'''|'''|'''|''|   16 KiB, what one request asks for
+ * extents   |       0       |       1       |    2     |   the pieces that begin in one stripe
+ * ```
+ *
+ * A piece may be smaller than a stripe, as large, or larger, and need not be a power of two: then it
+ * spans stripes, and a stripe at the seam belongs to two extents. A piece larger than a stripe is an
+ * extent of its own.
+ *
+ * Invariants: extents partition the pieces in order; every byte is in one piece, one stripe, one chunk;
+ * only the last piece and the last chunk of a piece are shorter than the others.
+ */
+import { assert } from '../base/index.ts'
+
+/** What one request asks for (BEP 3). */
+export const CHUNK_BYTES = 16_384
+
+export class Geometry {
+  readonly totalBytes: number
+  readonly pieceBytes: number
+  readonly pieceCount: number
+  readonly stripeBytes: number
+  readonly stripeCount: number
+  /** Of every piece but the last, which may have fewer. */
+  readonly chunksPerPiece: number
+  readonly extentCount: number
+
+  constructor(totalBytes: number, pieceBytes: number, stripeBytes: number) {
+    assert(Number.isSafeInteger(totalBytes) && totalBytes >= 0, `a torrent of ${totalBytes} bytes`)
+    assert(Number.isSafeInteger(pieceBytes) && pieceBytes > 0, `pieces of ${pieceBytes} bytes`)
+    assert(Number.isSafeInteger(stripeBytes) && stripeBytes > 0, `stripes of ${stripeBytes} bytes`)
+    this.totalBytes = totalBytes
+    this.pieceBytes = pieceBytes
+    this.stripeBytes = stripeBytes
+    this.pieceCount = Math.ceil(totalBytes / pieceBytes)
+    this.stripeCount = Math.ceil(totalBytes / stripeBytes)
+    this.chunksPerPiece = Math.ceil(pieceBytes / CHUNK_BYTES)
+    this.extentCount = this.pieceCount === 0 ? 0 : this.extentOf(this.pieceCount - 1) + 1
+  }
+
+  pieceOffset(piece: number): number {
+    return piece * this.pieceBytes
+  }
+
+  pieceLength(piece: number): number {
+    return Math.min(this.pieceBytes, this.totalBytes - piece * this.pieceBytes)
+  }
+
+  chunkCount(piece: number): number {
+    return Math.ceil(this.pieceLength(piece) / CHUNK_BYTES)
+  }
+
+  chunkLength(piece: number, chunk: number): number {
+    return Math.min(CHUNK_BYTES, this.pieceLength(piece) - chunk * CHUNK_BYTES)
+  }
+
+  /** The chunk that a request for `length` bytes at `begin` of `piece` names exactly, or -1. */
+  chunkAt(piece: number, begin: number, length: number): number {
+    if (piece >= this.pieceCount || begin % CHUNK_BYTES !== 0) return -1
+    const chunk = begin / CHUNK_BYTES
+    if (chunk >= this.chunkCount(piece) || length !== this.chunkLength(piece, chunk)) return -1
+    return chunk
+  }
+
+  extentOf(piece: number): number {
+    if (this.pieceBytes >= this.stripeBytes) return piece
+    return Math.floor((piece * this.pieceBytes) / this.stripeBytes)
+  }
+
+  firstPiece(extent: number): number {
+    if (this.pieceBytes >= this.stripeBytes) return extent
+    return Math.ceil((extent * this.stripeBytes) / this.pieceBytes)
+  }
+
+  /** The first piece after the extent. */
+  endPiece(extent: number): number {
+    return extent + 1 >= this.extentCount ? this.pieceCount : this.firstPiece(extent + 1)
+  }
+
+  stripeLength(stripe: number): number {
+    return Math.min(this.stripeBytes, this.totalBytes - stripe * this.stripeBytes)
+  }
+
+  firstStripe(piece: number): number {
+    return Math.floor((piece * this.pieceBytes) / this.stripeBytes)
+  }
+
+  lastStripe(piece: number): number {
+    const last = piece * this.pieceBytes + this.pieceLength(piece) - 1
+    return Math.floor(last / this.stripeBytes)
+  }
+
+  firstPieceIn(stripe: number): number {
+    return Math.floor((stripe * this.stripeBytes) / this.pieceBytes)
+  }
+
+  lastPieceIn(stripe: number): number {
+    const last = stripe * this.stripeBytes + this.stripeLength(stripe) - 1
+    return Math.floor(last / this.pieceBytes)
+  }
+
+  /** Most stripes that one extent touches. */
+  get stripesPerExtent(): number {
+    if (this.stripeBytes % this.pieceBytes === 0) return 1
+    if (this.pieceBytes % this.stripeBytes === 0) return this.pieceBytes / this.stripeBytes
+    return Math.max(2, Math.floor(this.pieceBytes / this.stripeBytes) + 2)
+  }
+}

@@ -1,0 +1,480 @@
+/**
+ * The picker: which chunks to ask which peer for. A pure state machine: no sockets, no clock (callers
+ * pass the time), no memory of its own beyond the extents in progress.
+ *
+ * It takes the extent whose rarest missing piece is the rarest (rarity.ts), hands out its chunks in
+ * order to whoever has them, and starts another only when a peer finds nothing free in those begun:
+ * stripes fill quickly, are written whole, and the order between stripes stays rarest-first.
+ *
+ * Invariants (`check`):
+ * - A chunk of a piece that we have is never picked.
+ * - At most `maxActive` extents are begun by picking; each is finished, or abandoned whole.
+ * - A chunk is asked of a second peer only when it is late, or when the peer finds nothing else at all
+ *   (end-game); never of a third. Whoever loses the race is reported, to be told to cancel.
+ * - Chunks are handed out only in stripes that `admit` has found a buffer for, in ascending order
+ *   within an extent.
+ * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
+ */
+import { assert, type Bitfield, type Random } from '../base/index.ts'
+import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
+import { CHUNK_BYTES, type Geometry } from './geometry.ts'
+import { RarityIndex } from './rarity.ts'
+
+/** What the picker knows of a peer. Made by `addPeer`, changed by the picker alone. */
+export interface PickerPeer {
+  readonly id: number
+  readonly has: Bitfield
+  /** Counted as a seed in the rarity index. */
+  seed: boolean
+  /** Pieces that it has and we lack. */
+  wanted: number
+  outstanding: number
+}
+
+export interface PickerOptions {
+  readonly geometry: Geometry
+  /** What we have: read, and changed through `pieceVerified` alone while the picker lives. */
+  readonly have: Bitfield
+  readonly random: Random
+  /** Finds memory for a stripe of an extent, or refuses (and is asked again). True if it is open. */
+  readonly admit: (stripe: number, extent: number) => boolean
+  readonly maxActive: number
+  /** A chunk not delivered after this time may be asked of another peer. */
+  readonly lateMs?: number
+}
+
+const LATE_MS = 4_000
+const LATE_SCAN_MS = 250
+/** Duplicates that one peer may have in the end-game. */
+const ENDGAME_CHUNKS = 16
+
+export class Picker {
+  readonly geometry: Geometry
+  maxActive: number
+  readonly rarity: RarityIndex
+  readonly #have: Bitfield
+  readonly #admit: (stripe: number, extent: number) => boolean
+  readonly #lateMs: number
+  readonly #peers = new Map<number, PickerPeer>()
+  /** In the order of their beginning. */
+  readonly #active: ActiveExtent[] = []
+  readonly #byIndex = new Map<number, ActiveExtent>()
+  #nextPeer = 1
+  #lastFinished = -2
+
+  constructor(options: PickerOptions) {
+    this.geometry = options.geometry
+    this.maxActive = options.maxActive
+    this.#have = options.have
+    this.#admit = options.admit
+    this.#lateMs = options.lateMs ?? LATE_MS
+    this.rarity = new RarityIndex(options.geometry, options.have, options.random)
+  }
+
+  get active(): readonly ActiveExtent[] {
+    return this.#active
+  }
+
+  addPeer(has: Bitfield): PickerPeer {
+    const peer = { id: this.#nextPeer++, has, seed: has.full, wanted: 0, outstanding: 0 }
+    for (let i = 0; i < has.bytes.length; i++) {
+      peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
+    }
+    if (peer.seed) this.rarity.addSeed()
+    else this.rarity.addPeer(has)
+    this.#peers.set(peer.id, peer)
+    return peer
+  }
+
+  /** Its requests become free again. */
+  removePeer(peer: PickerPeer): void {
+    this.releaseAll(peer)
+    for (const { soles } of this.#active) {
+      for (const [piece, id] of soles ?? []) if (id === peer.id) soles!.set(piece, NOBODY)
+    }
+    if (peer.seed) this.rarity.removeSeed()
+    else this.rarity.removePeer(peer.has)
+    this.#peers.delete(peer.id)
+  }
+
+  /** False when the peer had it before. */
+  peerHas(peer: PickerPeer, piece: number): boolean {
+    if (!peer.has.set(piece)) return false
+    if (!this.#have.has(piece)) peer.wanted++
+    this.rarity.addHave(piece)
+    if (peer.has.full && !peer.seed) {
+      this.rarity.removePeer(peer.has)
+      this.rarity.addSeed()
+      peer.seed = true
+    }
+    return true
+  }
+
+  /**
+   * Up to `max` chunks to ask the peer for, as pairs (piece, chunk) at `out[0…]`; they are its to
+   * deliver from now on. Returns how many. Allocates only when an extent begins.
+   */
+  pick(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
+    let count = 0
+    if (peer.wanted === 0 || max <= 0) return 0
+    for (const extent of this.#active) {
+      if (extent.free > 0) count = this.#takeFree(extent, peer, count, max, nowMs, out)
+      else if (extent.left > 0 && nowMs >= extent.nextLateScanMs) {
+        count = this.#takeLate(extent, peer, count, max, nowMs, out)
+      }
+      if (count === max) return count
+    }
+    while (count < max && this.#active.length < this.maxActive) {
+      const extent = this.#begin(peer, nowMs)
+      if (extent === undefined) break
+      count = this.#takeFree(extent, peer, count, max, nowMs, out)
+    }
+    if (count === 0 && peer.outstanding < ENDGAME_CHUNKS && this.#nothingFree(peer)) {
+      count = this.#takeTail(peer, Math.min(max, ENDGAME_CHUNKS - peer.outstanding), nowMs, out)
+    }
+    return count
+  }
+
+  /** The chunk begins to arrive. False when it is not the peer's to deliver, or arrives from another. */
+  beginReceive(peer: PickerPeer, piece: number, chunk: number, nowMs: number): boolean {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    if (extent === undefined) return false
+    const at = this.#at(extent, piece, chunk)
+    const state = extent.state[at]
+    if (state === ChunkState.receiving) {
+      if (extent.second[at] === peer.id) this.release(peer, piece, chunk)
+      return false
+    }
+    if (state !== ChunkState.requested) return false
+    if (extent.second[at] === peer.id) {
+      extent.second[at] = extent.owner[at]!
+      extent.owner[at] = peer.id
+    } else if (extent.owner[at] !== peer.id) return false
+    extent.state[at] = ChunkState.receiving
+    extent.sinceMs[at] = nowMs
+    return true
+  }
+
+  /**
+   * The chunk has arrived whole, after `beginReceive`. Returns the id of another peer that was asked
+   * for it and should be told to cancel, or NOBODY.
+   */
+  received(peer: PickerPeer, piece: number, chunk: number, nowMs: number): number {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
+    const at = this.#at(extent, piece, chunk)
+    assert(
+      extent.state[at] === ChunkState.receiving && extent.owner[at] === peer.id,
+      `chunk ${chunk} of piece ${piece} was received twice`,
+    )
+    const other = extent.second[at]!
+    if (other !== NOBODY) this.#peers.get(other)!.outstanding--
+    extent.second[at] = NOBODY
+    extent.state[at] = ChunkState.received
+    peer.outstanding--
+    extent.left--
+    extent.pieceLeft[piece - extent.firstPiece]!--
+    extent.lastProgressMs = nowMs
+    return other
+  }
+
+  /** True when every chunk of the piece has been received and it waits for its hash. */
+  isWhole(piece: number): boolean {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    return extent?.pieceLeft[piece - extent.firstPiece] === 0 && !this.#have.has(piece)
+  }
+
+  /** True when chunk `chunk` of a piece in progress has been received. */
+  hasChunk(piece: number, chunk: number): boolean {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    return extent?.state[this.#at(extent, piece, chunk)] === ChunkState.received
+  }
+
+  isHad(piece: number): boolean {
+    return this.#have.has(piece)
+  }
+
+  isActive(extent: number): boolean {
+    return this.#byIndex.has(extent)
+  }
+
+  isOwner(peer: PickerPeer, piece: number, chunk: number): boolean {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    if (extent === undefined) return false
+    const at = this.#at(extent, piece, chunk)
+    if (extent.state[at] === ChunkState.received) return false
+    return extent.owner[at] === peer.id || extent.second[at] === peer.id
+  }
+
+  /** The peer will not deliver the chunk (reject, cancel). False when it was not its to deliver. */
+  release(peer: PickerPeer, piece: number, chunk: number): boolean {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    if (extent === undefined || !extent.disown(this.#at(extent, piece, chunk), peer.id))
+      return false
+    peer.outstanding--
+    return true
+  }
+
+  /** The peer will deliver nothing of what it was asked for (choke). */
+  releaseAll(peer: PickerPeer): void {
+    for (const extent of this.#active) {
+      if (peer.outstanding === 0) return
+      for (let at = 0; at < extent.state.length; at++) {
+        if (extent.disown(at, peer.id)) peer.outstanding--
+      }
+    }
+    assert(peer.outstanding === 0, 'a peer owes chunks that are in no extent')
+  }
+
+  /** The piece's hash is right: sets it in `have`. True when its extent is finished by it. */
+  pieceVerified(piece: number): boolean {
+    this.#have.set(piece)
+    this.rarity.pieceHad(piece)
+    for (const peer of this.#peers.values()) if (peer.has.has(piece)) peer.wanted--
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))
+    if (extent === undefined || extent.left > 0) return false
+    for (let i = 0; i < extent.pieceCount; i++) {
+      if (!this.#have.has(extent.firstPiece + i)) return false
+    }
+    this.#lastFinished = extent.index
+    this.#end(extent)
+    return true
+  }
+
+  /** Who delivered the chunks of a piece that is whole. */
+  senders(piece: number): Int32Array {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
+    const at = this.#at(extent, piece, 0)
+    return extent.owner.slice(at, at + this.geometry.chunkCount(piece))
+  }
+
+  /**
+   * The piece's hash is wrong: all of it is free again, and goes to one peer alone from now on, so that
+   * a second failure has one culprit.
+   */
+  pieceFailed(piece: number): void {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
+    extent.freePiece(this.geometry, piece)
+    extent.soles ??= new Map()
+    extent.soles.set(piece, NOBODY)
+  }
+
+  /**
+   * Gives an extent up: what of it was received and not verified is forgotten. Refused while a chunk of
+   * it is arriving, because its bytes are being written into the stripe.
+   */
+  abandon(index: number): boolean {
+    const extent = this.#byIndex.get(index)
+    if (extent === undefined || extent.state.includes(ChunkState.receiving)) return false
+    for (let at = 0; at < extent.state.length; at++) {
+      if (extent.state[at] !== ChunkState.requested) continue
+      for (const id of [extent.owner[at]!, extent.second[at]!]) {
+        if (id !== NOBODY) this.#peers.get(id)!.outstanding--
+      }
+    }
+    this.#end(extent)
+    return true
+  }
+
+  #end(extent: ActiveExtent): void {
+    this.#active.splice(this.#active.indexOf(extent), 1)
+    this.#byIndex.delete(extent.index)
+    this.rarity.setTaken(extent.index, false)
+  }
+
+  /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
+  #begin(peer: PickerPeer, nowMs: number): ActiveExtent | undefined {
+    const index = this.rarity.choose(peer.has, this.#lastFinished)
+    if (index < 0) return undefined
+    const extent = new ActiveExtent(this.geometry, this.#have, index, nowMs)
+    if (!this.#openUpTo(extent, extent.openStripe)) return undefined
+    this.rarity.setTaken(index, true)
+    this.#active.push(extent)
+    this.#byIndex.set(index, extent)
+    // The next one begun is its neighbour, unless something rarer turns up.
+    this.#lastFinished = index
+    return extent
+  }
+
+  #openUpTo(extent: ActiveExtent, stripe: number): boolean {
+    while (extent.openStripe <= stripe) {
+      if (!this.#admit(extent.openStripe, extent.index)) return false
+      extent.openStripe++
+    }
+    return true
+  }
+
+  #takeFree(
+    extent: ActiveExtent,
+    peer: PickerPeer,
+    from: number,
+    max: number,
+    nowMs: number,
+    out: Int32Array,
+  ): number {
+    const { geometry } = this
+    const { state } = extent
+    const chunksPerPiece = geometry.chunksPerPiece
+    let count = from
+    let at = extent.cursor
+    let passed = true
+    while (at < state.length && count < max && extent.free > 0) {
+      const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
+      const end = (piece - extent.firstPiece + 1) * chunksPerPiece
+      if (!peer.has.has(piece) || (extent.soles !== undefined && !claim(extent, piece, peer))) {
+        if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
+        at = end
+        if (passed) extent.cursor = at
+        continue
+      }
+      while (at < end && count < max) {
+        if (state[at] === ChunkState.free) {
+          const chunk = at - (end - chunksPerPiece)
+          const offset = piece * geometry.pieceBytes + chunk * CHUNK_BYTES
+          const stripe = Math.floor(offset / geometry.stripeBytes)
+          if (stripe >= extent.openStripe && !this.#openUpTo(extent, stripe)) return count
+          state[at] = ChunkState.requested
+          extent.owner[at] = peer.id
+          extent.sinceMs[at] = nowMs
+          extent.free--
+          peer.outstanding++
+          out[2 * count] = piece
+          out[2 * count + 1] = chunk
+          count++
+        }
+        at++
+      }
+      if (passed) extent.cursor = at
+    }
+    return count
+  }
+
+  /** Chunks of the extent that their owner should have delivered by now, the longest-awaited first. */
+  #takeLate(
+    extent: ActiveExtent,
+    peer: PickerPeer,
+    from: number,
+    max: number,
+    nowMs: number,
+    out: Int32Array,
+  ): number {
+    let count = from
+    let anyLate = false
+    for (let at = 0; at < extent.state.length; at++) {
+      if (extent.state[at] !== ChunkState.requested) continue
+      if (nowMs - extent.sinceMs[at]! < this.#lateMs) continue
+      anyLate = true
+      if (count === max) break
+      if (this.#share(extent, at, peer, nowMs)) count = this.#put(extent, at, count, out)
+    }
+    if (!anyLate) extent.nextLateScanMs = nowMs + LATE_SCAN_MS
+    return count
+  }
+
+  /** Every chunk that the peer could send has been asked of somebody, and no extent is left to begin. */
+  #nothingFree(peer: PickerPeer): boolean {
+    for (const extent of this.#active) {
+      if (extent.free === 0) continue
+      const { chunksPerPiece } = this.geometry
+      for (let at = extent.cursor; at < extent.state.length; at++) {
+        if (extent.state[at] !== ChunkState.free) continue
+        if (peer.has.has(extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
+      }
+    }
+    return this.rarity.choose(peer.has, this.#lastFinished) < 0
+  }
+
+  /** End-game: the youngest requests of others, which would be the last to arrive. */
+  #takeTail(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
+    let count = 0
+    for (let i = this.#active.length - 1; i >= 0 && count < max; i--) {
+      const extent = this.#active[i]!
+      for (let at = extent.state.length - 1; at >= 0 && count < max; at--) {
+        if (extent.state[at] !== ChunkState.requested || extent.second[at] !== NOBODY) continue
+        if (this.#share(extent, at, peer, nowMs)) count = this.#put(extent, at, count, out)
+      }
+    }
+    return count
+  }
+
+  /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
+  #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
+    const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
+    if (!peer.has.has(piece) || extent.soles?.has(piece)) return false
+    if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
+    if (extent.second[at] !== NOBODY) {
+      this.#peers.get(extent.owner[at]!)!.outstanding--
+      extent.owner[at] = extent.second[at]!
+    }
+    extent.second[at] = peer.id
+    extent.sinceMs[at] = nowMs
+    peer.outstanding++
+    return true
+  }
+
+  #put(extent: ActiveExtent, at: number, count: number, out: Int32Array): number {
+    const { chunksPerPiece } = this.geometry
+    out[2 * count] = extent.firstPiece + Math.floor(at / chunksPerPiece)
+    out[2 * count + 1] = at % chunksPerPiece
+    return count + 1
+  }
+
+  #at(extent: ActiveExtent, piece: number, chunk: number): number {
+    return (piece - extent.firstPiece) * this.geometry.chunksPerPiece + chunk
+  }
+
+  /** Throws when an invariant does not hold. For tests: reads everything. */
+  check(): void {
+    this.rarity.check()
+    const owed = new Map<number, number>()
+    for (const extent of this.#active) {
+      assert(this.#byIndex.get(extent.index) === extent, 'an active extent cannot be found')
+      let free = 0
+      let left = 0
+      for (const [at, state] of extent.state.entries()) {
+        const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
+        const owner = extent.owner[at]!
+        const second = extent.second[at]!
+        if (state === ChunkState.free) {
+          free++
+          assert(owner === NOBODY && second === NOBODY, 'a free chunk has an owner')
+          assert(at >= extent.cursor, 'a free chunk lies before the cursor')
+        }
+        if (state !== ChunkState.absent && state !== ChunkState.received) left++
+        if (state === ChunkState.requested || state === ChunkState.receiving) {
+          assert(!this.#have.has(piece), 'a chunk is asked for that we have')
+          assert(owner !== NOBODY && owner !== second, 'a requested chunk has no proper owner')
+          for (const id of [owner, second]) {
+            if (id === NOBODY) continue
+            assert(this.#peers.get(id)!.has.has(piece), 'a chunk is asked of a peer without it')
+            owed.set(id, (owed.get(id) ?? 0) + 1)
+          }
+        }
+      }
+      assert(free === extent.free && left === extent.left, 'an extent counts its chunks wrong')
+    }
+    for (const peer of this.#peers.values()) {
+      assert(peer.outstanding === (owed.get(peer.id) ?? 0), 'a peer owes another number of chunks')
+      let wanted = 0
+      for (let piece = 0; piece < this.#have.length; piece++) {
+        if (peer.has.has(piece) && !this.#have.has(piece)) wanted++
+      }
+      assert(peer.wanted === wanted, 'a peer is wanted for another number of pieces')
+    }
+  }
+}
+
+/** Whether the peer may deliver this piece, which failed before: the first who asks gets all of it. */
+function claim(extent: ActiveExtent, piece: number, peer: PickerPeer): boolean {
+  const sole = extent.soles!.get(piece)
+  if (sole === undefined || sole === peer.id) return true
+  if (sole !== NOBODY) return false
+  extent.soles!.set(piece, peer.id)
+  return true
+}
+
+/** Set bits of a byte. */
+const BITS: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let bits = 0
+  for (let rest = byte; rest !== 0; rest &= rest - 1) bits++
+  return bits
+})
