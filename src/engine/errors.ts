@@ -9,6 +9,10 @@ export const engineErrors = {
   ENGINE_TRACKER_FAILED:
     'A tracker refused, did not answer, or answered something that is no reply.',
   ENGINE_HTTP_FAILED: 'An HTTP request failed, took too long, or its answer was too large.',
+  ENGINE_CACHE_SMALL: 'The download cache holds not even one block of the volume.',
+  ENGINE_BAD_METADATA: 'The info dictionary that peers sent for a magnet is no valid torrent.',
+  ENGINE_EXISTS: 'The torrent is in the engine already.',
+  ENGINE_STOPPED: 'The engine has been stopped.',
   ENGINE_RESOLVE_FAILED: 'A host name has no address.',
 } as const
 
