@@ -1,0 +1,226 @@
+/**
+ * What one peer has asked for, and its way into the socket: in the order of asking, in batches that leave
+ * together, uncopied from the read cache.
+ *
+ * Invariants: at most `MAX_REQUESTS` wait; a batch is handed over only when the one before has left, so
+ * at most `BATCH_BYTES` and a chunk of payload are in flight; blocks are pinned while their bytes are.
+ */
+import type { Content } from './content.ts'
+import { CHUNK_BYTES } from './geometry.ts'
+import type { PeerWriter } from './peer-writer.ts'
+import type { BlockWaiter, ReadBlock, ReadCache } from './read-cache.ts'
+import { PIECE_HEADER_BYTES, writePieceHeader } from './wire/messages.ts'
+
+/** Requests that wait for one peer; told to it as `reqq` (BEP 10). */
+export const MAX_REQUESTS = 2_000
+/** Larger requests are refused, as everywhere. */
+export const MAX_REQUEST_BYTES: number = 8 * CHUNK_BYTES
+const BATCH_BYTES = 512 * 1024
+const BATCH_CHUNKS = 64
+/** Requests looked ahead for blocks to read. */
+const LOOK_AHEAD = 64
+
+/** A chunk that lies in no one block: half in another, or still in a stripe. */
+interface Assembly {
+  readonly piece: number
+  readonly begin: number
+  readonly bytes: Uint8Array
+  done: boolean
+}
+
+export class UploadQueue implements BlockWaiter {
+  readonly #writer: PeerWriter
+  readonly #reads: ReadCache
+  readonly #content: Content
+  readonly #sent: (bytes: number) => void
+  /** Threes of piece, begin, length; length 0 has been cancelled. */
+  readonly #requests: number[] = []
+  #head = 0
+  #pinned: ReadBlock[] = []
+  #assembly: Assembly | undefined
+  #closed = false
+
+  constructor(
+    writer: PeerWriter,
+    reads: ReadCache,
+    content: Content,
+    sent: (bytes: number) => void,
+  ) {
+    this.#writer = writer
+    this.#reads = reads
+    this.#content = content
+    this.#sent = sent
+  }
+
+  get length(): number {
+    return (this.#requests.length - this.#head) / 3
+  }
+
+  /** False when too many wait already. The request must lie within a piece that we have. */
+  add(piece: number, begin: number, length: number): boolean {
+    if (this.length >= MAX_REQUESTS) return false
+    this.#requests.push(piece, begin, length)
+    return true
+  }
+
+  /** True when the request was waiting. */
+  cancel(piece: number, begin: number, length: number): boolean {
+    const requests = this.#requests
+    for (let i = this.#head; i < requests.length; i += 3) {
+      if (requests[i] !== piece || requests[i + 1] !== begin || requests[i + 2] !== length) continue
+      requests[i + 2] = 0
+      return true
+    }
+    return false
+  }
+
+  /** Drops what waits, each request told to `dropped`. */
+  clear(dropped: (piece: number, begin: number, length: number) => void): void {
+    const requests = this.#requests
+    for (let i = this.#head; i < requests.length; i += 3) {
+      if (requests[i + 2] !== 0) dropped(requests[i]!, requests[i + 1]!, requests[i + 2]!)
+    }
+    requests.length = 0
+    this.#head = 0
+    this.#assembly = undefined
+  }
+
+  onBlock(): void {
+    this.pump()
+  }
+
+  /** All that was written has left. */
+  drained(): void {
+    for (const block of this.#pinned) this.#reads.unpin(block)
+    this.#pinned.length = 0
+    this.pump()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.clear(() => {})
+    this.drained()
+  }
+
+  /** Hands the next batch to the socket, as far as its bytes are in memory. */
+  pump(): void {
+    if (this.#closed || this.#writer.blocked || this.#head === this.#requests.length) return
+    const requests = this.#requests
+    const headers = Buffer.allocUnsafe(
+      PIECE_HEADER_BYTES * Math.min(BATCH_CHUNKS, (requests.length - this.#head) / 3),
+    )
+    let headerAt = 0
+    let bytes = 0
+    this.#writer.cork()
+    while (
+      this.#head < requests.length &&
+      bytes < BATCH_BYTES &&
+      headerAt + PIECE_HEADER_BYTES <= headers.length
+    ) {
+      const piece = requests[this.#head]!
+      const begin = requests[this.#head + 1]!
+      const length = requests[this.#head + 2]!
+      if (length > 0) {
+        const payload = this.#payload(piece, begin, length)
+        if (payload === undefined) break
+        writePieceHeader(headers, headerAt, piece, begin, length)
+        this.#writer.send(headers.subarray(headerAt, headerAt + PIECE_HEADER_BYTES))
+        this.#writer.send(payload)
+        headerAt += PIECE_HEADER_BYTES
+        bytes += length
+      }
+      this.#head += 3
+    }
+    this.#writer.uncork()
+    this.#shrink()
+    if (bytes > 0) this.#sent(bytes)
+    this.#lookAhead()
+  }
+
+  #shrink(): void {
+    if (this.#head === this.#requests.length) {
+      this.#requests.length = 0
+      this.#head = 0
+    } else if (this.#head >= 3 * MAX_REQUESTS) {
+      this.#requests.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+
+  /** The chunk's bytes, pinned; undefined when they have to be awaited (`pump` is called again then). */
+  #payload(piece: number, begin: number, length: number): Uint8Array | undefined {
+    const { source, geometry } = this.#content
+    const offset = geometry.pieceOffset(piece) + begin
+    if (!source.stored.have.has(piece) || !this.#reads.fits(offset, length)) {
+      return this.#assembled(piece, begin, length)
+    }
+    const block = this.#reads.get(source, offset, length)
+    if (block === undefined) {
+      this.#reads.load(source, offset, this)
+      return undefined
+    }
+    if (this.#pinned.at(-1) !== block) {
+      this.#reads.pin(block)
+      this.#pinned.push(block)
+    }
+    const at = offset - block.from
+    return block.buffer!.subarray(at, at + length)
+  }
+
+  #assembled(piece: number, begin: number, length: number): Uint8Array | undefined {
+    let assembly = this.#assembly
+    const same =
+      assembly?.piece === piece && assembly.begin === begin && assembly.bytes.length === length
+    if (assembly === undefined || !same) {
+      assembly = { piece, begin, bytes: new Uint8Array(length), done: false }
+      this.#assembly = assembly
+      const copied = this.#content.download?.stripes.copy(piece, begin, assembly.bytes) ?? 0
+      assembly.done = copied === length
+      if (!assembly.done) this.#assemble(assembly, copied)
+    }
+    if (!assembly.done) return undefined
+    this.#assembly = undefined
+    return assembly.bytes
+  }
+
+  /** Alternates between memory and disk: what is verified and not in the one is on the other. */
+  async #assemble(assembly: Assembly, from: number): Promise<void> {
+    const { source, geometry, download } = this.#content
+    const { piece, begin, bytes } = assembly
+    let done = from
+    try {
+      while (done < bytes.length) {
+        const copied = download?.stripes.copy(piece, begin + done, bytes.subarray(done)) ?? 0
+        done += copied
+        if (copied > 0) continue
+        const offset = geometry.pieceOffset(piece) + begin + done
+        const toBoundary = geometry.stripeBytes - (offset % geometry.stripeBytes)
+        const count = Math.min(bytes.length - done, toBoundary)
+        await source.stored.read(offset, bytes.subarray(done, done + count))
+        done += count
+      }
+      assembly.done = true
+    } catch (error) {
+      source.failed(error instanceof Error ? error : new Error(String(error)))
+      return
+    }
+    if (this.#assembly === assembly) this.pump()
+  }
+
+  /** Has the blocks read that the next requests lie in. */
+  #lookAhead(): void {
+    const { source, geometry } = this.#content
+    const requests = this.#requests
+    const end = Math.min(requests.length, this.#head + 3 * LOOK_AHEAD)
+    let last = -1
+    for (let i = this.#head; i < end; i += 3) {
+      const piece = requests[i]!
+      const offset = geometry.pieceOffset(piece) + requests[i + 1]!
+      const number = Math.floor(offset / this.#reads.readBytes)
+      if (number === last || requests[i + 2] === 0) continue
+      last = number
+      if (source.blocks.has(number) || !source.stored.have.has(piece)) continue
+      this.#reads.load(source, offset, undefined)
+    }
+  }
+}
