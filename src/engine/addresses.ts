@@ -1,0 +1,78 @@
+/**
+ * The addresses at which a torrent's peers may be: who is to be tried next, who has failed how often,
+ * who is never to be tried again.
+ *
+ * Invariants: at most `MAX_ADDRESSES` are kept; one that is connected, or being connected, or banned, is
+ * not offered; one that failed is offered again after a time that doubles.
+ */
+
+export interface PeerAddress {
+  readonly host: string
+  readonly port: number
+  failures: number
+  /** Not to be tried before. */
+  notBeforeMs: number
+  /** Connected or being connected. */
+  busy: boolean
+}
+
+const MAX_ADDRESSES = 2_000
+const MAX_FAILURES = 6
+const FIRST_RETRY_MS = 5_000
+const MAX_BANNED = 1_000
+
+export class AddressBook {
+  readonly #addresses = new Map<string, PeerAddress>()
+  readonly #banned = new Set<string>()
+
+  get size(): number {
+    return this.#addresses.size
+  }
+
+  /** False when it is known, banned, impossible, or one too many. */
+  add(host: string, port: number): boolean {
+    if (port < 1 || port > 65_535 || this.#banned.has(host)) return false
+    const key = `${host} ${port}`
+    if (this.#addresses.has(key) || this.#addresses.size >= MAX_ADDRESSES) return false
+    const address = { host, port, failures: 0, notBeforeMs: 0, busy: false }
+    this.#addresses.set(key, address)
+    return true
+  }
+
+  /** The next to try, which is busy from now on. */
+  next(nowMs: number): PeerAddress | undefined {
+    for (const [key, address] of this.#addresses) {
+      if (address.busy || nowMs < address.notBeforeMs) continue
+      address.busy = true
+      // To the end: the others have their turn before it has its next.
+      this.#addresses.delete(key)
+      this.#addresses.set(key, address)
+      return address
+    }
+    return undefined
+  }
+
+  /** The connection has ended; `useful` when the handshake had succeeded. */
+  ended(address: PeerAddress, useful: boolean, nowMs: number): void {
+    address.busy = false
+    address.failures = useful ? 0 : address.failures + 1
+    if (address.failures >= MAX_FAILURES) this.#addresses.delete(`${address.host} ${address.port}`)
+    address.notBeforeMs = nowMs + FIRST_RETRY_MS * 2 ** address.failures
+  }
+
+  /** Never again: ourselves. */
+  forget(address: PeerAddress): void {
+    address.notBeforeMs = Number.POSITIVE_INFINITY
+  }
+
+  ban(host: string): void {
+    if (this.#banned.size < MAX_BANNED) this.#banned.add(host)
+    for (const [key, address] of this.#addresses) {
+      if (address.host === host) this.#addresses.delete(key)
+    }
+  }
+
+  isBanned(host: string): boolean {
+    return this.#banned.has(host)
+  }
+}

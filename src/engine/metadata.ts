@@ -1,0 +1,166 @@
+/**
+ * Fetching the info dictionary of a magnet from peers (BEP 9).
+ *
+ * The pieces are asked of all peers that claim the same size. When the whole does not hash to the
+ * info-hash nobody knows who lied: from then on one peer at a time must deliver all of it, and one whose
+ * dictionary is wrong is reported.
+ *
+ * Invariants: memory is what has arrived, at most MAX_METADATA_BYTES; a piece is asked of one peer at a
+ * time and again after `TIMEOUT_MS`; the result hashes to the info-hash.
+ */
+import { createHash } from 'node:crypto'
+import { bytesEqual } from '../base/index.ts'
+import {
+  encodeMetadataRequest,
+  METADATA_PIECE_BYTES,
+  type MetadataMessage,
+  metadataPieceCount,
+} from './wire/extended.ts'
+
+/** A peer that may have the metadata. */
+export interface MetadataPeer {
+  readonly closed: boolean
+  /** The size it claims; undefined when it does not have it or does not speak ut_metadata. */
+  readonly metadataBytes: number | undefined
+  sendMetadata(payload: Uint8Array): void
+}
+
+interface Request {
+  readonly peer: MetadataPeer
+  readonly sinceMs: number
+}
+
+const TIMEOUT_MS = 10_000
+const MAX_REQUESTS_PER_PEER = 4
+
+export class MetadataFetch {
+  readonly #infoHash: Uint8Array
+  readonly #done: (infoBytes: Uint8Array) => void
+  readonly #bad: (peer: MetadataPeer) => void
+  readonly #peers = new Set<MetadataPeer>()
+  readonly #refused = new Set<MetadataPeer>()
+  /** Of the attempt under way; 0 when there is none. */
+  #totalBytes = 0
+  #pieces: (Uint8Array | undefined)[] = []
+  #received = 0
+  readonly #requests = new Map<number, Request>()
+  /** After a failure: the one peer that is asked. */
+  #alone = false
+  #only: MetadataPeer | undefined
+  #finished = false
+
+  /** `bad` hears of a peer whose dictionary is not the one. */
+  constructor(
+    infoHash: Uint8Array,
+    done: (infoBytes: Uint8Array) => void,
+    bad: (peer: MetadataPeer) => void,
+  ) {
+    this.#infoHash = infoHash
+    this.#done = done
+    this.#bad = bad
+  }
+
+  /** The peer's extended handshake has been read. */
+  add(peer: MetadataPeer, nowMs: number): void {
+    if (this.#finished || peer.metadataBytes === undefined) return
+    this.#peers.add(peer)
+    this.pump(nowMs)
+  }
+
+  remove(peer: MetadataPeer, nowMs: number): void {
+    this.#peers.delete(peer)
+    this.#refused.delete(peer)
+    if (this.#only === peer) this.#restart()
+    for (const [piece, request] of [...this.#requests]) {
+      if (request.peer === peer) this.#requests.delete(piece)
+    }
+    this.pump(nowMs)
+  }
+
+  /** A data or reject message. */
+  receive(peer: MetadataPeer, message: MetadataMessage, nowMs: number): void {
+    if (this.#finished || message.type === 'request') return
+    const request = this.#requests.get(message.piece)
+    if (request?.peer !== peer) return
+    this.#requests.delete(message.piece)
+    if (message.type === 'reject') {
+      this.#refused.add(peer)
+      if (this.#only === peer) this.#restart()
+    } else if (message.totalBytes === this.#totalBytes) {
+      this.#pieces[message.piece] = Uint8Array.from(message.bytes)
+      this.#received++
+      if (this.#received === this.#pieces.length) this.#finish()
+    }
+    this.pump(nowMs)
+  }
+
+  /** Asks again what was not answered; to be called every few seconds. */
+  pump(nowMs: number): void {
+    if (this.#finished) return
+    for (const [piece, request] of [...this.#requests]) {
+      if (nowMs - request.sinceMs < TIMEOUT_MS) continue
+      this.#requests.delete(piece)
+      this.#refused.add(request.peer)
+      if (this.#only === request.peer) this.#restart()
+    }
+    this.#begin()
+    for (const peer of this.#peers) this.#ask(peer, nowMs)
+  }
+
+  #begin(): void {
+    const usable = [...this.#peers].filter((peer) => !this.#refused.has(peer) && !peer.closed)
+    if (this.#totalBytes > 0 && usable.some((peer) => this.#serves(peer))) return
+    // When everybody refused they are asked again: who had no metadata may have it by now.
+    if (usable.length === 0) this.#refused.clear()
+    const peer = usable[0] ?? [...this.#peers].find((other) => !other.closed)
+    if (peer === undefined) return
+    this.#totalBytes = peer.metadataBytes!
+    this.#pieces = new Array(metadataPieceCount(this.#totalBytes)).fill(undefined)
+    this.#received = 0
+    this.#requests.clear()
+    this.#only = this.#alone ? peer : undefined
+  }
+
+  #serves(peer: MetadataPeer): boolean {
+    if (peer.closed || this.#refused.has(peer)) return false
+    if (this.#only !== undefined) return peer === this.#only
+    return peer.metadataBytes === this.#totalBytes
+  }
+
+  #ask(peer: MetadataPeer, nowMs: number): void {
+    if (this.#totalBytes === 0 || !this.#serves(peer)) return
+    let asked = 0
+    for (const request of this.#requests.values()) if (request.peer === peer) asked++
+    for (let piece = 0; piece < this.#pieces.length && asked < MAX_REQUESTS_PER_PEER; piece++) {
+      if (this.#pieces[piece] !== undefined || this.#requests.has(piece)) continue
+      this.#requests.set(piece, { peer, sinceMs: nowMs })
+      asked++
+      peer.sendMetadata(encodeMetadataRequest(piece))
+      if (peer.closed) return
+    }
+  }
+
+  #restart(): void {
+    this.#totalBytes = 0
+    this.#only = undefined
+    this.#pieces = []
+    this.#received = 0
+    this.#requests.clear()
+  }
+
+  #finish(): void {
+    const infoBytes = new Uint8Array(this.#totalBytes)
+    for (const [i, piece] of this.#pieces.entries()) infoBytes.set(piece!, i * METADATA_PIECE_BYTES)
+    const only = this.#only
+    this.#restart()
+    if (bytesEqual(createHash('sha1').update(infoBytes).digest(), this.#infoHash)) {
+      this.#finished = true
+      this.#done(infoBytes)
+      return
+    }
+    this.#alone = true
+    if (only === undefined) return
+    this.#peers.delete(only)
+    this.#bad(only)
+  }
+}
