@@ -1,3 +1,5 @@
+/** Downloading and seeding: torrents on a volume, over a network, both handed in. */
+export { startEngine } from './engine.ts'
 export { engineErrors } from './errors.ts'
 export type * from './network.ts'
 export { type NodeNetworkOptions, nodeNetwork } from './node-network.ts'

@@ -17,6 +17,10 @@ export interface EngineOptions {
   /** Bound on the memory of stripes being downloaded. At least one stripe for each torrent in progress. */
   readonly cacheBytes: number
   readonly maxConnections: number
+  /** Bound on the memory that uploads are served from; 64 MiB by default. */
+  readonly readCacheBytes?: number
+  /** Peers of one torrent that may download at a time; 16 by default. */
+  readonly uploadSlots?: number
 }
 
 export interface AddOptions {
@@ -69,6 +73,8 @@ export interface EngineTorrent {
   readonly stored: StoredTorrent | undefined
   readonly error: Error | undefined
   progress(): TorrentProgress
+  /** More peers to connect to. */
+  addPeers(peers: readonly { readonly host: string; readonly port: number }[]): void
   on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
   off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
 }

@@ -1,0 +1,266 @@
+/**
+ * The engine: all torrents of a volume, the port that peers reach, and what the torrents share: memory,
+ * connections, the queue to the disk, one tick a second.
+ *
+ * Invariants: connections, half-open ones included, are at most `maxConnections`; stripes use at most
+ * `cacheBytes`, uploads at most `readCacheBytes`; after `stop` has settled nothing is left running and
+ * what was verified is durable.
+ */
+import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
+import { allocateAligned, type StoredTorrent, type Volume } from '../filesystem/index.ts'
+import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
+import { engineError } from './errors.ts'
+import { awaitHandshake } from './inbound.ts'
+import type { PeerListener, PeerSocket } from './network.ts'
+import { ReadCache } from './read-cache.ts'
+import { StripePool } from './stripe-pool.ts'
+import { SyncPolicy } from './sync-policy.ts'
+import { parseFetchedInfo, Torrent, type TorrentContext } from './torrent.ts'
+import type { AddOptions, Engine, EngineOptions, EngineTorrent } from './types.ts'
+import { makePeerId } from './wire/handshake.ts'
+import { WriteQueue } from './write-queue.ts'
+
+const TICK_MS = 1_000
+const MAX_HALF_OPEN = 16
+/** Connections that have not said yet which torrent they are for. */
+const MAX_INBOUND = 128
+const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
+const DEFAULT_UPLOAD_SLOTS = 16
+/** Transfer totals are made durable this often when nothing else is written. */
+const TOTALS_MS = 5 * 60_000
+
+/**
+ * Listens and serves; torrents are added to what it returns. Rejects with ENGINE_PORT_TAKEN,
+ * ENGINE_LISTEN_FAILED, ENGINE_CACHE_SMALL.
+ */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const engine = new TorrentEngine(options)
+  await engine.listen()
+  return engine
+}
+
+class TorrentEngine implements Engine {
+  readonly #options: EngineOptions
+  readonly #volume: Volume
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #torrents = new Map<string, Torrent>()
+  readonly #inbound = new Set<() => void>()
+  readonly #trackerClient: TrackerClient
+  readonly #syncs: SyncPolicy
+  readonly #pool: StripePool
+  #context: TorrentContext | undefined
+  #listener: PeerListener | undefined
+  #connections = 0
+  #halfOpen = 0
+  #cancelTick: (() => void) | undefined
+  #lastTickMs = 0
+  #lastTotalsMs = 0
+  #stopping: Promise<void> | undefined
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+    this.#volume = options.volume
+    this.#clock = options.clock
+    this.#logger = options.logger
+    this.#trackerClient = createTrackerClient(options)
+    this.#pool = new StripePool(options.volume.blockBytes, options.cacheBytes, allocateAligned)
+    this.#syncs = new SyncPolicy(
+      () => this.#volume.sync(),
+      options.clock,
+      (error) => this.#syncFailed(error),
+    )
+  }
+
+  async listen(): Promise<void> {
+    const { network, bind, peerPort, random, volume } = this.#options
+    try {
+      this.#listener = await network.listen(bind, peerPort, (socket) => this.#accept(socket))
+    } catch (error) {
+      this.#trackerClient.close()
+      throw error
+    }
+    this.#context = {
+      volume,
+      network,
+      clock: this.#clock,
+      random,
+      logger: this.#logger,
+      peerId: makePeerId(random),
+      listenPort: this.#listener.port,
+      key: random.uint32(),
+      trackerClient: this.#trackerClient,
+      pool: this.#pool,
+      writes: new WriteQueue(),
+      reads: new ReadCache(
+        this.#options.readCacheBytes ?? DEFAULT_READ_CACHE_BYTES,
+        volume.blockBytes,
+        allocateAligned,
+      ),
+      uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
+      changed: () => this.#syncs.changed(),
+      syncNow: () => this.#syncs.now(),
+      mayConnect: () =>
+        this.#halfOpen < MAX_HALF_OPEN && this.#connections < this.#options.maxConnections,
+      connectionBegun: () => {
+        this.#connections++
+        this.#halfOpen++
+      },
+      connectionOpened: () => {
+        this.#halfOpen--
+      },
+      connectionEnded: (opened) => {
+        this.#connections--
+        if (!opened) this.#halfOpen--
+      },
+    }
+    this.#lastTickMs = this.#clock.monotonicMs()
+    this.#lastTotalsMs = this.#lastTickMs
+    this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
+  }
+
+  get port(): number {
+    return this.#listener!.port
+  }
+
+  torrents(): IterableIterator<EngineTorrent> {
+    return this.#torrents.values()
+  }
+
+  get(infoHash: Uint8Array): EngineTorrent | undefined {
+    return this.#torrents.get(toLatin1(infoHash))
+  }
+
+  open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent {
+    const torrent = this.#make(info.infoHash, options.trackers)
+    torrent.begin(stored, info)
+    torrent.start()
+    torrent.addPeers(options.peers ?? [])
+    return torrent
+  }
+
+  async add(info: TorrentInfo, options: AddOptions): Promise<EngineTorrent> {
+    this.#refuseTwice(info.infoHash)
+    const stored = await this.#store(info, options.attributes)
+    return this.open(stored, info, options)
+  }
+
+  addMagnet(magnet: Magnet, options: AddOptions): EngineTorrent {
+    const named = new Set(options.trackers.flat())
+    const others = magnet.trackers.filter((url) => !named.has(url))
+    const torrent = this.#make(magnet.infoHash, [
+      ...options.trackers,
+      ...others.map((url) => [url]),
+    ])
+    const begin = async (infoBytes: Uint8Array): Promise<void> => {
+      const info = parseFetchedInfo(infoBytes)
+      const stored = await this.#store(info, options.attributes)
+      if (!torrent.running) return
+      torrent.begin(stored, info)
+      torrent.metadataKnown()
+    }
+    const stored = this.#volume.get(magnet.infoHash)
+    if (stored === undefined) torrent.beginMetadata(begin)
+    else {
+      stored
+        .readInfo()
+        .then(begin)
+        .catch((error: Error) => torrent.fail(error))
+    }
+    torrent.start()
+    torrent.addPeers([...magnet.peers, ...(options.peers ?? [])])
+    return torrent
+  }
+
+  async remove(infoHash: Uint8Array): Promise<void> {
+    const key = toLatin1(infoHash)
+    const torrent = this.#torrents.get(key)
+    if (torrent === undefined) return
+    await torrent.stop()
+    this.#torrents.delete(key)
+    if (torrent.stored !== undefined) await this.#syncs.now()
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    this.#cancelTick?.()
+    this.#syncs.stop()
+    for (const cutOff of [...this.#inbound]) cutOff()
+    const closed = this.#listener?.close()
+    await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
+    await closed
+    this.#trackerClient.close()
+    await this.#syncs.now()
+  }
+
+  #make(infoHash: Uint8Array, trackers: readonly (readonly string[])[]): Torrent {
+    this.#refuseTwice(infoHash)
+    const torrent = new Torrent(this.#context!, infoHash, trackers)
+    this.#torrents.set(toLatin1(infoHash), torrent)
+    return torrent
+  }
+
+  #refuseTwice(infoHash: Uint8Array): void {
+    if (this.#stopping !== undefined) {
+      throw engineError('ENGINE_STOPPED', 'the engine has been stopped')
+    }
+    if (this.#torrents.has(toLatin1(infoHash))) {
+      throw engineError('ENGINE_EXISTS', `torrent ${toHex(infoHash)} is in the engine already`)
+    }
+  }
+
+  async #store(info: TorrentInfo, attributes: Uint8Array | undefined): Promise<StoredTorrent> {
+    const { infoHash, totalBytes, pieceBytes, infoBytes } = info
+    return (
+      this.#volume.get(infoHash) ??
+      (await this.#volume.create({ infoHash, totalBytes, pieceBytes }, infoBytes, attributes))
+    )
+  }
+
+  #accept(socket: PeerSocket): void {
+    const { maxConnections } = this.#options
+    const full = this.#connections + this.#inbound.size >= maxConnections
+    if (full || this.#inbound.size >= MAX_INBOUND || this.#stopping !== undefined) {
+      socket.destroy()
+      return
+    }
+    const cutOff = awaitHandshake(
+      socket,
+      this.#clock,
+      (infoHash, first) => {
+        this.#inbound.delete(cutOff)
+        const torrent = this.#torrents.get(toLatin1(infoHash))
+        if (torrent === undefined) {
+          socket.onClose = () => {}
+          socket.destroy()
+        } else torrent.accept(socket, first)
+      },
+      () => this.#inbound.delete(cutOff),
+    )
+    this.#inbound.add(cutOff)
+  }
+
+  #tick(): void {
+    const nowMs = this.#clock.monotonicMs()
+    const elapsedMs = nowMs - this.#lastTickMs
+    this.#lastTickMs = nowMs
+    for (const torrent of this.#torrents.values()) torrent.tick(elapsedMs)
+    if (nowMs - this.#lastTotalsMs >= TOTALS_MS) {
+      this.#lastTotalsMs = nowMs
+      this.#syncs.changed()
+    }
+    this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
+  }
+
+  /** Nobody can say what is durable: no torrent that is being written to may go on. */
+  #syncFailed(error: Error): void {
+    for (const torrent of this.#torrents.values()) {
+      if (torrent.state === 'downloading') torrent.fail(error)
+    }
+  }
+}
