@@ -1,0 +1,172 @@
+/**
+ * A network in memory, on a clock that the test advances: hosts with addresses, TCP streams with a
+ * latency and a rate. Bytes are read from the writer's memory when they leave, not when they are
+ * written, so a buffer that changes too early shows as corruption.
+ */
+import { type Clock, seededRandom } from '../../src/base/index.ts'
+import type { HttpAnswer, Network, PeerListener, PeerSocket } from '../../src/engine/index.ts'
+
+export interface FakeLink {
+  readonly latencyMs: number
+  /** Bytes a millisecond from each host. */
+  readonly bytesPerMs: number
+  /** Changes what a host sends, in place; for corrupting peers. */
+  readonly tamper?: (from: string, bytes: Uint8Array) => void
+}
+
+export class FakeInternet {
+  readonly #clock: Clock
+  readonly #link: FakeLink
+  readonly #listeners = new Map<string, (socket: PeerSocket) => void>()
+  readonly #sockets = new Set<FakeSocket>()
+  readonly #random = seededRandom(99)
+  #nextPort = 20_000
+  connections = 0
+
+  constructor(clock: Clock, link: FakeLink) {
+    this.#clock = clock
+    this.#link = link
+  }
+
+  /** The network as the host with this address sees it. */
+  host(address: string): Network {
+    return {
+      connect: (host, port) => this.#connect(address, host, port),
+      listen: async (_addresses, port, accept): Promise<PeerListener> => {
+        const chosen = port === 0 ? this.#nextPort++ : port
+        const key = `${address} ${chosen}`
+        this.#listeners.set(key, accept)
+        return {
+          port: chosen,
+          close: async () => {
+            this.#listeners.delete(key)
+          },
+        }
+      },
+      resolve: async (host) => [{ address: host, family: 4 }],
+      datagram: async () => {
+        throw new Error('no datagrams in this network')
+      },
+      httpGet: async (): Promise<HttpAnswer> => {
+        throw new Error('no HTTP in this network')
+      },
+    }
+  }
+
+  /** The host vanishes: its connections end on the other side after the latency, silently on its own. */
+  cut(address: string): void {
+    for (const socket of [...this.#sockets]) {
+      if (socket.localAddress === address) socket.destroy()
+    }
+  }
+
+  #connect(from: string, host: string, port: number): FakeSocket {
+    const near = new FakeSocket(this.#clock, this.#link, from, host, port)
+    this.#clock.after(this.#link.latencyMs, () => {
+      const accept = this.#listeners.get(`${host} ${port}`)
+      if (near.closed) return
+      if (accept === undefined) {
+        near.end(new Error('connection refused'))
+        return
+      }
+      const farPort = 40_000 + (this.#random.uint32() % 20_000)
+      const far = new FakeSocket(this.#clock, this.#link, host, from, farPort)
+      near.pair(far)
+      this.connections++
+      for (const socket of [near, far]) {
+        this.#sockets.add(socket)
+        socket.gone = () => this.#sockets.delete(socket)
+      }
+      accept(far)
+      near.onConnect()
+    })
+    return near
+  }
+}
+
+export class FakeSocket implements PeerSocket {
+  readonly localAddress: string
+  readonly remoteAddress: string
+  readonly remotePort: number
+  onData: (bytes: Uint8Array) => void = () => {}
+  onClose: (error: Error | undefined) => void = () => {}
+  onDrain: () => void = () => {}
+  onConnect: () => void = () => {}
+  gone: () => void = () => {}
+  closed = false
+  readonly #clock: Clock
+  readonly #link: FakeLink
+  #other: FakeSocket | undefined
+  #queue: Uint8Array[] = []
+  #corked = 0
+  #sending = false
+
+  constructor(clock: Clock, link: FakeLink, local: string, remote: string, remotePort: number) {
+    this.#clock = clock
+    this.#link = link
+    this.localAddress = local
+    this.remoteAddress = remote
+    this.remotePort = remotePort
+  }
+
+  pair(other: FakeSocket): void {
+    this.#other = other
+    other.#other = this
+    this.#send()
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.closed) return true
+    this.#queue.push(bytes)
+    this.#send()
+    return false
+  }
+
+  cork(): void {
+    this.#corked++
+  }
+
+  uncork(): void {
+    this.#corked--
+    this.#send()
+  }
+
+  pause(): void {}
+  resume(): void {}
+
+  destroy(): void {
+    this.end(undefined)
+  }
+
+  end(error: Error | undefined): void {
+    if (this.closed) return
+    this.closed = true
+    this.#queue = []
+    this.gone()
+    const other = this.#other
+    this.#clock.after(0, () => this.onClose(error))
+    this.#clock.after(this.#link.latencyMs, () => other?.end(undefined))
+  }
+
+  #send(): void {
+    if (this.#sending || this.#corked > 0 || this.#queue.length === 0) return
+    if (this.#other === undefined) return
+    this.#sending = true
+    const batch = this.#queue
+    this.#queue = []
+    let bytes = 0
+    for (const part of batch) bytes += part.length
+    this.#clock.after(bytes / this.#link.bytesPerMs, () => {
+      this.#sending = false
+      if (this.closed) return
+      const whole = Buffer.concat(batch)
+      this.#link.tamper?.(this.localAddress, whole)
+      const other = this.#other!
+      this.#clock.after(this.#link.latencyMs, () => {
+        if (!other.closed) other.onData(whole)
+      })
+      if (this.#queue.length > 0) this.#send()
+      else this.onDrain()
+    })
+  }
+}

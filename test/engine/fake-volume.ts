@@ -1,0 +1,169 @@
+/**
+ * A volume in memory that keeps the promises of the interface and checks that the engine keeps its own:
+ * no write across a block, no read of what was never written, no piece marked that is not its content.
+ */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { Bitfield, toHex } from '../../src/base/index.ts'
+import type { StoredTorrent, TorrentGeometry, Volume } from '../../src/filesystem/index.ts'
+
+export interface FakeVolume extends Volume {
+  /** Every write: where in the torrent, and how long. */
+  readonly writes: { readonly offset: number; readonly length: number }[]
+  syncs: number
+  /** Set to make writes fail. */
+  failWith: Error | undefined
+  /** What a power cut leaves: another volume with what was synced. */
+  afterCrash(): FakeVolume
+  readonly stored: Map<string, FakeStored>
+}
+
+export class FakeStored implements StoredTorrent {
+  readonly infoHash: Uint8Array
+  readonly totalBytes: number
+  readonly pieceBytes: number
+  readonly pieceCount: number
+  readonly addedAtMs = 0
+  readonly allocatedBlocks = 0
+  uploadedBytes = 0
+  downloadedBytes = 0
+  data: Uint8Array
+  readonly written: Uint8Array
+  readonly have: Bitfield
+  readonly infoBytes: Uint8Array
+  readonly pieceHashes: Uint8Array | undefined
+  readonly #volume: FakeVolume
+
+  constructor(
+    volume: FakeVolume,
+    geometry: TorrentGeometry,
+    infoBytes: Uint8Array,
+    pieceHashes?: Uint8Array,
+  ) {
+    this.#volume = volume
+    this.infoHash = geometry.infoHash
+    this.totalBytes = geometry.totalBytes
+    this.pieceBytes = geometry.pieceBytes
+    this.pieceCount = Math.ceil(geometry.totalBytes / geometry.pieceBytes)
+    this.have = new Bitfield(this.pieceCount)
+    this.data = new Uint8Array(geometry.totalBytes)
+    this.written = new Uint8Array(Math.ceil(geometry.totalBytes / volume.blockBytes))
+    this.infoBytes = infoBytes
+    this.pieceHashes = pieceHashes
+  }
+
+  get complete(): boolean {
+    return this.have.full
+  }
+
+  async readInfo(): Promise<Uint8Array> {
+    return this.infoBytes
+  }
+
+  async readAttributes(): Promise<Uint8Array> {
+    return new Uint8Array(0)
+  }
+
+  async write(offset: number, source: Uint8Array): Promise<void> {
+    const { blockBytes } = this.#volume
+    const block = Math.floor(offset / blockBytes)
+    assert.ok(source.length > 0 && offset + source.length <= this.totalBytes)
+    assert.equal(Math.floor((offset + source.length - 1) / blockBytes), block, 'crosses a block')
+    // The device reads the memory later than the call.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (this.#volume.failWith !== undefined) throw this.#volume.failWith
+    this.#volume.writes.push({ offset, length: source.length })
+    this.data.set(source, offset)
+    this.written[block] = 1
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    assert.ok(this.mapped(offset, target.length), 'reads what was never written')
+    await new Promise((resolve) => setImmediate(resolve))
+    target.set(this.data.subarray(offset, offset + target.length))
+  }
+
+  mapped(offset: number, bytes: number): boolean {
+    const { blockBytes } = this.#volume
+    const last = Math.floor((offset + bytes - 1) / blockBytes)
+    for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
+      if (this.written[block] === 0) return false
+    }
+    return true
+  }
+
+  markHave(piece: number): void {
+    if (this.pieceHashes !== undefined) {
+      const from = piece * this.pieceBytes
+      const bytes = this.data.subarray(from, Math.min(from + this.pieceBytes, this.totalBytes))
+      const digest = createHash('sha1').update(bytes).digest()
+      const right = this.pieceHashes.subarray(piece * 20, piece * 20 + 20)
+      assert.deepEqual(new Uint8Array(digest), Uint8Array.from(right), `piece ${piece} is a lie`)
+    }
+    assert.ok(this.have.set(piece), `piece ${piece} is marked twice`)
+  }
+
+  clearHave(piece: number): void {
+    this.have.clear(piece)
+  }
+}
+
+/** `hashesOf` lets it check every piece that is marked. */
+export function fakeVolume(
+  blockBytes: number,
+  hashesOf: (infoHash: string) => Uint8Array | undefined = () => undefined,
+): FakeVolume {
+  let durable = new Map<string, { data: Uint8Array; have: Uint8Array; written: Uint8Array }>()
+  const stored = new Map<string, FakeStored>()
+  const volume: FakeVolume = {
+    stored,
+    blockBytes,
+    sectorBytes: 512,
+    readOnly: false,
+    writes: [],
+    syncs: 0,
+    failWith: undefined,
+    stats: () => {
+      throw new Error('not asked for')
+    },
+    torrents: () => stored.values(),
+    get: (infoHash) => stored.get(toHex(infoHash)),
+    async create(geometry, infoBytes) {
+      const key = toHex(geometry.infoHash)
+      const torrent = new FakeStored(volume, geometry, infoBytes, hashesOf(key))
+      stored.set(key, torrent)
+      return torrent
+    },
+    stage: () => {
+      throw new Error('not asked for')
+    },
+    async remove(infoHash) {
+      stored.delete(toHex(infoHash))
+    },
+    async sync() {
+      volume.syncs++
+      durable = new Map()
+      for (const [key, { data, have, written }] of stored) {
+        durable.set(key, { data: data.slice(), have: have.bytes.slice(), written: written.slice() })
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+    async close() {},
+    afterCrash() {
+      const after = fakeVolume(blockBytes, hashesOf)
+      for (const [key, torrent] of stored) {
+        const copy = new FakeStored(after, torrent, torrent.infoBytes, torrent.pieceHashes)
+        const kept = durable.get(key)
+        if (kept !== undefined) {
+          copy.data.set(kept.data)
+          copy.written.set(kept.written)
+          const have = Bitfield.fromWire(kept.have, torrent.pieceCount)!
+          for (let i = 0; i < have.length; i++) if (have.has(i)) copy.have.set(i)
+        }
+        after.stored.set(key, copy)
+      }
+      return after
+    },
+  }
+  return volume
+}
