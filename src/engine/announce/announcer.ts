@@ -73,7 +73,10 @@ class TierAnnouncer implements Announcer {
   readonly #clock: Clock
   readonly #client: TrackerClient
   readonly #ownsClient: boolean
+  /** Aborted when stop begins. */
   readonly #abort = new AbortController()
+  /** Aborted when its time is up. */
+  readonly #limit = new AbortController()
   #state: 'new' | 'running' | 'stopped' = 'new'
   #stopping: Promise<void> | undefined
 
@@ -96,6 +99,7 @@ class TierAnnouncer implements Announcer {
       counters: options.counters,
       onPeers: options.onPeers,
       signal: this.#abort.signal,
+      lastSignal: this.#limit.signal,
     }
     this.#tiers = makeTiers(options, context)
     const groups = options.announceToAllTiers === true ? this.#tiers.map((t) => [t]) : [this.#tiers]
@@ -127,15 +131,14 @@ class TierAnnouncer implements Announcer {
   async #stop(timeoutMs: number): Promise<void> {
     this.#state = 'stopped'
     this.#abort.abort()
-    const limit = new AbortController()
-    const cancel = this.#clock.after(timeoutMs, () => limit.abort())
     for (const group of this.#groups) group.stop()
-    const tolds = Promise.all(this.#tiers.flat().map((tracker) => tracker.stop(limit.signal)))
+    const cancel = this.#clock.after(timeoutMs, () => this.#limit.abort())
     // A network that does not heed the signal must not hold up the end.
     const timeUp = new Promise<void>((resolve) => {
-      limit.signal.addEventListener('abort', () => resolve(), { once: true })
+      this.#limit.signal.addEventListener('abort', () => resolve(), { once: true })
     })
-    await Promise.race([tolds, timeUp])
+    const told = Promise.all(this.#tiers.flat().map((tracker) => tracker.stop()))
+    await Promise.race([told, timeUp])
     cancel()
     if (this.#ownsClient) this.#client.close()
   }
@@ -211,7 +214,9 @@ class Group {
 
   announceCompleted(): void {
     this.#urgent = true
-    if (!this.#busy) this.#arm()
+    if (this.#busy || this.#working === undefined) return
+    this.#cancelTimer()
+    void this.#round()
   }
 
   #nextMs(): number {

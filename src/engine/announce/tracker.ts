@@ -7,8 +7,8 @@
  *
  * Invariants, for each family:
  * - at most one announce is under way;
- * - the first that succeeds says `started`; `completed` is said at most once, and only after
- *   `started`; `stopped` only if `started` was heard.
+ * - the first that is answered says `started`; `completed` is answered at most once, and said only
+ *   after `started` was; `stopped` is said only if `started` was answered.
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
@@ -39,8 +39,10 @@ export interface TrackerContext {
   readonly logger: Logger
   readonly counters: () => AnnounceCounters
   readonly onPeers: (peers: readonly PeerAddress[]) => void
-  /** Ends every announce but `stopped`. */
+  /** Aborted when the announcer is stopped: ends every announce but `completed` and `stopped`. */
   readonly signal: AbortSignal
+  /** Aborted when it must be over: ends these two as well. */
+  readonly lastSignal: AbortSignal
 }
 
 /** Without a min interval from the tracker, an extra announce waits this long, or for the interval. */
@@ -50,7 +52,8 @@ const MAX_REST_MS = 30 * 60_000
 
 interface Family {
   readonly family: 4 | 6
-  busy: boolean
+  /** Settles with the announce under way, never rejects. */
+  underway: Promise<void> | undefined
   started: boolean
   completedIsDue: boolean
 }
@@ -99,7 +102,7 @@ export class Tracker {
   /** `completed` is to be said to whoever was told `started` while bytes were missing. */
   markCompleted(): void {
     for (const family of this.#families.values()) {
-      if (family.started || family.busy) family.completedIsDue = true
+      if (family.started || family.underway !== undefined) family.completedIsDue = true
     }
   }
 
@@ -111,9 +114,12 @@ export class Tracker {
     const { client, clock } = this.#context
     try {
       const families = await client.families(this.tracker)
-      const idle = families.map((family) => this.#family(family)).filter(({ busy }) => !busy)
+      if (this.#context.signal.aborted) return false
+      const idle = families
+        .map((family) => this.#family(family))
+        .filter((f) => f.underway === undefined)
       if (idle.length === 0) throw new TrackerError('still waiting for an earlier announce')
-      await Promise.any(idle.map((family) => this.#announceOver(family)))
+      await Promise.any(idle.map((family) => this.#startAnnounce(family)))
       return true
     } catch (error) {
       if (this.#context.signal.aborted) return false
@@ -128,34 +134,44 @@ export class Tracker {
     }
   }
 
-  /** Says `stopped` where `started` was heard. Settles when all have answered or failed. */
-  async stop(signal: AbortSignal): Promise<void> {
+  /**
+   * Says `stopped` where `started` was heard, after `completed` if that is still to be said. Settles when
+   * all have answered or failed.
+   */
+  async stop(): Promise<void> {
     const told = [...this.#families.values()].filter(({ started }) => started)
     await Promise.allSettled(
-      told.map((family) => {
-        family.started = false
-        return this.#send(family, 'stopped', signal)
+      told.map(async (family) => {
+        await family.underway
+        if (family.completedIsDue) await this.#send(family, 'completed').catch(() => {})
+        await this.#send(family, 'stopped')
       }),
     )
   }
 
-  async #announceOver(family: Family): Promise<void> {
-    family.busy = true
-    try {
-      do {
-        const event = nextEvent(family)
-        this.#succeed(await this.#send(family, event, this.#context.signal))
-        if (event === 'started') family.started = true
-        if (event === 'completed') family.completedIsDue = false
-      } while (family.completedIsDue && !this.#context.signal.aborted)
-    } finally {
-      family.busy = false
+  #startAnnounce(family: Family): Promise<void> {
+    const announce = this.#announceOver(family)
+    const over = (): void => {
+      family.underway = undefined
       if (!family.started) family.completedIsDue = false
     }
+    family.underway = announce.then(over, over)
+    return announce
   }
 
-  #send(family: Family, event: AnnounceEvent, signal: AbortSignal): Promise<AnnounceResult> {
-    const { client, counters, identity } = this.#context
+  async #announceOver(family: Family): Promise<void> {
+    do {
+      const event = nextEvent(family)
+      const result = await this.#send(family, event)
+      if (event === 'started') family.started = true
+      if (event === 'completed') family.completedIsDue = false
+      this.#succeed(result)
+    } while (family.completedIsDue && !this.#context.signal.aborted)
+  }
+
+  #send(family: Family, event: AnnounceEvent): Promise<AnnounceResult> {
+    const { client, counters, identity, signal, lastSignal } = this.#context
+    const isLast = event === 'completed' || event === 'stopped'
     const { uploaded, downloaded, left } = counters()
     const request: AnnounceRequest = {
       ...identity,
@@ -166,7 +182,7 @@ export class Tracker {
       event,
       trackerId: this.#trackerId,
     }
-    return client.announce(this.tracker, family.family, request, signal)
+    return client.announce(this.tracker, family.family, request, isLast ? lastSignal : signal)
   }
 
   #succeed(result: AnnounceResult): void {
@@ -202,7 +218,7 @@ export class Tracker {
   #family(family: 4 | 6): Family {
     let state = this.#families.get(family)
     if (state === undefined) {
-      state = { family, busy: false, started: false, completedIsDue: false }
+      state = { family, underway: undefined, started: false, completedIsDue: false }
       this.#families.set(family, state)
     }
     return state

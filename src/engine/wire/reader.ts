@@ -13,53 +13,18 @@
  * - Calls depend on the bytes only, never on how they were cut into slices.
  * - A length is checked before anything is done with it; memory grows with bytes that arrived, not
  *   with a length that was claimed.
- * - A chunk's bytes are copied once, from the slice to where the sink wants them. Messages that lie
+ * - A chunk's bytes go from the slice straight to where the sink wants them. Messages that lie
  *   within one slice are not copied and nothing but views is allocated for them.
  * - After an error or `stop()` the sink is not called again.
  */
 import { assert, readU32BE } from '../../base/index.ts'
 import { engineError } from '../errors.ts'
-import { beginsAsHandshake, HANDSHAKE_BYTES, type Handshake, parseHandshake } from './handshake.ts'
+import { copyInto } from './copy.ts'
+import { beginsAsHandshake, HANDSHAKE_BYTES, parseHandshake } from './handshake.ts'
 import { CHUNK_BYTES, MessageId } from './messages.ts'
+import type { WireLimits, WireSink } from './sink.ts'
 
-/**
- * Numbers from the wire are any unsigned 32 bits: whether a piece exists and a chunk lies in it is for
- * the sink to judge. Byte arrays are the reader's, valid only during the call.
- */
-export interface WireSink {
-  onHandshake(handshake: Handshake): void
-  onKeepAlive(): void
-  onChoke(): void
-  onUnchoke(): void
-  onInterested(): void
-  onNotInterested(): void
-  onHave(piece: number): void
-  onBitfield(bits: Uint8Array): void
-  onRequest(piece: number, begin: number, length: number): void
-  onCancel(piece: number, begin: number, length: number): void
-  onReject(piece: number, begin: number, length: number): void
-  onSuggest(piece: number): void
-  onAllowedFast(piece: number): void
-  onHaveAll(): void
-  onHaveNone(): void
-  onExtended(id: number, payload: Uint8Array): void
-  /**
-   * A chunk begins. Its bytes will be written to the returned view of exactly `length` bytes as they
-   * arrive; null discards them.
-   */
-  onPieceStart(piece: number, begin: number, length: number): Uint8Array | null
-  /** The chunk has arrived whole; `accepted` when it was written to the view, to its last byte. */
-  onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void
-}
-
-export interface WireLimits {
-  /** On the length of every message but piece. */
-  readonly maxMessageBytes?: number
-  /** On the chunk in a piece message. */
-  readonly maxChunkBytes?: number
-  /** The exact size of a bitfield, where it is known. */
-  readonly bitfieldBytes?: number | undefined
-}
+export type { WireLimits, WireSink } from './sink.ts'
 
 export const DEFAULT_MAX_MESSAGE_BYTES: number = 1024 * 1024
 export const DEFAULT_MAX_CHUNK_BYTES: number = 8 * CHUNK_BYTES
@@ -336,7 +301,9 @@ export class WireReader {
     const at = this.#at
     const count = Math.min(this.#remaining, this.#slice.length - at)
     if (count === 0) return false
-    this.#target?.set(this.#slice.subarray(at, at + count), this.#chunkBytes - this.#remaining)
+    if (this.#target !== null) {
+      copyInto(this.#target, this.#chunkBytes - this.#remaining, this.#slice, at, count)
+    }
     this.#at = at + count
     this.#remaining -= count
     if (this.#remaining > 0) return false

@@ -1,0 +1,42 @@
+/**
+ * Who is told what a `WireReader` read.
+ *
+ * Numbers from the wire are any unsigned 32 bits: whether a piece exists and a chunk lies in it is for
+ * the sink to judge. Byte arrays are the reader's, valid only during the call.
+ */
+import type { Handshake } from './handshake.ts'
+
+export interface WireSink {
+  onHandshake(handshake: Handshake): void
+  onKeepAlive(): void
+  onChoke(): void
+  onUnchoke(): void
+  onInterested(): void
+  onNotInterested(): void
+  onHave(piece: number): void
+  onBitfield(bits: Uint8Array): void
+  onRequest(piece: number, begin: number, length: number): void
+  onCancel(piece: number, begin: number, length: number): void
+  onReject(piece: number, begin: number, length: number): void
+  onSuggest(piece: number): void
+  onAllowedFast(piece: number): void
+  onHaveAll(): void
+  onHaveNone(): void
+  onExtended(id: number, payload: Uint8Array): void
+  /**
+   * A chunk begins. Its bytes will be written to the returned view of exactly `length` bytes as they
+   * arrive; null discards them.
+   */
+  onPieceStart(piece: number, begin: number, length: number): Uint8Array | null
+  /** The chunk has arrived whole; `accepted` when it was written to the view, to its last byte. */
+  onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void
+}
+
+export interface WireLimits {
+  /** On the length of every message but piece. */
+  readonly maxMessageBytes?: number
+  /** On the chunk in a piece message. */
+  readonly maxChunkBytes?: number
+  /** The exact size of a bitfield, where it is known. */
+  readonly bitfieldBytes?: number | undefined
+}
