@@ -13,7 +13,9 @@ import {
   systemClock,
 } from '../../src/base/index.ts'
 import { createPeerStore, type PeerStore } from '../../src/peer-store/index.ts'
+import { HttpServer } from '../../src/tracker/http-server.ts'
 import { startTracker, type Tracker, type TrackerOptions } from '../../src/tracker/index.ts'
+import { UdpServer } from '../../src/tracker/udp-server.ts'
 
 const HAS_IPV6 = Object.values(networkInterfaces())
   .flat()
@@ -301,6 +303,40 @@ test('an address that is not of this host is refused by name', async (t) => {
   await assert.rejects(start(t, { bind: ['192.0.2.1'] }), { code: 'TRACKER_LISTEN_FAILED' })
   await assert.rejects(start(t, { bind: ['localhost'] }), { code: 'TRACKER_INVALID_OPTION' })
   await assert.rejects(start(t, { maxWanted: -1 }), { code: 'TRACKER_INVALID_OPTION' })
+})
+
+test('a host without IPv6 is served in IPv4, with a warning', async (t) => {
+  const listen = HttpServer.prototype.listen
+  t.mock.method(
+    HttpServer.prototype,
+    'listen',
+    function (this: HttpServer, host: string, port: number) {
+      if (host !== '::') return listen.call(this, host, port)
+      return Promise.reject(Object.assign(new Error('listen'), { code: 'EAFNOSUPPORT' }))
+    },
+  )
+  const warnings: string[] = []
+  const logger = { ...silentLogger, warn: (_: object, message: string) => warnings.push(message) }
+  const { tracker } = await start(t, { bind: ['127.0.0.1', '::'], logger })
+  assert.deepEqual(tracker.addresses, ['127.0.0.1'])
+  assert.deepEqual(warnings, ['this host has no IPv6: not served'])
+  await assert.rejects(start(t, { bind: ['::'] }), { code: 'TRACKER_LISTEN_FAILED' })
+})
+
+test('port 0 is one port for both protocols on all addresses, tried again when half taken', async (t) => {
+  const listen = UdpServer.prototype.listen
+  let refusals = 0
+  t.mock.method(
+    UdpServer.prototype,
+    'listen',
+    function (this: UdpServer, host: string, port: number) {
+      if (refusals++ >= 3) return listen.call(this, host, port)
+      return Promise.reject(Object.assign(new Error('bind'), { code: 'EADDRINUSE' }))
+    },
+  )
+  const { tracker } = await start(t)
+  assert.ok(refusals > 3 && tracker.port > 0)
+  for (const host of HOSTS) await new UdpClient(t, host, tracker.port).connect()
 })
 
 test('after stop the port is free and connections are closed', async (t) => {
