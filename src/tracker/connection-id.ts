@@ -2,32 +2,33 @@
  * Connection ids of the UDP protocol, without a table of who has one.
  *
  *     0, 1   second of issue, low 16 bits
- *     2…7    first 6 bytes of HMAC-SHA1(secret, second of issue (4 bytes) | address)
+ *     2…7    first 6 bytes of SipHash-2-4(secret, second of issue (4 bytes) | address)
  *
  * An id proves that its bearer receives packets at the address, for two minutes (BEP 15). Seconds are
  * those of the monotonic clock since the tracker started: they never come from the future, so there is no skew to
  * allow. 48 bits cannot be guessed at packet rates: 2^48 packets for one forged announce.
  *
- * The full second is in the HMAC; the low bits in the id only say which second to try, so that one HMAC verifies.
+ * The full second is in the tag; the low bits in the id only say which second to try, so that one tag verifies.
  */
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { type Clock, type Random, writeU32BE } from '../base/index.ts'
+import { SipHash } from './siphash.ts'
 import { CONNECTION_ID_BYTES } from './udp-codec.ts'
 
 export const CONNECTION_ID_LIFETIME_SECONDS = 120
-const SECRET_BYTES = 32
-const MAC_BYTES: number = CONNECTION_ID_BYTES - 2
+const SECRET_BYTES = 16
+const TAG_BYTES: number = CONNECTION_ID_BYTES - 2
 
 export class ConnectionIds {
   readonly #clock: Clock
-  readonly #secret: KeyObject
+  readonly #hash: SipHash
   readonly #startMs: number
+  readonly #tag = new Uint8Array(8)
   readonly #message = [new Uint8Array(4 + 4), new Uint8Array(4 + 16)] as const
 
   constructor(clock: Clock, random: Random) {
     const secret = new Uint8Array(SECRET_BYTES)
     random.fill(secret)
-    this.#secret = createSecretKey(secret)
+    this.#hash = new SipHash(secret)
     this.#clock = clock
     this.#startMs = clock.monotonicMs()
   }
@@ -37,16 +38,17 @@ export class ConnectionIds {
     const second = this.#second()
     target[0] = second >>> 8
     target[1] = second
-    target.set(this.#mac(second, address).subarray(0, MAC_BYTES), 2)
+    this.#compute(second, address)
+    for (let i = 0; i < TAG_BYTES; i++) target[2 + i] = this.#tag[i]!
   }
 
   isValid(address: Uint8Array, id: Uint8Array): boolean {
     const now = this.#second()
     const age = (now - ((id[0]! << 8) | id[1]!)) & 0xffff
     if (age > CONNECTION_ID_LIFETIME_SECONDS || age > now) return false
-    const mac = this.#mac(now - age, address)
+    this.#compute(now - age, address)
     let difference = 0
-    for (let i = 0; i < MAC_BYTES; i++) difference |= mac[i]! ^ id[2 + i]!
+    for (let i = 0; i < TAG_BYTES; i++) difference |= this.#tag[i]! ^ id[2 + i]!
     return difference === 0
   }
 
@@ -54,10 +56,11 @@ export class ConnectionIds {
     return Math.floor((this.#clock.monotonicMs() - this.#startMs) / 1000)
   }
 
-  #mac(second: number, address: Uint8Array): Uint8Array {
+  /** The tag of second and address, into `#tag`. */
+  #compute(second: number, address: Uint8Array): void {
     const message = address.length === 4 ? this.#message[0] : this.#message[1]
     writeU32BE(message, 0, second)
-    message.set(address, 4)
-    return createHmac('sha1', this.#secret).update(message).digest()
+    for (let i = 0; i < address.length; i++) message[4 + i] = address[i]!
+    this.#hash.write(message, this.#tag)
   }
 }

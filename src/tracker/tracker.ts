@@ -114,10 +114,11 @@ type Settings = Required<Omit<TrackerOptions, 'store' | 'clock' | 'random' | 'lo
 function settle(options: TrackerOptions): Settings {
   const number = (name: keyof TrackerOptions, fallback: number, least: number, most: number) => {
     const value = options[name] ?? fallback
-    if (typeof value === 'number' && value >= least && value <= most) return value
+    if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)
+      return Number(value)
     throw trackerError(
       'TRACKER_INVALID_OPTION',
-      `${name} is ${String(value)}: it must be ${least} to ${most}`,
+      `${name} is ${String(value)}: it must be a whole number from ${least} to ${most}`,
     )
   }
   const bind = options.bind ?? ['0.0.0.0', '::']
