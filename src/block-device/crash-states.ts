@@ -6,8 +6,8 @@
  * torn between sectors, and the sectors that were being written when the power went may hold garbage.
  * Yielded for each epoch:
  * - every prefix in order of issue;
- * - every subset, while there are at most `exhaustive` writes; else each write alone, and each missing;
- * - `perEpoch` seeded random mixtures, sector by sector: old, new, or garbage.
+ * - while at most `exhaustive` sectors are pending: every combination of old, new and garbage;
+ * - else each write alone, each missing, and `perEpoch` seeded random mixtures, sector by sector.
  *
  * A state is an overlay over the durable image, so it costs only its difference. The image moves on
  * with the generator: use a state before asking for the next.
@@ -23,7 +23,7 @@ export interface CrashOptions {
   readonly random: Random
   /** Random mixtures an epoch. Default 8. */
   readonly perEpoch?: number
-  /** All subsets of up to this many pending writes. Default 4. */
+  /** All combinations of up to this many pending sectors. Default 4. */
   readonly exhaustive?: number
   /** Sectors in flight may turn into garbage. Default true. */
   readonly garbage?: boolean
@@ -60,6 +60,13 @@ export class OverlayDevice implements BlockDevice {
     for (let at = 0; at < source.length; at += sector) {
       this.#sectors.set((offset + at) / sector, source.slice(at, at + sector))
     }
+  }
+
+  /** An image of its own of what a reader of this device sees. */
+  flatten(): SparseImage {
+    const image = this.#base.copy()
+    for (const [number, bytes] of this.#sectors) image.write(number * this.sectorBytes, bytes)
+    return image
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -117,6 +124,8 @@ export function* crashStates(
   const overlay = (): OverlayDevice => new OverlayDevice(durable, sizeBytes, sectorBytes)
   const bytesOf = (event: Pending): Uint8Array =>
     event.kind === 'write' ? event.data : new Uint8Array(event.bytes).fill(0xdd)
+  const lengthOf = (event: Pending): number =>
+    event.kind === 'write' ? event.data.length : event.bytes
   const state = (device: OverlayDevice, marked: number, what: string): CrashState => ({
     device,
     marks: marks.slice(0, marked),
@@ -139,17 +148,35 @@ export function* crashStates(
       const marked = end < count ? pending[end]!.marksBefore : marks.length
       yield state(device, marked, `prefix ${end} of ${count}`)
     }
-    if (count <= exhaustive) {
-      for (let bits = 1; bits < 2 ** count - 1; bits++) {
-        yield subset((index) => (bits & (1 << index)) !== 0, `subset ${bits} of ${count} writes`)
-      }
-    } else {
-      for (let one = 0; one < count; one++) {
-        yield subset((index) => index === one, `write ${one} alone of ${count}`)
-        yield subset((index) => index !== one, `write ${one} missing of ${count}`)
-      }
-    }
     if (count === 0) return
+    const sectors = pending.reduce((sum, { event }) => sum + lengthOf(event) / sectorBytes, 0)
+    if (sectors <= exhaustive) yield* combinations(sectors)
+    else yield* samples(count)
+  }
+
+  function* combinations(sectors: number): Generator<CrashState> {
+    const fates = garbage ? 3 : 2
+    for (let number = 0; number < fates ** sectors; number++) {
+      const device = overlay()
+      let rest = number
+      for (const { event } of pending) {
+        const bytes = bytesOf(event)
+        for (let at = 0; at < bytes.length; at += sectorBytes) {
+          const fate = rest % fates
+          rest = Math.floor(rest / fates)
+          if (fate === 1) device.poke(event.offset + at, bytes.subarray(at, at + sectorBytes))
+          else if (fate === 2) device.poke(event.offset + at, junk)
+        }
+      }
+      yield state(device, marks.length, `combination ${number} of ${sectors} sectors`)
+    }
+  }
+
+  function* samples(count: number): Generator<CrashState> {
+    for (let one = 0; one < count; one++) {
+      yield subset((index) => index === one, `write ${one} alone of ${count}`)
+      yield subset((index) => index !== one, `write ${one} missing of ${count}`)
+    }
     for (let round = 0; round < perEpoch; round++) {
       const device = overlay()
       for (const { event } of shuffled(pending, random)) {

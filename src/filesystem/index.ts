@@ -5,6 +5,7 @@ export {
   type AllocatorKind,
   makeAllocator,
 } from './allocator.ts'
+export { type AllocatorConformance, allocatorConformance } from './allocator-conformance.ts'
 export { filesystemErrors } from './errors.ts'
 export { fsck } from './fsck.ts'
 export { formatVolume } from './mkfs.ts'

@@ -36,6 +36,9 @@ export interface StoredTorrent extends TorrentGeometry {
    * Writes `source` at `offset` of the torrent; may not cross a filesystem block. Allocates the block
    * on first use. Whole sectors from aligned memory go straight to the device; ragged edges are
    * merged with what the sector holds. Writes to one block are serialised.
+   *
+   * Over a piece that is held, write nothing but the same bytes: its have-bit is durable already. To
+   * replace what a scrub found rotten: `clearHave`, then `Volume.sync`, then write.
    */
   write(offset: number, source: Uint8Array): Promise<void>
   /** Fills `target` from `offset`. Refuses (FS_HOLE) what was never written. Any alignment; aligned is direct. */

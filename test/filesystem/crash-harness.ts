@@ -1,0 +1,265 @@
+/**
+ * Runs work on a simulated device, then visits what a power cut could have left of it, and judges each
+ * state by what had been promised at that moment.
+ *
+ * The work notes what it is about to do and what it was promised as marks in the device's log:
+ * - `creating`, `created`, `removing`, `removed`: a torrent may be there, must, may, must not;
+ * - `synced`: these pieces must be there from now on; `clearing`: this one need not be any more.
+ */
+import { type Random, SeedbedError, toHex } from '../../src/base/index.ts'
+import {
+  type CrashOptions,
+  crashStates,
+  type OverlayDevice,
+  SimulatedDevice,
+  type SparseImage,
+} from '../../src/block-device/index.ts'
+import {
+  type BarrierName,
+  formatVolume,
+  fsck,
+  type MountedVolume,
+  mountVolume,
+  type StoredTorrent,
+} from '../../src/filesystem/index.ts'
+import { formatOptions, mountOptions, type Sample } from './support.ts'
+
+export type Mark =
+  | { readonly kind: 'formatted' }
+  | { readonly kind: 'creating' | 'created' | 'removing' | 'removed'; readonly sample: Sample }
+  | { readonly kind: 'synced'; readonly sample: Sample; readonly pieces: readonly number[] }
+  | { readonly kind: 'clearing'; readonly sample: Sample; readonly piece: number }
+
+export interface Verdict {
+  readonly states: number
+  readonly bad: number
+  /** What was wrong with the first bad state. */
+  readonly first: string | undefined
+}
+
+/** Thrown inside a run where the process is to die. */
+export class Killed extends Error {}
+
+/** One run: a device, volumes mounted on it one after the other, and notes of what they promised. */
+export class CrashRun {
+  readonly device: SimulatedDevice
+  readonly random: Random
+  readonly samples: Map<string, Sample> = new Map()
+  volume!: MountedVolume
+  killAt: BarrierName | undefined
+  #barrier: BarrierName | undefined
+
+  constructor(blocks: number, random: Random, without?: BarrierName, image?: SparseImage) {
+    this.random = random
+    this.device = new SimulatedDevice({
+      sizeBytes: blocks * 65_536,
+      jitter: random,
+      ...(image === undefined ? {} : { image }),
+    })
+    this.device.lie = () => this.#barrier === without
+  }
+
+  mark(mark: Mark): void {
+    this.device.mark(mark)
+  }
+
+  async format(): Promise<void> {
+    await formatVolume(this.device, formatOptions({ onBarrier: (name) => this.#passing(name) }))
+    this.mark({ kind: 'formatted' })
+  }
+
+  async mount(): Promise<void> {
+    this.device.reopen()
+    this.killAt = undefined
+    this.volume = await mountVolume(
+      this.device,
+      mountOptions({
+        random: this.random,
+        // Takes freed blocks again at once: the harder case.
+        allocator: 'ordered',
+        onBarrier: (name) => this.#passing(name),
+      }),
+    )
+  }
+
+  async create(sample: Sample): Promise<StoredTorrent> {
+    this.samples.set(toHex(sample.infoHash), sample)
+    this.mark({ kind: 'creating', sample })
+    const stored = await this.volume.create(sample, sample.info, sample.attributes)
+    this.mark({ kind: 'created', sample })
+    return stored
+  }
+
+  /** Syncs; what was marked before the call is promised when it resolves. */
+  async sync(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+    const promised = [...this.volume.torrents()].map((stored) => {
+      const pieces: number[] = []
+      for (let i = 0; i < stored.pieceCount; i++) if (stored.have.has(i)) pieces.push(i)
+      return { kind: 'synced', sample: this.samples.get(toHex(stored.infoHash))!, pieces } as const
+    })
+    const sync = this.volume.sync()
+    await Promise.all([
+      sync.then(() => promised.forEach((mark) => void this.mark(mark))),
+      meanwhile(),
+    ])
+  }
+
+  async remove(sample: Sample): Promise<void> {
+    this.mark({ kind: 'removing', sample })
+    await this.volume.remove(sample.infoHash)
+    this.mark({ kind: 'removed', sample })
+  }
+
+  async commit(sample: Sample): Promise<void> {
+    this.samples.set(toHex(sample.infoHash), sample)
+    const staged = this.volume.stage(sample.totalBytes, sample.pieceBytes)
+    for (let at = 0; at < sample.totalBytes; at += 65_536) {
+      await staged.write(at, sample.bytes(at, Math.min(65_536, sample.totalBytes - at)))
+    }
+    this.mark({ kind: 'creating', sample })
+    await staged.commit(sample.infoHash, sample.info, sample.attributes)
+    this.mark({ kind: 'created', sample })
+    const pieces = Array.from({ length: sample.pieces }, (_, i) => i)
+    this.mark({ kind: 'synced', sample, pieces })
+  }
+
+  #passing(name: BarrierName): void {
+    this.#barrier = name
+    if (this.killAt === name) throw new Killed(name)
+  }
+}
+
+/** Visits the crash states of `run`. */
+export async function judge(
+  run: CrashRun,
+  options: CrashOptions,
+  more: { readonly rot?: boolean; readonly stopAtBad?: boolean } = {},
+): Promise<Verdict> {
+  let states = 0
+  let bad = 0
+  let first: string | undefined
+  for (const state of crashStates(run.device, options)) {
+    states++
+    const wrong = await judgeState(state.device, state.marks as Mark[], more.rot ?? false)
+    if (wrong === undefined) continue
+    bad++
+    first ??= `${state.what}: ${wrong}`
+    if (more.stopAtBad === true) break
+  }
+  return { states, bad, first }
+}
+
+interface Expected {
+  readonly must: Map<string, Set<number>>
+  readonly may: Set<string>
+  readonly samples: Map<string, Sample>
+  formatted: boolean
+}
+
+function expectedFrom(marks: readonly Mark[]): Expected {
+  const must = new Map<string, Set<number>>()
+  const may = new Set<string>()
+  const samples = new Map<string, Sample>()
+  const expected = { must, may, samples, formatted: false }
+  const promised = new Map<string, Set<number>>()
+  for (const mark of marks) {
+    if (mark.kind === 'formatted') {
+      expected.formatted = true
+      continue
+    }
+    const name = toHex(mark.sample.infoHash)
+    samples.set(name, mark.sample)
+    if (mark.kind === 'creating') {
+      may.add(name)
+      promised.set(name, new Set())
+    } else if (mark.kind === 'created') must.set(name, promised.get(name)!)
+    else if (mark.kind === 'removing') must.delete(name)
+    else if (mark.kind === 'removed') may.delete(name)
+    else if (mark.kind === 'synced') {
+      for (const piece of mark.pieces) promised.get(name)?.add(piece)
+    } else if (mark.kind === 'clearing') promised.get(name)?.delete(mark.piece)
+  }
+  return expected
+}
+
+/** What is wrong with a state, or undefined. `rot`: the current copy of the first root twin has rotted too. */
+async function judgeState(
+  device: OverlayDevice,
+  marks: readonly Mark[],
+  rot: boolean,
+): Promise<string | undefined> {
+  const expected = expectedFrom(marks)
+  if (rot) rotRoot(device)
+  try {
+    const report = await fsck(device)
+    const error = report.problems.find((problem) => problem.severity !== 'notice')
+    if (error !== undefined) return `fsck: ${error.what}`
+    const { freeBlocks, dataBlocks, metadataBlocks, totalBlocks } = report
+    if (freeBlocks + dataBlocks + metadataBlocks !== totalBlocks) return 'blocks do not add up'
+    const volume = await mountVolume(device, mountOptions())
+    const wrong = await judgeVolume(volume, expected, rot)
+    if (wrong !== undefined) return wrong
+    await volume.close()
+    return undefined
+  } catch (error) {
+    const code = error instanceof SeedbedError ? error.code : ''
+    if (code === 'FS_FOREIGN' && !expected.formatted) return undefined
+    return `${code} ${error}`
+  }
+}
+
+async function judgeVolume(
+  volume: MountedVolume,
+  expected: Expected,
+  rot: boolean,
+): Promise<string | undefined> {
+  for (const [name, pieces] of expected.must) {
+    // Rot of the newest copy may cost the newest change; it may never bring an old one back.
+    if (rot) break
+    const stored = volume.get(expected.samples.get(name)!.infoHash)
+    if (stored === undefined) return `torrent ${name.slice(0, 8)} was promised and is gone`
+    for (const piece of pieces) {
+      if (!stored.have.has(piece)) return `piece ${piece} was promised and is gone`
+    }
+  }
+  let blocks = 0
+  for (const stored of volume.torrents()) {
+    const name = toHex(stored.infoHash)
+    const sample = expected.samples.get(name)
+    if (sample === undefined || !expected.may.has(name))
+      return `torrent ${name} was removed, or never made`
+    const wrong = await judgeTorrent(stored, sample)
+    if (wrong !== undefined) return wrong
+    blocks += stored.allocatedBlocks
+  }
+  if (blocks !== volume.stats().dataBlocks) return 'data blocks without a torrent'
+  return undefined
+}
+
+async function judgeTorrent(stored: StoredTorrent, sample: Sample): Promise<string | undefined> {
+  if (!Buffer.from(await stored.readInfo()).equals(sample.info)) return 'another info dictionary'
+  if (!Buffer.from(await stored.readAttributes()).equals(sample.attributes))
+    return 'other attributes'
+  for (let piece = 0; piece < stored.pieceCount; piece++) {
+    if (!stored.have.has(piece)) continue
+    const expected = sample.piece(piece)
+    const target = new Uint8Array(expected.length)
+    await stored.read(piece * sample.pieceBytes, target)
+    if (!Buffer.from(target).equals(Buffer.from(expected))) {
+      return `piece ${piece} is not what it should be, and has its have-bit`
+    }
+  }
+  return undefined
+}
+
+/** Makes the newer of the two first root sectors unreadable, as a later read of the disk might find it. */
+function rotRoot(device: OverlayDevice): void {
+  const places = [512, 512 * 64]
+  const generations = places.map((place) => {
+    const sector = new Uint8Array(512)
+    device.peek(place, sector)
+    return new DataView(sector.buffer).getUint32(504, true)
+  })
+  const newest = generations[1]! > generations[0]! ? 1 : 0
+  device.poke(places[newest]!, new Uint8Array(512).fill(0xee))
+}
