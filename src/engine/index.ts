@@ -1,4 +1,5 @@
 /** Downloading and seeding: torrents on a volume, over a network, both handed in. */
+export type { TrackerStatus } from './announce/announcer.ts'
 export { startEngine } from './engine.ts'
 export { engineErrors } from './errors.ts'
 export type * from './network.ts'

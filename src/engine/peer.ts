@@ -618,17 +618,22 @@ export class Peer implements WireSink {
     return undefined
   }
 
-  /** As many requests as the peer answers in PIPELINE_S, once its rate grows no more. */
+  /**
+   * As many requests as the peer answers in PIPELINE_S. Until its rate grows no more, one is added for
+   * each that it answers (`onPieceEnd`).
+   */
   #adaptDepth(): void {
-    const rate = this.downloaded.perSecond
-    if (this.#slowStart && rate > this.#lastRate * 1.05) {
+    const rate = this.downloaded.lastPerSecond
+    const answered = Math.ceil(
+      (Math.max(rate, this.downloaded.perSecond) * PIPELINE_S) / CHUNK_BYTES,
+    )
+    if (this.#slowStart) {
+      const grows = rate > this.#lastRate * 1.1 && this.#depth <= 2 * answered
       this.#lastRate = rate
-      return
+      if (grows || rate === 0) return
+      this.#slowStart = false
     }
-    if (rate === 0) return
-    this.#slowStart = false
-    const wanted = Math.ceil((rate * PIPELINE_S) / CHUNK_BYTES)
-    this.#depth = Math.max(Math.min(wanted, this.#maxDepth), Math.min(MIN_DEPTH, this.#maxDepth))
+    this.#depth = Math.max(Math.min(answered, this.#maxDepth), Math.min(MIN_DEPTH, this.#maxDepth))
   }
 }
 

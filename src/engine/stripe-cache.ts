@@ -246,14 +246,7 @@ export class StripeCache implements PoolMember {
     for (let piece = active.firstPiece; piece < active.firstPiece + active.pieceCount; piece++) {
       if (!this.#picker.isHad(piece)) this.#forget(piece)
     }
-    for (const stripe of this.#stripes.values()) {
-      if (!stripe.claims.includes(extent)) continue
-      this.#eachPart(stripe, extent, (at) => {
-        if (stripe.parts[at] === Part.absent) stripe.pending--
-      })
-      stripe.claims = stripe.claims.filter((other) => other !== extent)
-      if (stripe.pending === 0 && stripe.freshBytes === 0 && !stripe.writing) this.#release(stripe)
-    }
+    for (const stripe of [...this.#stripes.values()]) this.#unclaim(stripe, extent)
   }
 
   reliefBytes(): number {
@@ -314,12 +307,13 @@ export class StripeCache implements PoolMember {
     else this.#write(stripe, false)
   }
 
-  /** Drops everything that is not being written. Peers must have been cut off. */
-  drop(): void {
+  /** Drops what is not being written; resolves when that is over too. Peers must have been cut off. */
+  async drop(): Promise<void> {
     this.#closed = true
     for (const job of this.#writes.withdraw(this)) job.failed(ABANDONED)
     for (const stripe of [...this.#stripes.values()]) if (!stripe.writing) this.#release(stripe)
     this.#pool.leave(this)
+    while (this.#writing > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
   }
 
   /** Hashes a spanning piece as far as its chunks have arrived without a gap. */
@@ -395,11 +389,24 @@ export class StripeCache implements PoolMember {
       // One on its way to the disk is released when it gets there, and opened again for the new try.
       if (stripe === undefined || stripe.writing) continue
       const at = piece - stripe.firstPiece
-      if (stripe.parts[at] !== Part.fresh) continue
-      stripe.parts[at] = Part.absent
-      stripe.freshBytes -= this.#part(stripe, piece).length
-      stripe.pending++
+      if (stripe.parts[at] === Part.fresh) {
+        stripe.parts[at] = Part.absent
+        stripe.freshBytes -= this.#part(stripe, piece).length
+        stripe.pending++
+      }
+      // The new try begins in its first stripe, which may need the memory of the others.
+      if (index > this.#geometry.firstStripe(piece)) this.#unclaim(stripe, extent)
     }
+  }
+
+  /** The extent does not download into the stripe any more. */
+  #unclaim(stripe: Stripe, extent: number): void {
+    if (!stripe.claims.includes(extent)) return
+    this.#eachPart(stripe, extent, (at) => {
+      if (stripe.parts[at] === Part.absent) stripe.pending--
+    })
+    stripe.claims = stripe.claims.filter((other) => other !== extent)
+    if (stripe.pending === 0 && stripe.freshBytes === 0 && !stripe.writing) this.#release(stripe)
   }
 
   #ready(stripe: Stripe, piece: number): void {

@@ -17,7 +17,7 @@ import { Bitfield, bytesEqual, type Clock, type Logger, type Random, toHex } fro
 import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import { AddressBook, type PeerAddress } from './addresses.ts'
-import { type Announcer, createAnnouncer } from './announce/announcer.ts'
+import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import { CHOKE_ROUND_MS, chooseUnchoked, OPTIMISTIC_ROUND_MS } from './choker.ts'
 import type { Content } from './content.ts'
@@ -499,6 +499,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     if (this.#peers.size === 0 && this.content?.download === undefined) return
     this.#limitExtents()
     for (const peer of [...this.#peers]) peer.tick(this.nowMs, elapsedMs)
+    if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
     if (this.nowMs >= this.#nextChokeMs) {
       this.#nextChokeMs = this.nowMs + CHOKE_ROUND_MS
@@ -552,9 +553,14 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     this.error = error
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
     this.#cutOff()
-    this.content?.download?.stripes.drop()
-    this.#stopping = this.#announcer.stop(STOP_ANNOUNCE_MS)
+    const dropped = this.content?.download?.stripes.drop()
+    const left = this.#announcer.stop(STOP_ANNOUNCE_MS)
+    this.#stopping = Promise.all([left, dropped]).then(() => {})
     this.emit('failed', error)
+  }
+
+  trackers(): readonly TrackerStatus[] {
+    return this.#announcer.status()
   }
 
   /** Says goodbye to trackers, cuts off peers, writes what is verified. Durable after the next sync. */

@@ -2,6 +2,7 @@
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import type { TrackerStatus } from './announce/announcer.ts'
 import type { Network } from './network.ts'
 
 export interface EngineOptions {
@@ -73,6 +74,8 @@ export interface EngineTorrent {
   readonly stored: StoredTorrent | undefined
   readonly error: Error | undefined
   progress(): TorrentProgress
+  /** What each tracker said last. */
+  trackers(): readonly TrackerStatus[]
   /** More peers to connect to. */
   addPeers(peers: readonly { readonly host: string; readonly port: number }[]): void
   on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this

@@ -1,0 +1,305 @@
+/**
+ * The picker in pictures. One character is a chunk, a bar an extent's end:
+ *
+ * ```
+ * .  free or not begun    a  asked of peer a    A  asked of a and of another
+ * #  received             =  we have the piece
+ * ```
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Bitfield, seededRandom } from '../../src/base/index.ts'
+import { ChunkState, NOBODY } from '../../src/engine/active-extent.ts'
+import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
+import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
+
+class Board {
+  readonly geometry: Geometry
+  readonly have: Bitfield
+  readonly picker: Picker
+  readonly admitted: number[] = []
+  refuse = false
+  nowMs = 0
+  readonly #names = new Map<number, string>()
+  readonly #out = new Int32Array(4096)
+
+  /** Sizes in chunks. */
+  constructor(options: {
+    total: number
+    piece: number
+    stripe: number
+    active?: number
+    have?: string
+    seed?: number
+  }) {
+    const { total, piece, stripe, active = 1, have = '', seed = 1 } = options
+    this.geometry = new Geometry(total * CHUNK_BYTES, piece * CHUNK_BYTES, stripe * CHUNK_BYTES)
+    this.have = bits(have, this.geometry.pieceCount)
+    this.picker = new Picker({
+      geometry: this.geometry,
+      have: this.have,
+      random: seededRandom(seed),
+      maxActive: active,
+      admit: (index) => {
+        if (!this.refuse && !this.admitted.includes(index)) this.admitted.push(index)
+        return !this.refuse || this.admitted.includes(index)
+      },
+    })
+  }
+
+  /** `has`: one character a piece, `x` for those that it has; `*` for all. */
+  peer(name: string, has = '*'): PickerPeer {
+    const all = new Bitfield(this.geometry.pieceCount)
+    if (has === '*') all.setAll()
+    const peer = this.picker.addPeer(has === '*' ? all : bits(has, this.geometry.pieceCount))
+    this.#names.set(peer.id, name)
+    return peer
+  }
+
+  /** Picks, and returns `piece.chunk` of each. */
+  pick(peer: PickerPeer, max: number): string {
+    const count = this.picker.pick(peer, max, this.nowMs, this.#out)
+    this.picker.check()
+    return Array.from(
+      { length: count },
+      (_, i) => `${this.#out[2 * i]}.${this.#out[2 * i + 1]}`,
+    ).join(' ')
+  }
+
+  /** The peer delivers; returns the name of who is told to cancel. */
+  deliver(peer: PickerPeer, what: string): string {
+    let cancelled = ''
+    for (const one of what.split(' ')) {
+      const [piece, chunk] = one.split('.').map(Number)
+      assert.ok(this.picker.beginReceive(peer, piece!, chunk!, this.nowMs), `${one} is awaited`)
+      const other = this.picker.received(peer, piece!, chunk!, this.nowMs)
+      if (other !== NOBODY) cancelled += this.#names.get(other)
+      if (this.picker.isWhole(piece!)) this.picker.pieceVerified(piece!)
+      this.picker.check()
+    }
+    return cancelled
+  }
+
+  draw(): string {
+    const extents: string[] = []
+    for (let index = 0; index < this.geometry.extentCount; index++) {
+      const extent = this.picker.active.find((active) => active.index === index)
+      let text = ''
+      for (let p = this.geometry.firstPiece(index); p < this.geometry.endPiece(index); p++) {
+        for (let chunk = 0; chunk < this.geometry.chunkCount(p); chunk++) {
+          if (this.have.has(p)) text += '='
+          else if (extent === undefined) text += '.'
+          else {
+            const at = (p - extent.firstPiece) * this.geometry.chunksPerPiece + chunk
+            const name = this.#names.get(extent.owner[at]!) ?? '.'
+            if (extent.state[at] === ChunkState.received) text += '#'
+            else text += extent.second[at] === NOBODY ? name : name.toUpperCase()
+          }
+        }
+      }
+      extents.push(text)
+    }
+    return extents.join('|')
+  }
+}
+
+function bits(text: string, length: number): Bitfield {
+  const field = new Bitfield(length)
+  for (const [i, char] of [...text].entries()) if (char !== '.') field.set(i)
+  return field
+}
+
+test('an extent is finished before the next begins, whatever its pieces', () => {
+  const board = new Board({ total: 16, piece: 2, stripe: 4, active: 4 })
+  const a = board.peer('a', 'xx..xx..')
+  board.pick(a, 3)
+  const first = board.draw()
+  assert.ok(['aaa.|....|....|....', '....|....|aaa.|....'].includes(first), first)
+  board.pick(a, 1)
+  assert.equal(board.draw(), first.replace('aaa.', 'aaaa'))
+  board.pick(a, 2)
+  assert.equal(board.picker.active.length, 2)
+})
+
+test('the extent with the rarest missing piece comes first', () => {
+  //                                        extents:   0    1    2    3
+  const board = new Board({ total: 16, piece: 2, stripe: 4 })
+  board.peer('b', 'xx' + 'xx' + '..' + 'xx')
+  board.peer('c', 'xx' + 'x.' + 'xx' + 'xx')
+  board.peer('d', 'xx' + 'xx' + '.x' + 'xx')
+  const a = board.peer('a')
+  board.pick(a, 4)
+  // Extent 2 has a piece with one copy beside ours; extent 1 one with two.
+  assert.equal(board.draw(), '....|....|aaaa|....')
+})
+
+test('rarity follows the haves that arrive', () => {
+  const board = new Board({ total: 12, piece: 2, stripe: 4 })
+  const b = board.peer('b', 'xx' + 'xx' + '..')
+  const a = board.peer('a')
+  board.picker.peerHas(b, 4)
+  board.picker.peerHas(b, 5)
+  const c = board.peer('c', '.x' + 'xx' + 'xx')
+  board.picker.check()
+  board.pick(a, 4)
+  assert.equal(board.draw(), 'aaaa|....|....')
+  board.picker.peerHas(c, 0)
+  board.picker.check()
+})
+
+test('among equally rare extents the neighbour of the last one is next', () => {
+  const board = new Board({ total: 40, piece: 1, stripe: 4 })
+  const a = board.peer('a')
+  const begun: number[] = []
+  for (let i = 0; i < 9; i++) {
+    board.deliver(a, board.pick(a, 4))
+    begun.push(board.admitted.at(-1)!)
+  }
+  const ups = begun.slice(1).filter((stripe, i) => Math.abs(stripe - begun[i]!) === 1)
+  assert.ok(ups.length >= 7, `${begun} is in runs`)
+})
+
+test('no more extents are begun than allowed', () => {
+  const board = new Board({ total: 32, piece: 1, stripe: 4, active: 2 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  assert.equal(board.pick(a, 100).split(' ').length, 8)
+  assert.equal(board.pick(b, 100), '')
+  assert.equal(board.picker.active.length, 2)
+})
+
+test('without memory nothing is asked for; with it the picking goes on', () => {
+  const board = new Board({ total: 8, piece: 1, stripe: 4, active: 4 })
+  const a = board.peer('a')
+  board.refuse = true
+  assert.equal(board.pick(a, 8), '')
+  board.refuse = false
+  assert.equal(board.pick(a, 8).split(' ').length, 8)
+})
+
+test('a piece over several stripes asks for their memory one after the other', () => {
+  const board = new Board({ total: 16, piece: 8, stripe: 2, seed: 3 })
+  const a = board.peer('a', 'x.')
+  assert.equal(board.pick(a, 3), '0.0 0.1 0.2')
+  assert.deepEqual(board.admitted, [0, 1])
+  board.refuse = true
+  assert.equal(board.pick(a, 8), '0.3', 'as far as the memory that is there')
+})
+
+test('pieces that we have are left alone', () => {
+  const board = new Board({ total: 8, piece: 1, stripe: 4, active: 2, have: 'x.x.xxxx' })
+  const a = board.peer('a')
+  assert.equal(a.wanted, 2)
+  assert.equal(board.pick(a, 8), '1.0 3.0')
+  assert.equal(board.draw(), '=a=a|====')
+})
+
+test('what a choked or gone peer owed goes to others', () => {
+  const board = new Board({ total: 4, piece: 2, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 3)
+  assert.equal(board.draw(), 'aaa.')
+  board.picker.releaseAll(a)
+  assert.equal(board.draw(), '....')
+  board.pick(a, 2)
+  board.picker.removePeer(a)
+  board.pick(b, 4)
+  assert.equal(board.draw(), 'bbbb')
+})
+
+test('a rejected chunk is the next to be asked for', () => {
+  const board = new Board({ total: 4, piece: 2, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 4)
+  assert.ok(board.picker.release(a, 0, 1))
+  assert.ok(!board.picker.release(a, 0, 1), 'only once')
+  assert.equal(board.pick(b, 1), '0.1')
+})
+
+test('a slow peer does not hold an extent hostage: its late chunks go to another', () => {
+  const board = new Board({ total: 16, piece: 2, stripe: 4, active: 4 })
+  const slow = board.peer('s', 'xx......')
+  const a = board.peer('a', 'xxxx....')
+  board.pick(slow, 4)
+  assert.equal(board.pick(a, 2), '2.0 2.1', 'not late yet')
+  board.nowMs = 10_000
+  assert.equal(board.pick(a, 2), '0.0 0.1')
+  assert.equal(board.draw(), 'SSss|aa..|....|....')
+  assert.equal(board.deliver(a, '0.0 0.1'), 'ss')
+})
+
+test('end-game: the last chunks are asked of two, and the loser is told to cancel', () => {
+  const board = new Board({ total: 4, piece: 2, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  const c = board.peer('c')
+  board.pick(a, 4)
+  assert.equal(board.pick(b, 2), '1.1 1.0', 'the youngest first')
+  assert.equal(board.draw(), 'aaAA')
+  board.pick(c, 4)
+  assert.equal(board.draw(), 'AAAA', 'never of a third')
+  assert.equal(board.deliver(a, '1.0'), 'b')
+  assert.equal(board.deliver(b, '1.1'), 'a')
+})
+
+test('a chunk that arrives from one is not taken from another at the same time', () => {
+  const board = new Board({ total: 2, piece: 2, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 2)
+  board.pick(b, 2)
+  assert.ok(board.picker.beginReceive(a, 0, 0, 0))
+  assert.ok(!board.picker.beginReceive(b, 0, 0, 0))
+  board.picker.check()
+  board.picker.removePeer(a)
+  assert.equal(board.draw(), '.b')
+})
+
+test('a piece that failed is free again, and one peer alone delivers it', () => {
+  const board = new Board({ total: 4, piece: 4, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 2)
+  board.pick(b, 2)
+  for (const [peer, chunk] of [
+    [a, 0],
+    [a, 1],
+    [b, 2],
+    [b, 3],
+  ] as const) {
+    board.picker.beginReceive(peer, 0, chunk, 0)
+    board.picker.received(peer, 0, chunk, 0)
+  }
+  assert.deepEqual([...board.picker.senders(0)], [a.id, a.id, b.id, b.id])
+  board.picker.pieceFailed(0)
+  assert.equal(board.draw(), '....')
+  assert.equal(board.pick(b, 1), '0.0')
+  assert.equal(board.pick(a, 4), '', 'it is b alone who is asked')
+  board.picker.removePeer(b)
+  assert.equal(board.pick(a, 4).split(' ').length, 4)
+})
+
+test('an abandoned extent is as if it had not been begun, but not while a chunk arrives', () => {
+  const board = new Board({ total: 4, piece: 2, stripe: 4 })
+  const a = board.peer('a')
+  board.pick(a, 4)
+  board.picker.beginReceive(a, 0, 0, 0)
+  assert.ok(!board.picker.abandon(0))
+  board.picker.received(a, 0, 0, 0)
+  assert.ok(board.picker.abandon(0))
+  board.picker.check()
+  assert.equal(a.outstanding, 0)
+  assert.equal(board.draw(), '....')
+  assert.equal(board.pick(a, 4).split(' ').length, 4)
+})
+
+test('a peer with one piece in a hundred thousand is served', () => {
+  const board = new Board({ total: 100_000, piece: 1, stripe: 1 })
+  board.peer('s')
+  const one = new Bitfield(100_000)
+  one.set(77_777)
+  const peer = board.picker.addPeer(one)
+  assert.equal(board.pick(peer, 4), '77777.0')
+})

@@ -1,0 +1,271 @@
+/** Stripes and their memory: the bound, what is written when, what a failed hash leaves. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Bitfield, ManualClock, seededRandom } from '../../src/base/index.ts'
+import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
+import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
+import { StripeCache } from '../../src/engine/stripe-cache.ts'
+import { type PoolMember, StripePool } from '../../src/engine/stripe-pool.ts'
+import { WriteQueue } from '../../src/engine/write-queue.ts'
+import { type FakeStored, type FakeVolume, fakeVolume } from './fake-volume.ts'
+import { type Content, makeContent } from './swarm.ts'
+
+const STRIPE = 4 * CHUNK_BYTES
+
+interface Bench {
+  readonly content: Content
+  readonly volume: FakeVolume
+  readonly stored: FakeStored
+  readonly clock: ManualClock
+  readonly picker: Picker
+  readonly cache: StripeCache
+  readonly peer: PickerPeer
+  readonly events: string[]
+  maxActive: number
+}
+
+async function bench(
+  pool: StripePool,
+  totalBytes: number,
+  pieceBytes: number,
+  maxActive = 2,
+): Promise<Bench> {
+  const content = makeContent(totalBytes, pieceBytes, seededRandom(7))
+  const volume = fakeVolume(STRIPE, () => content.info.pieceHashes)
+  const stored = (await volume.create(content.info, content.info.infoBytes)) as FakeStored
+  const geometry = new Geometry(totalBytes, pieceBytes, STRIPE)
+  const clock = new ManualClock()
+  const events: string[] = []
+  const have = new Bitfield(geometry.pieceCount)
+  const picker = new Picker({
+    geometry,
+    have,
+    random: seededRandom(1),
+    maxActive,
+    admit: (stripe, extent) => cache.admit(stripe, extent),
+  })
+  const cache: StripeCache = new StripeCache({
+    geometry,
+    stored,
+    pieceHashes: content.info.pieceHashes,
+    picker,
+    pool,
+    writes: new WriteQueue(),
+    clock,
+    events: {
+      verified: (piece) => events.push(`verified ${piece}`),
+      hashFailed: (piece) => events.push(`bad ${piece}`),
+      held: (piece) => events.push(`held ${piece}`),
+      failed: (error) => events.push(error.message),
+      onRoom: () => events.push('room'),
+    },
+  })
+  const all = new Bitfield(geometry.pieceCount)
+  all.setAll()
+  const peer = picker.addPeer(all)
+  return { content, volume, stored, clock, picker, cache, peer, events, maxActive }
+}
+
+const out = new Int32Array(2048)
+
+/** Picks up to `max` chunks and delivers them; `spoil` changes a chunk. Returns how many. */
+function transfer(
+  b: Bench,
+  max: number,
+  spoil?: (piece: number, chunk: number) => boolean,
+): number {
+  const { geometry } = b.picker
+  const nowMs = b.clock.monotonicMs()
+  const count = b.picker.pick(b.peer, max, nowMs, out)
+  const picks = out.slice(0, 2 * count)
+  for (let i = 0; i < count; i++) {
+    const piece = picks[2 * i]!
+    const chunk = picks[2 * i + 1]!
+    const length = geometry.chunkLength(piece, chunk)
+    const from = geometry.pieceOffset(piece) + chunk * CHUNK_BYTES
+    const bytes = b.content.bytes.slice(from, from + length)
+    if (spoil?.(piece, chunk)) bytes[0]! ^= 1
+    assert.ok(b.picker.beginReceive(b.peer, piece, chunk, nowMs))
+    const target = b.cache.target(piece, chunk * CHUNK_BYTES, length)
+    if (target === null) b.cache.put(piece, chunk * CHUNK_BYTES, bytes)
+    else target.set(bytes)
+    b.picker.received(b.peer, piece, chunk, nowMs)
+    b.cache.landed(piece)
+  }
+  return count
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 6; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+function poolOf(stripes: number): StripePool {
+  return new StripePool(STRIPE, stripes * STRIPE, (bytes) => new Uint8Array(bytes))
+}
+
+test('a whole stripe is written once; its pieces are held after that, not before', async () => {
+  const b = await bench(poolOf(4), 2 * STRIPE, CHUNK_BYTES)
+  assert.equal(transfer(b, 3), 3)
+  await settle()
+  assert.equal(b.volume.writes.length, 0, 'three of four pieces wait')
+  assert.equal(b.stored.have.count, 0)
+  transfer(b, 1)
+  assert.equal(b.stored.have.count, 0, 'verified, not written')
+  await settle()
+  assert.equal(b.volume.writes.length, 1)
+  assert.equal(b.volume.writes[0]!.length, STRIPE)
+  assert.equal(b.stored.have.count, 4)
+  assert.equal(b.cache.open, 0, 'the buffer went back')
+})
+
+test('a verified piece can be read from its stripe until it is on the volume', async () => {
+  const b = await bench(poolOf(4), 2 * STRIPE, CHUNK_BYTES)
+  transfer(b, 2)
+  const piece = Number(b.events[0]!.split(' ')[1])
+  const bytes = new Uint8Array(1000)
+  assert.equal(b.cache.copy(piece, 100, bytes), 1000)
+  const from = piece * CHUNK_BYTES + 100
+  assert.deepEqual(bytes, b.content.bytes.slice(from, from + 1000))
+  assert.equal(b.cache.copy(piece + 2, 0, bytes), 0, 'of the others nothing is shown')
+})
+
+test('the pool is a hard bound, and nothing is asked for beyond it', async () => {
+  const pool = poolOf(2)
+  const b = await bench(pool, 20 * STRIPE, STRIPE, 10)
+  assert.equal(b.picker.pick(b.peer, 1000, 0, out), 8, 'two stripes of four chunks')
+  assert.equal(pool.held, 2)
+  assert.equal(b.picker.pick(b.peer, 1000, 0, out), 0)
+  assert.equal(pool.made, 2)
+})
+
+test('a torrent that holds nothing gets the buffer that others would like to have', async () => {
+  const pool = poolOf(3)
+  const greedy = await bench(pool, 20 * STRIPE, STRIPE, 10)
+  const modest = await bench(pool, 20 * STRIPE, STRIPE, 10)
+  assert.equal(greedy.picker.pick(greedy.peer, 1000, 0, out), 8)
+  assert.equal(modest.picker.pick(modest.peer, 1000, 0, out), 4)
+})
+
+test('under pressure the largest partial stripe of verified pieces goes to the disk', async () => {
+  const pool = poolOf(1)
+  // Pieces of one and a half stripes: stripes at the seams wait for their neighbours.
+  const b = await bench(pool, 6 * STRIPE, 6 * CHUNK_BYTES, 1)
+  for (let i = 0; i < 200 && b.stored.have.count < 4; i++) {
+    transfer(b, 3)
+    await settle()
+  }
+  assert.ok(b.stored.complete, `${b.events}`)
+  assert.deepEqual(b.stored.data, b.content.bytes)
+  assert.equal(pool.made, 1)
+})
+
+test('a spoilt piece is fetched again; what was right of its stripe stays', async () => {
+  const b = await bench(poolOf(4), STRIPE, 2 * CHUNK_BYTES)
+  transfer(b, 4, (piece, chunk) => piece === 0 && chunk === 1)
+  assert.deepEqual(b.events, ['bad 0', 'verified 1'])
+  await settle()
+  assert.equal(b.volume.writes.length, 0)
+  assert.equal(transfer(b, 8), 2)
+  await settle()
+  assert.equal(b.volume.writes.length, 1)
+  assert.ok(b.stored.complete)
+  assert.deepEqual(b.stored.data, b.content.bytes)
+})
+
+test('a spoilt piece over many stripes is fetched again through one buffer', async () => {
+  const b = await bench(poolOf(1), 4 * STRIPE + 5, 4 * STRIPE, 1)
+  let spoilt = false
+  for (let i = 0; i < 100 && !b.stored.complete; i++) {
+    transfer(b, 4, (piece, chunk) => {
+      const spoil = !spoilt && piece === 0 && chunk === 5
+      spoilt ||= spoil
+      return spoil
+    })
+    await settle()
+  }
+  assert.ok(b.events.includes('bad 0'))
+  assert.ok(b.stored.complete)
+  assert.deepEqual(b.stored.data, b.content.bytes)
+})
+
+test('closing writes the verified pieces of partial stripes and nothing else', async () => {
+  const b = await bench(poolOf(4), 2 * STRIPE, 2 * CHUNK_BYTES)
+  transfer(b, 3)
+  await b.cache.close()
+  assert.equal(b.stored.have.count, 1)
+  assert.deepEqual(
+    b.volume.writes.map(({ length }) => length),
+    [2 * CHUNK_BYTES],
+  )
+  assert.equal(b.picker.pick(b.peer, 8, 0, out), 1, 'only in what was open')
+})
+
+test('a stripe without progress is written as far as it is verified, and goes on', async () => {
+  const b = await bench(poolOf(4), STRIPE, CHUNK_BYTES)
+  transfer(b, 2)
+  b.clock.advance(10_000)
+  b.cache.tick(b.clock.monotonicMs(), 30_000)
+  await settle()
+  assert.equal(b.stored.have.count, 0)
+  b.clock.advance(25_000)
+  b.cache.tick(b.clock.monotonicMs(), 30_000)
+  await settle()
+  assert.equal(b.stored.have.count, 2)
+  transfer(b, 2)
+  await settle()
+  assert.ok(b.stored.complete)
+  assert.deepEqual(b.stored.data, b.content.bytes)
+})
+
+test('an extent that nobody can finish gives its memory to a torrent that needs it', async () => {
+  const pool = poolOf(1)
+  const stuck = await bench(pool, 4 * STRIPE, CHUNK_BYTES, 1)
+  transfer(stuck, 2)
+  stuck.picker.removePeer(stuck.peer)
+  const other = await bench(pool, 2 * STRIPE, CHUNK_BYTES, 1)
+  assert.equal(transfer(other, 4), 0)
+  stuck.clock.advance(31_000)
+  stuck.cache.tick(stuck.clock.monotonicMs(), 30_000)
+  await settle()
+  assert.equal(stuck.stored.have.count, 2, 'what was verified is kept')
+  assert.ok(other.events.includes('room'))
+  assert.equal(transfer(other, 4), 4)
+})
+
+test('an error of the disk is told once, and the buffers come back', async () => {
+  const pool = poolOf(2)
+  const b = await bench(pool, 4 * STRIPE, CHUNK_BYTES)
+  b.volume.failWith = new Error('no such sector')
+  transfer(b, 8)
+  await settle()
+  assert.ok(b.events.includes('no such sector'))
+  await b.cache.drop()
+  assert.equal(pool.held, 0)
+  assert.equal(b.stored.have.count, 0)
+})
+
+test('a pool smaller than a stripe is refused by name', () => {
+  assert.throws(() => new StripePool(STRIPE, STRIPE - 1, (bytes) => new Uint8Array(bytes)), {
+    code: 'ENGINE_CACHE_SMALL',
+  })
+})
+
+test('pressure is relieved where it brings most', () => {
+  const pool = poolOf(2)
+  const relieved: string[] = []
+  const member = (name: string, reliefBytes: number): PoolMember => ({
+    held: 0,
+    reliefBytes: () => reliefBytes,
+    relieve: () => relieved.push(name),
+    onRoom: () => relieved.push(`room for ${name}`),
+  })
+  const [a, b] = [member('a', 10), member('b', 20)]
+  pool.join(a)
+  pool.join(b)
+  const buffer = pool.take(a)!
+  pool.take(b)
+  assert.equal(pool.take(a), undefined)
+  assert.deepEqual(relieved, ['b'])
+  pool.give(a, buffer)
+  assert.deepEqual(relieved, ['b', 'room for a'])
+})
