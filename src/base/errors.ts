@@ -29,10 +29,14 @@ export class SeedbedError extends Error {
 /** Code to one sentence saying when it occurs. */
 export type ErrorTable = Readonly<Record<string, string>>
 
+export type ErrorMaker<Code extends string> = (
+  code: Code,
+  message: string,
+  details?: ErrorDetails,
+) => SeedbedError
+
 /** A maker of errors that accepts only the codes of `table`. */
-export function errorMaker<T extends ErrorTable>(
-  _table: T,
-): (code: keyof T & string, message: string, details?: ErrorDetails) => SeedbedError {
+export function errorMaker<T extends ErrorTable>(_table: T): ErrorMaker<keyof T & string> {
   return (code, message, details) => new SeedbedError(code, message, details)
 }
 

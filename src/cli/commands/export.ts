@@ -1,0 +1,70 @@
+/** `seedbed export`: a torrent on a volume becomes ordinary files. */
+import { Command } from 'commander'
+import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
+import { parseInfo } from '../../metainfo/index.ts'
+import { exportPath, exportTorrent } from '../../node/index.ts'
+import { printEvent } from '../events.ts'
+import { findTorrent, withVolume } from '../offline.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { Output } from '../output.ts'
+import { catchSignals, exitStatusOf } from '../signals.ts'
+
+interface ExportFlags extends PlaceOptions {
+  readonly json?: boolean
+  readonly out: string
+}
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('write the files of a torrent, verifying every piece')
+    .argument('<operand...>', 'device or image, then the beginnings of info-hashes')
+    .requiredOption('--out <dir>', 'folder that the files go into')
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .addOption(jsonOption())
+    .action(run)
+}
+
+async function run(operands: readonly string[], flags: ExportFlags): Promise<void> {
+  const output = new Output(flags.json === true)
+  const signals = catchSignals()
+  const { path, rest } = placeOf(operands, flags)
+  if (rest.length === 0) {
+    throw new SeedbedError('TORRENT_UNKNOWN', 'no info-hash was given', {
+      mend: '`seedbed ls` lists them.',
+    })
+  }
+  try {
+    await withVolume(path, true, async (storage) => {
+      for (const prefix of rest) {
+        const stored = findTorrent(storage, prefix)
+        const info = parseInfo(await stored.readInfo())
+        const target = await exportTorrent(storage.volume, stored, info, {
+          outDir: flags.out,
+          signal: signals.signal,
+          onProgress: (bytes) =>
+            printEvent(output, {
+              event: 'progress',
+              phase: 'export',
+              path: exportPath(flags.out, info),
+              bytes,
+              totalBytes: info.totalBytes,
+            }),
+        })
+        printEvent(output, {
+          event: 'complete',
+          infoHash: toHex(info.infoHash),
+          name: info.name,
+          bytes: info.totalBytes,
+          path: target,
+        })
+      }
+    })
+  } catch (error) {
+    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
+    output.error(error)
+    process.exitCode = exitStatusOf(signals.received)
+  } finally {
+    signals.dispose()
+  }
+}

@@ -1,0 +1,64 @@
+/** `seedbed fsck`: check a volume; exits with the bits of fsck(8). */
+import { Command } from 'commander'
+import { openFileDevice } from '../../block-device/index.ts'
+import { fsck } from '../../filesystem/index.ts'
+import { formatName } from '../format.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { Output } from '../output.ts'
+
+/** fsck(8): bits, so that several volumes can be told in one status. */
+export const FSCK_EXIT = { clean: 0, corrected: 1, uncorrected: 4, operational: 8, usage: 16 }
+
+interface FsckOptions extends PlaceOptions {
+  readonly json?: boolean
+  readonly repair?: boolean
+}
+
+export function fsckCommand(): Command {
+  return new Command('fsck')
+    .description('check the structure of a volume; exit status as fsck(8)')
+    .argument('[device]', 'device or image')
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .option('--repair', 'mend what can be mended without losing anything')
+    .addOption(jsonOption())
+    .action((device: string | undefined, options: FsckOptions) =>
+      run(device === undefined ? [] : [device], options),
+    )
+}
+
+async function run(operands: readonly string[], options: FsckOptions): Promise<void> {
+  const output = new Output(options.json === true)
+  const { path } = placeOf(operands, options)
+  try {
+    const device = await openFileDevice(path, {
+      readOnly: options.repair !== true,
+      exclusive: true,
+    })
+    try {
+      const report = await fsck(device, {
+        repair: options.repair === true,
+        onProgress: (done, total) => output.progress(`fsck ${path}`, done, total),
+      })
+      output.endProgress()
+      for (const problem of report.problems) {
+        const place = problem.place === undefined ? '' : ` at byte ${problem.place}`
+        output.text(`${problem.severity}: ${problem.check}${place}: ${formatName(problem.what)}`)
+        if (problem.repair !== undefined) output.text(`  repair: ${problem.repair}`)
+      }
+      const state = report.uncorrected > 0 ? `${report.uncorrected} problems left` : 'sound'
+      output.result(
+        { device: path, ...report },
+        `${path}: ${state}, ${report.corrected} mended; ${report.torrents} torrents, ${report.dataBlocks} data blocks, ${report.freeBlocks} free`,
+      )
+      process.exitCode =
+        (report.corrected > 0 ? FSCK_EXIT.corrected : 0) |
+        (report.uncorrected > 0 ? FSCK_EXIT.uncorrected : 0)
+    } finally {
+      await device.close()
+    }
+  } catch (error) {
+    output.error(error)
+    process.exitCode = FSCK_EXIT.operational
+  }
+}

@@ -1,0 +1,75 @@
+/** `seedbed get`: download, verify, export. */
+import { Command } from 'commander'
+import { errnoOf } from '../../base/index.ts'
+import { get, imagePath, nodeNetwork, systemClock, systemRandom } from '../../node/index.ts'
+import { printEvent } from '../events.ts'
+import {
+  bindOption,
+  cacheOption,
+  connectionsOption,
+  dataOption,
+  deviceOption,
+  jsonOption,
+  logLevelOption,
+  makeLogger,
+  peerPortOption,
+} from '../options.ts'
+import { Output } from '../output.ts'
+import { catchSignals, exitStatusOf } from '../signals.ts'
+
+interface GetFlags {
+  readonly json?: boolean
+  readonly out: string
+  readonly data?: string
+  readonly device?: string
+  readonly peerPort: number
+  readonly bind: readonly string[]
+  readonly cache: number
+  readonly maxConnections: number
+  readonly logLevel: string
+}
+
+export function getCommand(): Command {
+  return new Command('get')
+    .description('download a torrent, verify every piece, and write the ordinary files')
+    .argument('<source>', 'magnet link, .torrent file, or its http(s) URL')
+    .requiredOption('--out <dir>', 'folder that the file or folder goes into')
+    .addOption(dataOption().hideHelp())
+    .addOption(deviceOption())
+    .addOption(peerPortOption(0))
+    .addOption(bindOption())
+    .addOption(cacheOption())
+    .addOption(connectionsOption())
+    .addOption(jsonOption())
+    .addOption(logLevelOption())
+    .action(run)
+}
+
+async function run(source: string, flags: GetFlags): Promise<void> {
+  const output = new Output(flags.json === true)
+  const signals = catchSignals()
+  const device = flags.device ?? (flags.data === undefined ? undefined : imagePath(flags.data))
+  try {
+    await get({
+      source,
+      outDir: flags.out,
+      ...(device === undefined ? {} : { device }),
+      peerPort: flags.peerPort,
+      bind: flags.bind,
+      cacheBytes: flags.cache,
+      maxConnections: flags.maxConnections,
+      clock: systemClock,
+      random: systemRandom(),
+      network: nodeNetwork(),
+      logger: makeLogger(flags.logLevel),
+      signal: signals.signal,
+      onEvent: (event) => printEvent(output, event),
+    })
+  } catch (error) {
+    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
+    output.error(error)
+    process.exitCode = exitStatusOf(signals.received)
+  } finally {
+    signals.dispose()
+  }
+}

@@ -1,0 +1,45 @@
+/** `seedbed rm`: forget torrents and give their blocks back. */
+import { Command } from 'commander'
+import { SeedbedError, toHex } from '../../base/index.ts'
+import { formatBytes, formatName } from '../format.ts'
+import { findTorrent, infoOf, withVolume } from '../offline.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { Output } from '../output.ts'
+
+interface RmOptions extends PlaceOptions {
+  readonly json?: boolean
+}
+
+export function rmCommand(): Command {
+  return new Command('rm')
+    .description('remove torrents, with their data, from a volume')
+    .argument('<operand...>', 'device or image, then the beginnings of info-hashes')
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .addOption(jsonOption())
+    .action(run)
+}
+
+async function run(operands: readonly string[], options: RmOptions): Promise<void> {
+  const output = new Output(options.json === true)
+  const { path, rest } = placeOf(operands, options)
+  if (rest.length === 0) {
+    throw new SeedbedError('TORRENT_UNKNOWN', 'no info-hash was given', {
+      mend: '`seedbed ls` lists them.',
+    })
+  }
+  await withVolume(path, false, async (storage) => {
+    // All are looked up before any is removed: a mistyped one must not leave half the work done.
+    const wanted = rest.map((prefix) => findTorrent(storage, prefix))
+    for (const stored of wanted) {
+      const name = (await infoOf(stored))?.name ?? null
+      const infoHash = toHex(stored.infoHash)
+      const freedBytes = stored.allocatedBlocks * storage.volume.blockBytes
+      await storage.volume.remove(stored.infoHash)
+      output.result(
+        { event: 'removed', infoHash, name, freedBytes },
+        `removed ${formatName(name ?? infoHash)}, ${formatBytes(freedBytes)} free again`,
+      )
+    }
+  })
+}

@@ -1,0 +1,146 @@
+/** `seedbed up`: tracker, storage and engine in one process; shares what it is given, seeds what it has. */
+import { networkInterfaces } from 'node:os'
+import { Command, Option } from 'commander'
+import { delay } from '../../base/index.ts'
+import {
+  imagePath,
+  looksLikeFetchSource,
+  makeDataDir,
+  nodeNetwork,
+  reachableHosts,
+  readFetchSource,
+  readSource,
+  SeedbedNode,
+  systemClock,
+  systemRandom,
+} from '../../node/index.ts'
+import { printEvent } from '../events.ts'
+import {
+  bindOption,
+  cacheOption,
+  connectionsOption,
+  DEFAULT_PEER_PORT,
+  DEFAULT_TRACKER_PORT,
+  dataOption,
+  defaultDataDir,
+  deviceOption,
+  jsonOption,
+  logLevelOption,
+  makeLogger,
+  parsePort,
+  parseSize,
+  peerPortOption,
+} from '../options.ts'
+import { Output } from '../output.ts'
+import { catchSignals, exitStatusOf } from '../signals.ts'
+
+const PROGRESS_MS = 1000
+
+interface UpOptions {
+  readonly json?: boolean
+  readonly data?: string
+  readonly device?: string
+  readonly imageSize?: number
+  readonly trackerPort: number
+  readonly peerPort: number
+  readonly host?: readonly string[]
+  readonly bind: readonly string[]
+  readonly cache: number
+  readonly maxConnections: number
+  readonly logLevel: string
+}
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description('run tracker and storage node: share PATHs, seed all that the volume holds')
+    .argument(
+      '[path...]',
+      'file or folder to share; or a magnet link, .torrent file or URL to mirror',
+    )
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .addOption(
+      new Option('--image-size <bytes>', 'size of an image that has to be made (sparse)').argParser(
+        parseSize,
+      ),
+    )
+    .addOption(
+      new Option('--tracker-port <n>', 'UDP and TCP port of the tracker; 0 lets the system choose')
+        .default(DEFAULT_TRACKER_PORT)
+        .argParser(parsePort),
+    )
+    .addOption(peerPortOption(DEFAULT_PEER_PORT))
+    .addOption(
+      new Option('--host <host...>', 'names or addresses under which others reach this machine'),
+    )
+    .addOption(bindOption())
+    .addOption(cacheOption())
+    .addOption(connectionsOption())
+    .addOption(jsonOption())
+    .addOption(logLevelOption())
+    .action(up)
+}
+
+async function up(paths: readonly string[], options: UpOptions): Promise<void> {
+  const output = new Output(options.json === true)
+  const signals = catchSignals()
+  const network = nodeNetwork()
+  // Everything that can be wrong with what was asked for is found before anything is made.
+  const wanted = await Promise.all(
+    paths.map(async (path) =>
+      looksLikeFetchSource(path)
+        ? { fetch: await readFetchSource(path, network) }
+        : { share: await readSource(path) },
+    ),
+  )
+  const dataDir = options.data ?? defaultDataDir()
+  await makeDataDir(dataDir)
+  const node = await SeedbedNode.start({
+    device: options.device ?? imagePath(dataDir),
+    dataDir,
+    tracker: {
+      port: options.trackerPort,
+      hosts: options.host ?? reachableHosts(networkInterfaces()),
+    },
+    peerPort: options.peerPort,
+    bind: options.bind,
+    cacheBytes: options.cache,
+    maxConnections: options.maxConnections,
+    clock: systemClock,
+    random: systemRandom(),
+    network,
+    logger: makeLogger(options.logLevel),
+    ...(options.imageSize === undefined ? {} : { imageBytes: options.imageSize }),
+    onEvent: (event) => printEvent(output, event),
+  })
+  try {
+    for (const item of wanted) {
+      if (signals.signal.aborted) break
+      if (item.fetch !== undefined) await node.fetch(item.fetch)
+      else await node.share(item.share, signals.signal)
+    }
+    if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
+    while (!signals.signal.aborted) {
+      node.reportProgress()
+      await Promise.race([delay(systemClock, PROGRESS_MS), aborted(signals.signal)])
+    }
+  } catch (error) {
+    if (!signals.signal.aborted) throw error
+    // An import that was cut short is work not done.
+    process.exitCode = exitStatusOf(signals.received!)
+  } finally {
+    if (signals.received !== undefined) {
+      printEvent(output, { event: 'stopping', signal: signals.received })
+    }
+    await node.stop()
+    printEvent(output, { event: 'stopped' })
+    signals.dispose()
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+/** The entry point: one place where errors become messages and exit statuses. */
+import { CommanderError } from 'commander'
+import { FSCK_EXIT } from './commands/fsck.ts'
+import { EXIT, exitCodeOf } from './exit-codes.ts'
+import { Output } from './output.ts'
+import { makeProgram } from './program.ts'
+
+async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await makeProgram().parseAsync([...argv])
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      const usage = argv[2] === 'fsck' ? FSCK_EXIT.usage : EXIT.usage
+      process.exitCode = error.exitCode === 0 ? EXIT.ok : usage
+      return
+    }
+    new Output(argv.includes('--json')).error(error)
+    process.exitCode = exitCodeOf(error)
+  }
+}
+
+await main(process.argv)

@@ -1,0 +1,36 @@
+/** The command tree: one file a command. */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { exportCommand } from './commands/export.ts'
+import { fsckCommand } from './commands/fsck.ts'
+import { getCommand } from './commands/get.ts'
+import { infoCommand } from './commands/info.ts'
+import { lsCommand } from './commands/ls.ts'
+import { mkfsCommand } from './commands/mkfs.ts'
+import { rmCommand } from './commands/rm.ts'
+import { upCommand } from './commands/up.ts'
+
+export function makeProgram(): Command {
+  const program = new Command('seedbed')
+    .description('BitTorrent distribution on bare disks and in little memory')
+    .version(packageVersion())
+    .showHelpAfterError('(seedbed --help tells more)')
+  for (const command of [
+    upCommand(),
+    getCommand(),
+    mkfsCommand(),
+    lsCommand(),
+    infoCommand(),
+    exportCommand(),
+    rmCommand(),
+    fsckCommand(),
+  ]) {
+    program.addCommand(command.copyInheritedSettings(program).exitOverride())
+  }
+  return program.exitOverride()
+}
+
+function packageVersion(): string {
+  const path = new URL('../../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,39 @@
+/** The first SIGINT or SIGTERM asks for a clean end, the second ends at once. */
+import { constants } from 'node:os'
+
+export type StopSignal = 'SIGINT' | 'SIGTERM'
+
+export interface Signals {
+  /** Aborted by the first signal, with its name as the reason. */
+  readonly signal: AbortSignal
+  /** Of the first signal, once there was one. */
+  readonly received: StopSignal | undefined
+  dispose(): void
+}
+
+export function catchSignals(): Signals {
+  const controller = new AbortController()
+  let received: StopSignal | undefined
+  const onSignal = (name: StopSignal): void => {
+    if (received !== undefined) process.exit(exitStatusOf(name))
+    received = name
+    controller.abort(name)
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return {
+    signal: controller.signal,
+    get received() {
+      return received
+    },
+    dispose() {
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
+    },
+  }
+}
+
+/** 128 and the signal's number, as a shell reports it. */
+export function exitStatusOf(name: StopSignal): number {
+  return 128 + constants.signals[name]
+}

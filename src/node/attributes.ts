@@ -1,0 +1,41 @@
+/**
+ * What the node keeps beside a torrent's info dictionary on the volume: a bencoded dictionary, so that
+ * the device alone is enough to go on announcing.
+ *
+ *   { "announce-list": [[url, …], …] }      BEP 12
+ */
+import { SeedbedError } from '../base/index.ts'
+import { decode, encode } from '../bencode/index.ts'
+
+export interface Attributes {
+  readonly trackers: readonly (readonly string[])[]
+}
+
+export function encodeAttributes(attributes: Attributes): Uint8Array {
+  return encode(
+    new Map([['announce-list', attributes.trackers.map((tier) => tier.map((url) => url))]]),
+  )
+}
+
+/** What cannot be understood is taken for nothing: it is a convenience, not the torrent. */
+export function decodeAttributes(bytes: Uint8Array): Attributes {
+  const trackers: string[][] = []
+  try {
+    const value = bytes.length === 0 ? undefined : decode(bytes)
+    const list = value instanceof Map ? value.get('announce-list') : undefined
+    if (Array.isArray(list)) {
+      for (const tier of list) {
+        if (!Array.isArray(tier)) continue
+        const urls = tier.filter((url) => url instanceof Uint8Array).map((url) => text(url))
+        if (urls.length > 0) trackers.push(urls)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof SeedbedError)) throw error
+  }
+  return { trackers }
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes)
+}

@@ -1,0 +1,70 @@
+/**
+ * What a node tells while it runs. With --json these objects are printed as they are, one a line:
+ * they are a contract (docs/json.md). Sizes in bytes, rates in bytes a second, info-hashes in hex.
+ */
+export type NodeEvent =
+  | {
+      readonly event: 'ready'
+      /** Null in a node without a tracker. */
+      readonly tracker: { readonly port: number; readonly urls: readonly string[] } | null
+      readonly peerPort: number
+      readonly device: string
+      readonly created: boolean
+      readonly torrents: number
+      readonly freeBytes: number
+    }
+  | {
+      readonly event: 'shared'
+      readonly infoHash: string
+      readonly magnet: string
+      readonly torrentFile: string
+      readonly name: string
+      readonly bytes: number
+      readonly path: string
+      /** The volume held it already: nothing was read again. */
+      readonly known: boolean
+    }
+  | { readonly event: 'skipped'; readonly path: string; readonly reason: string }
+  | { readonly event: 'added'; readonly infoHash: string; readonly name: string | null }
+  | {
+      readonly event: 'metadata'
+      readonly infoHash: string
+      readonly name: string
+      readonly bytes: number
+    }
+  | {
+      readonly event: 'progress'
+      readonly phase: 'import' | 'export'
+      readonly path: string
+      readonly bytes: number
+      readonly totalBytes: number
+    }
+  | {
+      readonly event: 'progress'
+      readonly phase: 'download'
+      readonly infoHash: string
+      readonly name: string | null
+      readonly bytes: number
+      readonly totalBytes: number
+      readonly downloadRate: number
+      readonly uploadRate: number
+      readonly peers: number
+    }
+  | {
+      readonly event: 'complete'
+      readonly infoHash: string
+      readonly name: string
+      readonly bytes: number
+      /** The exported file or folder; the device when the torrent stays on it. */
+      readonly path: string
+    }
+  | {
+      readonly event: 'failed'
+      readonly infoHash: string
+      readonly code: string
+      readonly message: string
+    }
+  | { readonly event: 'stopping'; readonly signal: string }
+  | { readonly event: 'stopped' }
+
+export type DownloadProgress = Extract<NodeEvent, { phase: 'download' }>

@@ -1,0 +1,67 @@
+/** What a user may name to be downloaded: a magnet link, a .torrent file, or its http(s) URL. */
+import { readFile, stat } from 'node:fs/promises'
+import { errnoOf } from '../base/index.ts'
+import type { Network } from '../engine/index.ts'
+import { type Magnet, type Metainfo, parseMagnet, parseMetainfo } from '../metainfo/index.ts'
+import { nodeError } from './errors.ts'
+
+const TORRENT_BYTES_MAX = 128 * 2 ** 20
+const FETCH_TIMEOUT_MS = 60_000
+
+export type FetchSource =
+  | { readonly kind: 'magnet'; readonly magnet: Magnet }
+  | { readonly kind: 'metainfo'; readonly metainfo: Metainfo }
+
+/** True for what `readFetchSource` takes; anything else on a command line is a path to be shared. */
+export function looksLikeFetchSource(text: string): boolean {
+  return /^(magnet:|https?:\/\/)/i.test(text) || /\.torrent$/i.test(text)
+}
+
+/** FETCH_UNKNOWN, FETCH_FAILED, and what the metainfo room throws for bad content. */
+export async function readFetchSource(text: string, network: Network): Promise<FetchSource> {
+  if (/^magnet:/i.test(text)) return { kind: 'magnet', magnet: parseMagnet(text) }
+  const bytes = /^https?:\/\//i.test(text) ? await fetchTorrent(text, network) : await load(text)
+  return { kind: 'metainfo', metainfo: parseMetainfo(bytes) }
+}
+
+async function fetchTorrent(url: string, network: Network): Promise<Uint8Array> {
+  const { status, body } = await network
+    .httpGet(url, { timeoutMs: FETCH_TIMEOUT_MS, maxBytes: TORRENT_BYTES_MAX })
+    .catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw nodeError('FETCH_FAILED', `${url} could not be fetched: ${reason}`, {
+        mend: 'Check the URL and the network, or save the .torrent file and name it.',
+        cause: error,
+      })
+    })
+  if (status !== 200) {
+    throw nodeError('FETCH_FAILED', `${url} answered with status ${status}`, {
+      mend: 'Check the URL.',
+    })
+  }
+  return body
+}
+
+async function load(path: string): Promise<Uint8Array> {
+  try {
+    const found = await stat(path)
+    if (!found.isFile() || found.size > TORRENT_BYTES_MAX) {
+      throw nodeError('FETCH_UNKNOWN', `${path} is not a .torrent file`, {
+        mend: 'Name a magnet link, a .torrent file, or its http(s) URL.',
+      })
+    }
+    return await readFile(path)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') {
+      throw nodeError('FETCH_UNKNOWN', `${path} is neither a magnet link, a URL nor a file`, {
+        mend: 'Name a magnet link, a .torrent file, or its http(s) URL.',
+        cause: error,
+      })
+    }
+    if (errnoOf(error) === 'FETCH_UNKNOWN') throw error
+    throw nodeError('FETCH_FAILED', `${path} cannot be read (${errnoOf(error) ?? String(error)})`, {
+      mend: 'Give this user permission to read it.',
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * `seedbed get`: a source becomes ordinary files. It is downloaded onto a volume (a temporary image
+ * beside the files unless told otherwise), verified piece by piece, and exported, verified again on
+ * the way. A run that is cut short leaves its temporary image, named after the info-hash: the next one
+ * goes on from there.
+ */
+import { unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { delay, toHex } from '../base/index.ts'
+import type { EngineTorrent } from '../engine/index.ts'
+import { nodeError } from './errors.ts'
+import type { NodeEvent } from './events.ts'
+import { checkExport, checkOutDir, exportTorrent } from './export.ts'
+import { readFetchSource } from './fetch-source.ts'
+import { downloadEvent, type NodeOptions, SeedbedNode } from './node.ts'
+import { checkRoom } from './storage.ts'
+
+const PROGRESS_MS = 500
+
+export interface GetOptions
+  extends Omit<NodeOptions, 'device' | 'dataDir' | 'tracker' | 'onEvent'> {
+  readonly source: string
+  readonly outDir: string
+  /** Download onto this device or image, and leave the torrent there. */
+  readonly device?: string
+  readonly signal: AbortSignal
+  onEvent(event: NodeEvent): void
+}
+
+/** Resolves with the path of the exported file or folder. */
+export async function get(options: GetOptions): Promise<string> {
+  const { outDir } = options
+  const source = await readFetchSource(options.source, options.network)
+  const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
+  if (source.kind === 'metainfo') await checkExport(outDir, source.metainfo.info)
+  else await checkOutDir(outDir)
+  const temporary = join(outDir, `.${toHex(named.infoHash).slice(0, 16)}.seedbed.img`)
+  const node = await SeedbedNode.start({
+    ...options,
+    device: options.device ?? temporary,
+    dataDir: outDir,
+    // Completion is told once, when the files are there.
+    onEvent: (event) => {
+      if (event.event !== 'complete') options.onEvent(event)
+    },
+  })
+  let worthKeeping = false
+  try {
+    const torrent = await node.fetch(source)
+    try {
+      await downloaded(torrent, options)
+      const path = await exported(node, torrent, options)
+      worthKeeping = false
+      return path
+    } catch (error) {
+      worthKeeping = torrent.progress().haveBytes > 0
+      throw error
+    }
+  } finally {
+    await node.stop()
+    if (options.device === undefined && !worthKeeping) await unlink(temporary)
+  }
+}
+
+async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<void> {
+  const { onEvent, clock, signal, outDir } = options
+  const ended = endOf(torrent, signal)
+  let roomChecked = false
+  for (;;) {
+    const progress = torrent.progress()
+    onEvent(downloadEvent(torrent, progress))
+    if (torrent.error !== undefined) throw torrent.error
+    if (signal.aborted) {
+      throw nodeError('INTERRUPTED', 'the download was interrupted', {
+        mend: 'Run the same command again: it goes on from what it has.',
+      })
+    }
+    if (torrent.info !== undefined && !roomChecked) {
+      roomChecked = true
+      await checkExport(outDir, torrent.info)
+      // The files, and beside them the image they come from, unless that is on a device.
+      const copies = options.device === undefined ? 2 : 1
+      await checkRoom(outDir, copies * torrent.info.totalBytes - progress.haveBytes)
+    }
+    if (progress.state === 'seeding') return
+    await Promise.race([ended, delay(clock, PROGRESS_MS)])
+  }
+}
+
+/** Resolves when the torrent is complete or failed, or the signal comes. */
+function endOf(torrent: EngineTorrent, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    torrent.on('complete', () => resolve())
+    torrent.on('failed', () => resolve())
+    signal.addEventListener('abort', () => resolve())
+  })
+}
+
+async function exported(
+  node: SeedbedNode,
+  torrent: EngineTorrent,
+  { outDir, signal, onEvent }: GetOptions,
+): Promise<string> {
+  const info = torrent.info!
+  const path = await exportTorrent(node.volume, torrent.stored!, info, {
+    outDir,
+    signal,
+    onProgress: (bytes) =>
+      onEvent({
+        event: 'progress',
+        phase: 'export',
+        path: join(outDir, info.name),
+        bytes,
+        totalBytes: info.totalBytes,
+      }),
+  })
+  const infoHash = toHex(info.infoHash)
+  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.totalBytes, path })
+  return path
+}

@@ -1,0 +1,23 @@
+/** The daemon: tracker, engine and volume in one process, and what goes in and out of a volume. */
+export { systemClock, systemRandom } from '../base/index.ts'
+export { nodeNetwork } from '../engine/index.ts'
+export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
+export { nodeErrors } from './errors.ts'
+export type { DownloadProgress, NodeEvent } from './events.ts'
+export { type ExportOptions, exportPath, exportTorrent } from './export.ts'
+export { type FetchSource, looksLikeFetchSource, readFetchSource } from './fetch-source.ts'
+export { type GetOptions, get } from './get.ts'
+export { announceTiers, reachableHosts } from './hosts.ts'
+export { type Imported, type ImportOptions, importSource } from './import.ts'
+export { type NodeOptions, SeedbedNode } from './node.ts'
+export { readSource, type Source, type SourceEntry } from './source.ts'
+export {
+  checkRoom,
+  imageBytesFor,
+  imagePath,
+  makeDataDir,
+  openStorage,
+  type Storage,
+  type StorageOptions,
+} from './storage.ts'
+export { magnetOf, writeTorrentFile } from './torrent-files.ts'

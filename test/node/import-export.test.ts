@@ -1,0 +1,199 @@
+/** Files to torrent to files, over volumes whose blocks are small, so that few bytes make many. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import fc from 'fast-check'
+import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { MemoryDevice } from '../../src/block-device/index.ts'
+import { formatVolume, fsck, type MountedVolume, mountVolume } from '../../src/filesystem/index.ts'
+import { encodeAttributes, exportTorrent, importSource, readSource } from '../../src/node/index.ts'
+
+const BLOCK_BYTES = 64 * 1024
+const attributes = encodeAttributes({ trackers: [] })
+const release = (): Promise<void> => Promise.resolve()
+
+let root = ''
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'seedbed-import-'))
+})
+afterEach(() => rmSync(root, { recursive: true, force: true }))
+
+interface Bench {
+  readonly device: MemoryDevice
+  readonly volume: MountedVolume
+}
+
+async function bench(sizeBytes = 64 * BLOCK_BYTES): Promise<Bench> {
+  const options = { clock: new ManualClock(), random: seededRandom(1) }
+  const device = new MemoryDevice({ sizeBytes })
+  await formatVolume(device, { ...options, blockBytes: BLOCK_BYTES })
+  return { device, volume: await mountVolume(device, options) }
+}
+
+function fill(path: string, bytes: number, seed: number): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const content = new Uint8Array(bytes)
+  seededRandom(seed).fill(content)
+  writeFileSync(path, content)
+}
+
+function digests(folder: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
+    const path = join(folder, name)
+    if (!statSync(path).isFile()) continue
+    found.set(name, createHash('sha256').update(readFileSync(path)).digest('hex'))
+  }
+  return found
+}
+
+test('any tree comes back as it went in, and fsck finds nothing', async () => {
+  const tree = fc.uniqueArray(
+    fc.record({
+      path: fc.array(fc.constantFrom('a', 'b', 'ü', 'long name'), { minLength: 1, maxLength: 3 }),
+      leaf: fc.integer({ min: 0, max: 999 }),
+      bytes: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3 * BLOCK_BYTES })),
+    }),
+    { selector: (file) => `${file.path.join('/')}/${file.leaf}`, minLength: 1, maxLength: 12 },
+  )
+  let round = 0
+  await fc.assert(
+    fc.asyncProperty(tree, async (files) => {
+      fc.pre(files.some((file) => file.bytes > 0))
+      const folder = join(root, `in-${round}`)
+      const outDir = join(root, `out-${round++}`)
+      for (const [seed, file] of files.entries()) {
+        fill(join(folder, ...file.path, `${file.leaf}.bin`), file.bytes, seed)
+      }
+      const { device, volume } = await bench()
+      const source = await readSource(folder)
+      const { stored, info, known } = await importSource(volume, source, { attributes, release })
+      assert.equal(known, false)
+      assert.equal(stored.complete, true)
+      const path = await exportTorrent(volume, stored, info, { outDir })
+      assert.deepEqual(digests(path), digests(folder))
+      assert.deepEqual(readdirSync(outDir), [info.name], 'nothing but the result is left')
+      await volume.close()
+      assert.equal((await fsck(device)).clean, true)
+    }),
+    { numRuns: 15, seed: 20261121 },
+  )
+})
+
+test('importing the same content again takes no blocks', async () => {
+  fill(join(root, 'x/file'), 5 * BLOCK_BYTES + 3, 7)
+  const { volume } = await bench()
+  const source = await readSource(join(root, 'x'))
+  const first = await importSource(volume, source, { attributes, release })
+  const { freeBlocks } = volume.stats()
+  const second = await importSource(volume, source, { attributes, release })
+  assert.equal(second.known, true)
+  assert.equal(second.stored, first.stored)
+  assert.equal(volume.stats().freeBlocks, freeBlocks)
+})
+
+test('a file that grows or shrinks meanwhile ends the import, and nothing is left of it', async () => {
+  const path = join(root, 'x/file')
+  fill(path, 3 * BLOCK_BYTES, 7)
+  const { device, volume } = await bench()
+  const { freeBlocks } = volume.stats()
+  const source = await readSource(join(root, 'x'))
+  appendFileSync(path, 'more')
+  await assert.rejects(importSource(volume, source, { attributes, release }), {
+    code: 'SOURCE_CHANGED',
+  })
+  const shrunk = await readSource(join(root, 'x'))
+  writeFileSync(path, 'less')
+  await assert.rejects(importSource(volume, shrunk, { attributes, release }), {
+    code: 'SOURCE_CHANGED',
+  })
+  assert.equal(volume.stats().freeBlocks, freeBlocks)
+  assert.equal(volume.stats().torrents, 0)
+  await volume.close()
+  assert.equal((await fsck(device)).clean, true)
+})
+
+test('what does not fit is refused before a byte is read', async () => {
+  fill(join(root, 'x/file'), 40 * BLOCK_BYTES, 7)
+  const { volume } = await bench(16 * BLOCK_BYTES)
+  const source = await readSource(join(root, 'x'))
+  let progressed = false
+  const importing = importSource(volume, source, {
+    attributes,
+    release,
+    onProgress: () => {
+      progressed = true
+    },
+  })
+  await assert.rejects(importing, { code: 'NODE_NO_SPACE' })
+  assert.equal(progressed, false)
+})
+
+test('an interrupted import leaves nothing', async () => {
+  fill(join(root, 'x/file'), 20 * BLOCK_BYTES, 7)
+  const { volume } = await bench()
+  const { freeBlocks } = volume.stats()
+  const controller = new AbortController()
+  const importing = importSource(volume, await readSource(join(root, 'x')), {
+    attributes,
+    release,
+    signal: controller.signal,
+    onProgress: (bytes) => {
+      if (bytes > 5 * BLOCK_BYTES) controller.abort()
+    },
+  })
+  await assert.rejects(importing, { code: 'INTERRUPTED' })
+  assert.equal(volume.stats().freeBlocks, freeBlocks)
+})
+
+test('rot on the disk is found by the export, which leaves no files', async () => {
+  fill(join(root, 'x/file'), 9 * BLOCK_BYTES, 7)
+  const { device, volume } = await bench()
+  const source = await readSource(join(root, 'x'))
+  const { stored, info } = await importSource(volume, source, { attributes, release })
+  const sector = new Uint8Array(readFileSync(join(root, 'x/file')).subarray(0, 512))
+  const offset = await find(device, sector)
+  sector[17]! ^= 1
+  await device.write(offset, sector)
+  const outDir = join(root, 'out')
+  await assert.rejects(exportTorrent(volume, stored, info, { outDir }), { code: 'EXPORT_CORRUPT' })
+  assert.deepEqual(readdirSync(outDir), [])
+})
+
+test('an export never overwrites, and refuses what is not whole', async () => {
+  fill(join(root, 'x/file'), 9 * BLOCK_BYTES, 7)
+  const { volume } = await bench()
+  const source = await readSource(join(root, 'x'))
+  const { stored, info } = await importSource(volume, source, { attributes, release })
+  await assert.rejects(exportTorrent(volume, stored, info, { outDir: root }), {
+    code: 'OUT_EXISTS',
+  })
+  stored.clearHave(0)
+  const outDir = join(root, 'out')
+  await assert.rejects(exportTorrent(volume, stored, info, { outDir }), {
+    code: 'EXPORT_INCOMPLETE',
+  })
+  assert.equal(existsSync(outDir), false)
+})
+
+async function find(device: MemoryDevice, sector: Uint8Array): Promise<number> {
+  const read = new Uint8Array(sector.length)
+  for (let offset = 0; offset < device.sizeBytes; offset += sector.length) {
+    await device.read(offset, read)
+    if (Buffer.from(read).equals(sector)) return offset
+  }
+  throw new Error('the content is nowhere on the device')
+}
