@@ -134,6 +134,8 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
       random: context.random,
       logger: context.logger,
       client: context.trackerClient,
+      // Our links have a tier for each address family: a swarm is whole only when all are told.
+      announceToAllTiers: true,
       counters: () => ({
         uploaded: this.#uploaded.total,
         downloaded: this.#downloaded.total,

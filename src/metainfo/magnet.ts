@@ -116,5 +116,7 @@ function percentEncode(text: string): string {
 }
 
 function badMagnet(message: string): Error {
-  return metainfoError('METAINFO_BAD_MAGNET', message)
+  return metainfoError('METAINFO_BAD_MAGNET', message, {
+    mend: 'Check that the whole link was copied; it names the torrent as xt=urn:btih:….',
+  })
 }
