@@ -120,9 +120,10 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       else await node.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
+    const ended = aborted(signals.signal)
     while (!signals.signal.aborted) {
       node.reportProgress()
-      await Promise.race([delay(systemClock, PROGRESS_MS), aborted(signals.signal)])
+      await Promise.race([delay(systemClock, PROGRESS_MS), ended])
     }
   } catch (error) {
     if (!signals.signal.aborted) throw error
