@@ -41,6 +41,7 @@ export function printEvent(output: Output, event: NodeEvent): void {
           `download ${formatName(event.name ?? event.infoHash)}`,
           event.bytes,
           event.totalBytes,
+          formatBytes,
           `${event.peers} peer${event.peers === 1 ? '' : 's'}`,
         )
       } else {

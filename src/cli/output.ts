@@ -4,6 +4,7 @@
  */
 import { styleText } from 'node:util'
 import { errnoOf, SeedbedError } from '../base/index.ts'
+import { formatBytes } from './format.ts'
 import { ProgressBar } from './progress-bar.ts'
 
 export class Output {
@@ -37,9 +38,15 @@ export class Output {
     process.stdout.write(`${text}\n`)
   }
 
-  /** Draws or redraws the one progress line; nothing with --json. */
-  progress(label: string, bytes: number, totalBytes: number, note = ''): void {
-    if (!this.json) this.#bar.draw(label, bytes, totalBytes, note)
+  /** Draws or redraws the one progress line, in bytes unless `count` says else; nothing with --json. */
+  progress(
+    label: string,
+    done: number,
+    total: number,
+    count: (amount: number) => string = formatBytes,
+    note = '',
+  ): void {
+    if (!this.json) this.#bar.draw(label, done, total, count, note)
   }
 
   endProgress(): void {

@@ -38,7 +38,7 @@ async function run(operands: readonly string[], options: FsckOptions): Promise<v
     try {
       const report = await fsck(device, {
         repair: options.repair === true,
-        onProgress: (done, total) => output.progress(`fsck ${path}`, done, total),
+        onProgress: (done, total) => output.progress(`fsck ${path}`, done, total, String),
       })
       output.endProgress()
       for (const problem of report.problems) {
