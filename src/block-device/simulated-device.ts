@@ -134,7 +134,8 @@ export class SimulatedDevice implements BlockDevice {
     const covers = this.#unflushed
     const honest = this.lie?.(number) !== true
     if (honest) this.#unflushed = new Set()
-    await this.#dawdle()
+    // A flush is slow: many writes begin and end beside it, and are not covered.
+    await this.#dawdle(60)
     if (honest && this.#record) this.log.push({ kind: 'flush', covers })
   }
 
@@ -164,8 +165,8 @@ export class SimulatedDevice implements BlockDevice {
     }
   }
 
-  async #dawdle(): Promise<void> {
+  async #dawdle(turnsMax = 4): Promise<void> {
     if (this.#jitter === undefined) return
-    for (let turns = below(this.#jitter, 4); turns > 0; turns--) await null
+    for (let turns = below(this.#jitter, turnsMax); turns > 0; turns--) await null
   }
 }

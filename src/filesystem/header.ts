@@ -90,9 +90,8 @@ async function readCopy(
   place: number,
   expected?: Pick<Header, 'blockBytes' | 'sectorBytes'> & { readonly uuid?: Uint8Array },
 ): Promise<HeaderCopy | undefined> {
-  if (place % device.sectorBytes !== 0 || place + 4096 > device.sizeBytes + 3584) return undefined
   const bytes = Math.max(device.sectorBytes, expected?.sectorBytes ?? 4096)
-  if (place + bytes > device.sizeBytes) return undefined
+  if (place % device.sectorBytes !== 0 || place + bytes > device.sizeBytes) return undefined
   const sector = allocateAligned(bytes)
   try {
     await device.read(place, sector)

@@ -36,6 +36,12 @@ import type {
   VolumeStats,
 } from './types.ts'
 
+/** A torrent that mount would not serve. */
+interface Refusal {
+  readonly index: number
+  readonly problem: Problem
+}
+
 interface Entry {
   readonly index: number
   readonly torrent: VolumeTorrent
@@ -60,7 +66,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   readonly #rootRegion: TwinRegion
   readonly #rootEntries: (Reference | undefined)[]
   readonly #torrents = new Map<string, Entry>()
-  readonly #refusedHashes = new Map<string, Problem>()
+  readonly #refused = new Map<string, Refusal>()
   /** Root twins whose other copy is one update behind. */
   readonly #rootBehind = new Set<number>()
   readonly #dirty = new Set<VolumeTorrent>()
@@ -94,7 +100,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     for (const [index, inode] of scan.inodes) {
       const refusal = scan.refused.get(index)
       const name = toHex(inode.infoHash)
-      if (refusal !== undefined) this.#refusedHashes.set(name, refusal)
+      if (refusal !== undefined) this.#refused.set(name, { index, problem: refusal })
       else {
         const torrent = new VolumeTorrent(this, inode)
         this.#torrents.set(name, { index, torrent })
@@ -175,9 +181,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     await this.#exclusively(async () => {
       this.#writer.assertSound()
       const entry = this.#torrents.get(name)
-      if (entry === undefined) {
-        throw fsError('FS_UNKNOWN_TORRENT', `no torrent ${name}`, this.#mendOf(name))
-      }
+      if (entry === undefined) return this.#removeRefused(name)
       const { index, torrent } = entry
       await torrent.io.retire()
       this.#torrents.delete(name)
@@ -339,7 +343,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       throw fsError('FS_RANGE', 'an info dictionary or attributes of 4 GiB and more')
     }
     const name = toHex(infoHash)
-    if (this.#torrents.has(name) || this.#refusedHashes.has(name)) {
+    if (this.#torrents.has(name) || this.#refused.has(name)) {
       throw fsError('FS_EXISTS', `torrent ${name} is there already`, this.#mendOf(name))
     }
     if (!matchesInfoHash(infoBytes, infoHash)) {
@@ -349,7 +353,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   #mendOf(name: string): { mend?: string } {
-    const problem = this.#refusedHashes.get(name)
+    const problem = this.#refused.get(name)?.problem
     return problem === undefined
       ? {}
       : { mend: `It is damaged (${problem.what}); see fsck for what can be done.` }
@@ -415,6 +419,22 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     throw fsError('FS_FULL', `${this.device.label} has no free filesystem block`, {
       mend: 'Remove torrents.',
     })
+  }
+
+  /**
+   * Forgets a torrent that mount refused. What it used comes back at the next mount: which of its
+   * blocks can be trusted to be its own is not for a damaged map to say.
+   */
+  async #removeRefused(name: string): Promise<void> {
+    const refusal = this.#refused.get(name)
+    if (refusal === undefined) throw fsError('FS_UNKNOWN_TORRENT', `no torrent ${name}`)
+    if (refusal.problem.check === 'owners') {
+      throw fsError('FS_CORRUPT', `${name} shares blocks with another torrent`, {
+        mend: 'With one of them gone the other would be believed with its bytes. Copy what is sound elsewhere, then make the volume anew.',
+      })
+    }
+    await this.#clearRootEntry(refusal.index)
+    this.#refused.delete(name)
   }
 
   async #clearRootEntry(index: number): Promise<void> {
