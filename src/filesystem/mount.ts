@@ -45,6 +45,6 @@ export async function mountVolume(
     )
   }
   const volume = new MountedFilesystem(device, scan, options, readOnly)
-  if (!readOnly) await volume.begin(scan.root.halfRemoved)
+  if (!readOnly) await volume.begin()
   return volume
 }

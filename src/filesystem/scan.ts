@@ -34,14 +34,16 @@ import type { Problem } from './types.ts'
 
 const RUN_BYTES = 1024 * 1024
 
-/** The root list: entry `i` is in twin floor(i / references per sector). */
-export interface RootList {
+/** The root list as it was found: entry `i` is in twin floor(i / references per sector). */
+export interface FoundRoot {
   readonly region: TwinRegion
   readonly entries: (Reference | undefined)[]
   /** Twins that have no valid copy. */
   readonly lost: readonly number[]
   /** Twins whose older copy is valid and lists what the current one does not. */
   readonly halfRemoved: readonly number[]
+  /** Twins whose other copy is not valid, or lists something else. */
+  readonly unsettled: readonly number[]
 }
 
 /** A copy of a twin that is not valid while the other is: repaired by writing it again. */
@@ -56,7 +58,7 @@ export interface Scan {
   readonly geometry: Geometry
   readonly sealer: Sealer
   readonly header: FoundHeader
-  readonly root: RootList
+  readonly root: FoundRoot
   /** By index of the root entry. */
   readonly inodes: Map<number, Inode>
   readonly refused: Map<number, Problem>
@@ -109,7 +111,7 @@ class Scanner implements Scan {
   readonly allocator: Allocator
   readonly slabs: Slabs
   torrentsRead = 0
-  readonly root: RootList & { lost: number[]; halfRemoved: number[] }
+  readonly root: FoundRoot & { lost: number[]; halfRemoved: number[]; unsettled: number[] }
   readonly #device: BlockDevice
   /** Blocks that two claimed: all their owners are refused. */
   readonly #contested = new Set<number>()
@@ -132,6 +134,7 @@ class Scanner implements Scan {
       entries: new Array(geometry.torrentsMax).fill(undefined),
       lost: [],
       halfRemoved: [],
+      unsettled: [],
     }
   }
 
@@ -172,17 +175,20 @@ class Scanner implements Scan {
         const from = current + i * REFERENCE_BYTES
         root.entries[twin * referencesPerSector + i] = readReference(memory, from)
       }
-      if (choice.both && this.#listsMore(memory, at[1 - choice.copy]!, current)) {
-        root.halfRemoved.push(twin)
+      const other = at[1 - choice.copy]!
+      const older = choice.both && this.#listsMore(memory, other, current)
+      if (older) root.halfRemoved.push(twin)
+      if (!choice.both || older || this.#listsMore(memory, current, other)) {
+        root.unsettled.push(twin)
       }
     }
   }
 
-  /** True when the sector at `older` has a reference that the one at `current` has not. */
-  #listsMore(memory: Uint8Array, older: number, current: number): boolean {
+  /** True when the sector at `one` has a reference that the one at `other` has not. */
+  #listsMore(memory: Uint8Array, one: number, other: number): boolean {
     for (let i = 0; i < this.geometry.referencesPerSector; i++) {
-      const before = readReference(memory, older + i * REFERENCE_BYTES)
-      const now = readReference(memory, current + i * REFERENCE_BYTES)
+      const before = readReference(memory, one + i * REFERENCE_BYTES)
+      const now = readReference(memory, other + i * REFERENCE_BYTES)
       if (before !== undefined && before.id !== now?.id) return true
     }
     return false

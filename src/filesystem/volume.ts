@@ -14,14 +14,15 @@ import type { Allocator } from './allocator.ts'
 import { type IoHost, makeBouncePool } from './block-io.ts'
 import { Discards } from './discards.ts'
 import { fsError } from './errors.ts'
-import { type Geometry, REFERENCE_BYTES, type Reference, writeReference } from './geometry.ts'
+import type { Geometry, Reference } from './geometry.ts'
 import { encodeHeader, formatUuid, type Header } from './header.ts'
 import { infoClasses, matchesInfoHash, writeInfoRecord } from './info-record.ts'
 import { encodeTwin, Inode, kindOf, type MapSlot, makeMapSlot } from './inode.ts'
 import { layoutFor, type MapLayout } from './layout.ts'
 import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
+import { RootList } from './root-list.ts'
 import type { Scan } from './scan.ts'
-import { KIND_HEADER, KIND_ROOT, NO_OWNER, type Sealer } from './sector.ts'
+import { KIND_HEADER, NO_OWNER, type Sealer } from './sector.ts'
 import type { Slabs } from './slabs.ts'
 import { Staged, type StagedHost } from './staged.ts'
 import { type TorrentHost, VolumeTorrent } from './torrent.ts'
@@ -63,12 +64,9 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   readonly #allocator: Allocator
   readonly #slabs: Slabs
   readonly #discards: Discards
-  readonly #rootRegion: TwinRegion
-  readonly #rootEntries: (Reference | undefined)[]
+  readonly #root: RootList
   readonly #torrents = new Map<string, Entry>()
   readonly #refused = new Map<string, Refusal>()
-  /** Root twins whose other copy is one update behind. */
-  readonly #rootBehind = new Set<number>()
   readonly #dirty = new Set<VolumeTorrent>()
   /** Continuations that are not on the device yet, by torrent. */
   readonly #newSpans = new Map<MapSlot, VolumeTorrent>()
@@ -88,8 +86,8 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     this.#slabs = scan.slabs
     this.#discards = new Discards(device, scan.geometry, scan.allocator)
     this.#writer = new MetadataWriter(device, scan.geometry, scan.sealer, options.onBarrier)
-    this.#rootRegion = scan.root.region
-    this.#rootEntries = scan.root.entries
+    const { region, entries, unsettled } = scan.root
+    this.#root = new RootList(scan.geometry, region, entries, unsettled)
     const { current, first, last } = scan.header
     this.#header = current.header
     const { blockBytes, sectorBytes } = scan.geometry
@@ -110,10 +108,10 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   /** The first writes of a writable mount: see format.md, "Mount". */
-  async begin(halfRemoved: readonly number[]): Promise<void> {
+  async begin(): Promise<void> {
     await this.#writer.barrier('mount')
-    const updates = halfRemoved.map((twin) => this.#rootUpdate(twin))
-    await this.#writer.write(this.#writer.capture([...updates, this.#headerUpdate(false)]))
+    const updates = [...this.#root.catchUp(), this.#headerUpdate(false)]
+    await this.#writer.write(this.#writer.capture(updates))
     await this.#writer.barrier('mount')
   }
 
@@ -318,11 +316,11 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       )
       for (const slot of inode.slots()) await this.#writer.writeFresh(slot, inode)
       await this.#writer.barrier('create-inode')
-      this.#rootEntries[index] = inode.head.reference
-      const twin = this.#rootTwinOf(index)
-      await this.#writer.write(this.#writer.capture([this.#rootUpdate(twin)]))
+      this.#root.set(index, inode.head.reference)
+      const twin = this.#root.twinOf(index)
+      await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
       await this.#writer.barrier('create-root')
-      this.#rootBehind.add(twin)
+      this.#root.behind.add(twin)
       const torrent = new VolumeTorrent(this, inode)
       this.#torrents.set(name, { index, torrent })
       return torrent
@@ -360,7 +358,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   #freeRootEntry(): number {
-    const index = this.#rootEntries.indexOf(undefined)
+    const index = this.#root.freeEntry()
     if (index !== -1) return index
     throw fsError('FS_ROOT_FULL', `the root block lists ${this.geometry.torrentsMax} torrents`, {
       mend: 'Remove torrents, or use a volume with larger blocks.',
@@ -438,13 +436,13 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   async #clearRootEntry(index: number): Promise<void> {
-    const twin = this.#rootTwinOf(index)
-    this.#rootEntries[index] = undefined
-    await this.#writer.write(this.#writer.capture([this.#rootUpdate(twin)]))
+    const twin = this.#root.twinOf(index)
+    this.#root.set(index, undefined)
+    await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
     await this.#writer.barrier('remove-root')
-    await this.#writer.write(this.#writer.capture([this.#rootUpdate(twin)]))
+    await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
     await this.#writer.barrier('remove-twin')
-    this.#rootBehind.delete(twin)
+    this.#root.behind.delete(twin)
   }
 
   /** Gives back what a torrent used; nothing durable refers to it any more. */
@@ -462,7 +460,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   async #syncNow(): Promise<void> {
-    const updates: TwinUpdate[] = [...this.#rootBehind].map((twin) => this.#rootUpdate(twin))
+    const updates: TwinUpdate[] = this.#root.catchUp()
     for (const { torrent } of this.#torrents.values()) torrent.noteTotals()
     for (const torrent of this.#dirty) updates.push(...this.#updatesOf(torrent.inode))
     if (updates.length > 0 || this.#dataWritten) {
@@ -471,7 +469,6 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       const newSpans = [...this.#newSpans.keys()]
       this.#newSpans.clear()
       this.#dirty.clear()
-      this.#rootBehind.clear()
       this.#dataWritten = false
       for (const slot of newSpans) await this.#writer.writeFresh(slot)
       await this.#writer.barrier('sync-data')
@@ -500,27 +497,6 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     inode.storedUploadedBytes = inode.uploadedBytes
     inode.storedDownloadedBytes = inode.downloadedBytes
     return updates
-  }
-
-  #rootTwinOf(index: number): number {
-    return Math.floor(index / this.geometry.referencesPerSector)
-  }
-
-  #rootUpdate(twin: number): TwinUpdate {
-    const { payloadBytes, referencesPerSector } = this.geometry
-    return {
-      region: this.#rootRegion,
-      twin,
-      kind: KIND_ROOT,
-      owner: NO_OWNER,
-      encode: (memory, from) => {
-        memory.fill(0, from, from + payloadBytes)
-        for (let i = 0; i < referencesPerSector; i++) {
-          const reference = this.#rootEntries[twin * referencesPerSector + i]
-          writeReference(memory, from + i * REFERENCE_BYTES, reference)
-        }
-      },
-    }
   }
 
   #headerUpdate(clean: boolean): TwinUpdate {
