@@ -3,7 +3,7 @@
  * who is never to be tried again.
  *
  * Invariants: at most `MAX_ADDRESSES` are kept; one that is connected, or being connected, or banned, is
- * not offered; one that failed is offered again after a time that doubles.
+ * not offered; one that failed is offered again after 2 seconds, then 4, 8, …
  */
 
 export interface PeerAddress {
@@ -18,7 +18,7 @@ export interface PeerAddress {
 
 const MAX_ADDRESSES = 2_000
 const MAX_FAILURES = 6
-const FIRST_RETRY_MS = 5_000
+const FIRST_RETRY_MS = 1_000
 const MAX_BANNED = 1_000
 
 export class AddressBook {
