@@ -165,6 +165,23 @@ test('a peer that owes chunks and sends none is cut off', async () => {
   await swarm.stop()
 })
 
+test('without the fast extension a choke forgets the requests: they are made again', async () => {
+  const { swarm, content } = await scene(33, 'nothing')
+  const peer = new RawPeer(swarm, '10.0.9.1', '10.0.0.1')
+  peer.handshake(content.info.infoHash, 1, false)
+  peer.say(messages.BITFIELD_HEADER_BYTES + 4, (b) =>
+    messages.writeBitfield(b, 0, new Uint8Array([255, 255, 255, 254])),
+  )
+  peer.bare(messages.writeUnchoke)
+  await swarm.until(() => peer.count('request') > 0, 1_000)
+  const asked = peer.log.filter((line) => line.startsWith('request'))
+  peer.bare(messages.writeChoke)
+  peer.bare(messages.writeUnchoke)
+  await swarm.until(() => peer.count('request') >= 2 * asked.length, 5_000)
+  for (const line of asked) assert.equal(peer.count(line), 2, line)
+  await swarm.stop()
+})
+
 test('a peer that is silent gets keep-alives, then is cut off', async () => {
   const { swarm, meet } = await scene(27, 'nothing')
   const peer = await meet()

@@ -28,9 +28,10 @@ export class RawPeer implements WireSink {
     }
   }
 
-  handshake(infoHash: Uint8Array, peerId = 1): void {
+  handshake(infoHash: Uint8Array, peerId = 1, fast = true): void {
     const bytes = new Uint8Array(HANDSHAKE_BYTES)
     writeHandshake(bytes, { infoHash, peerId: new Uint8Array(20).fill(peerId) })
+    if (!fast) bytes[27] = 0
     this.socket.write(bytes)
   }
 

@@ -19,7 +19,7 @@ interface Bench {
   readonly clock: ManualClock
   readonly picker: Picker
   readonly cache: StripeCache
-  readonly peer: PickerPeer
+  peer: PickerPeer
   readonly events: string[]
   maxActive: number
 }
@@ -198,6 +198,32 @@ test('closing writes the verified pieces of partial stripes and nothing else', a
     [2 * CHUNK_BYTES],
   )
   assert.equal(b.picker.pick(b.peer, 8, 0, out), 1, 'only in what was open')
+})
+
+test('closing writes nothing of a piece that is not whole, however much was hashed', async () => {
+  const b = await bench(poolOf(4), 3 * STRIPE, 6 * CHUNK_BYTES)
+  b.picker.removePeer(b.peer)
+  const second = new Bitfield(2)
+  second.set(1)
+  b.peer = b.picker.addPeer(second)
+  // Of the six chunks of piece 1 two lie in stripe 1, which piece 0 would have to complete.
+  assert.equal(transfer(b, 3), 3)
+  await b.cache.close()
+  assert.equal(b.volume.writes.length, 0)
+})
+
+test('what is on its way to the disk of a piece that fails meanwhile does not count', async () => {
+  const b = await bench(poolOf(4), 2 * STRIPE, 2 * STRIPE)
+  transfer(b, 8, (_, chunk) => chunk === 7)
+  assert.deepEqual(b.events, ['bad 0'])
+  await settle()
+  assert.equal(b.stored.have.count, 0)
+  for (let i = 0; i < 8 && !b.stored.complete; i++) {
+    transfer(b, 4)
+    await settle()
+  }
+  assert.ok(b.stored.complete)
+  assert.deepEqual(b.stored.data, b.content.bytes)
 })
 
 test('a stripe without progress is written as far as it is verified, and goes on', async () => {

@@ -52,7 +52,10 @@ for (const [what, pieceBytes] of [
     const totalBytes = 5 * 1024 * 1024 + 12_345
     const { content, volumes, torrents } = await start(swarm, totalBytes, pieceBytes, 1)
     let completed = 0
-    torrents[0]!.on('complete', () => completed++)
+    torrents[0]!.on('complete', () => {
+      completed++
+      assertSame(volumes[0]!.afterCrash(), content)
+    })
     await swarm.until(() => seeding(torrents), 60_000)
     assertSame(volumes[0]!, content)
     assert.equal(completed, 1)
