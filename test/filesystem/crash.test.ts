@@ -14,7 +14,7 @@ import { CrashRun, judge, Killed, type Mark, type Verdict } from './crash-harnes
 import { BLOCK, KIB, putPiece, type Sample, sample } from './support.ts'
 
 const LONG = process.env.SEEDBED_LONG === '1'
-const EFFORT = LONG ? 4 : 1
+const EFFORT = LONG ? 2 : 1
 
 type Work = (run: CrashRun) => Promise<void>
 
@@ -183,7 +183,7 @@ const SCENARIOS: readonly Scenario[] = [
     work: walk,
     blocks: 20,
     garbage: true,
-    seeds: Array.from({ length: LONG ? 100 : 8 }, (_, i) => 1000 + i),
+    seeds: Array.from({ length: LONG ? 60 : 8 }, (_, i) => 1000 + i),
   },
 ]
 
