@@ -513,9 +513,8 @@ export class StripeCache implements PoolMember {
 
   #partWritten(piece: number, span: Span | undefined): void {
     if (span !== undefined) {
-      // A span that failed meanwhile has been forgotten: its garbage counts for nothing.
-      if (this.#spans.get(piece) !== span) return
       span.unwritten--
+      // One that failed meanwhile is never verified: its garbage counts for nothing, the next try has its own.
       if (span.unwritten > 0 || !span.verified) return
       this.#spans.delete(piece)
     }
