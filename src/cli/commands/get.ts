@@ -48,6 +48,7 @@ export function getCommand(): Command {
 async function run(source: string, flags: GetFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
+  const logger = makeLogger(flags.logLevel)
   const device = flags.device ?? (flags.data === undefined ? undefined : imagePath(flags.data))
   try {
     await get({
@@ -60,8 +61,8 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       maxConnections: flags.maxConnections,
       clock: systemClock,
       random: systemRandom(),
-      network: nodeNetwork(),
-      logger: makeLogger(flags.logLevel),
+      network: nodeNetwork({ clock: systemClock, logger }),
+      logger,
       signal: signals.signal,
       onEvent: (event) => printEvent(output, event),
     })

@@ -84,7 +84,8 @@ export function upCommand(): Command {
 async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   const output = new Output(options.json === true)
   const signals = catchSignals()
-  const network = nodeNetwork()
+  const logger = makeLogger(options.logLevel)
+  const network = nodeNetwork({ clock: systemClock, logger })
   // Everything that can be wrong with what was asked for is found before anything is made.
   const wanted = await Promise.all(
     paths.map(async (path) =>
@@ -109,7 +110,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     clock: systemClock,
     random: systemRandom(),
     network,
-    logger: makeLogger(options.logLevel),
+    logger,
     ...(options.imageSize === undefined ? {} : { imageBytes: options.imageSize }),
     onEvent: (event) => printEvent(output, event),
   })
