@@ -10,6 +10,10 @@
  * returned to itself but is in the counts, which is what clients show and what most trackers answer. (The counts of chihaya
  * are those from before, so the first peer of a swarm reads that it is empty.)
  *
+ * Who starts with nothing left may be a seeder, or may hold a magnet link and not know yet how much is left
+ * (aria2 says 0 then). Such a peer needs a seeder for the info dictionary, so the first announce is filled up with a
+ * few seeders; a real seeder drops them at once.
+ *
  * A leecher that gets nobody is asked back soon: in a small swarm, whoever comes second is then found within a
  * minute and not a quarter of an hour later. All others get the usual interval.
  */
@@ -58,6 +62,9 @@ export interface AnnouncePolicy {
   readonly maxWanted: number
 }
 
+/** Enough to get an info dictionary from; more would make seeders connect to each other for nothing. */
+const SEEDERS_FOR_STARTER = 8
+
 export class Announcer {
   readonly #store: PeerStore
   readonly #policy: AnnouncePolicy
@@ -93,6 +100,7 @@ export class Announcer {
       answer.peers = store.announcePeers(infoHash, seeder, wanted, address, port, target, offset)
     }
     store.scrapeSwarm(infoHash, answer.family, this.#counts)
+    if (seeder && event === EVENT_STARTED) this.#fillUp(request, answer, target, offset, room)
     answer.seeders = this.#counts.seeders
     answer.leechers = this.#counts.leechers
     const retries = !seeder && event !== EVENT_STOPPED && answer.peers === 0 && request.wanted !== 0
@@ -102,6 +110,25 @@ export class Announcer {
       : policy.announceIntervalMs
     answer.intervalSeconds = Math.ceil(intervalMs / 1000)
     answer.minIntervalSeconds = Math.ceil(Math.min(policy.minAnnounceIntervalMs, intervalMs) / 1000)
+  }
+
+  /** Adds seeders, and only seeders: drawn as for a leecher, and no more than there are besides itself. */
+  #fillUp(
+    request: AnnounceRequest,
+    answer: AnnounceAnswer,
+    target: Uint8Array,
+    offset: number,
+    room: number,
+  ): void {
+    const wanted = Math.min(
+      this.wanted(request.wanted, room) - answer.peers,
+      this.#counts.seeders - 1,
+      SEEDERS_FOR_STARTER,
+    )
+    if (wanted <= 0) return
+    const at = offset + answer.peers * COMPACT_BYTES[answer.family]
+    const { infoHash, address, port } = request
+    answer.peers += this.#store.announcePeers(infoHash, false, wanted, address, port, target, at)
   }
 
   /** How many peers are returned at most to who asked for `wanted`. */
