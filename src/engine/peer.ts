@@ -377,22 +377,32 @@ export class Peer implements WireSink {
     }
     if (piece >= content.geometry.pieceCount) throw protocolError(`have of piece ${piece}`)
     this.#enroll(content)
+    this.#add(content, piece)
+    this.#updateInterest()
+  }
+
+  #add(content: Content, piece: number): void {
     if (this.picking === undefined) this.has!.set(piece)
-    else {
-      content.download?.picker.peerHas(this.picking, piece)
-      this.#updateInterest()
-    }
+    else content.download?.picker.peerHas(this.picking, piece)
   }
 
   #remember(early: Early): void {
-    if (this.#early !== undefined) throw protocolError('a second bitfield')
     this.#early = early
   }
 
+  /**
+   * BEP 3 wants a bitfield at the beginning or never, but aria2 sends one later on in place of many HAVEs:
+   * it adds what it names. Nobody gives up a piece that way.
+   */
   #learn(content: Content, has: Bitfield): void {
-    if (this.picking !== undefined || this.has!.count > 0) throw protocolError('a second bitfield')
-    this.has = has
-    this.#enroll(content)
+    if (this.picking === undefined && this.has!.count === 0) {
+      this.has = has
+      this.#enroll(content)
+    } else {
+      for (let piece = 0; piece < has.length; piece++) {
+        if (has.has(piece) && !this.has!.has(piece)) this.#add(content, piece)
+      }
+    }
     this.#updateInterest()
   }
 

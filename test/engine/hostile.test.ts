@@ -54,10 +54,6 @@ const nonsense: Readonly<Record<string, (peer: RawPeer) => void>> = {
     peer.say(messages.BITFIELD_HEADER_BYTES + 4, (b) =>
       messages.writeBitfield(b, 0, new Uint8Array(4).fill(255)),
     ),
-  'two bitfields': (peer) => {
-    peer.bare(messages.writeHaveAll)
-    peer.bare(messages.writeHaveAll)
-  },
   'a message of a gigabyte': (peer) => peer.say(5, (b) => b.set([0x40, 0, 0, 0, 20])),
   'an extended handshake that is not bencoded': (peer) => peer.extended(0, new Uint8Array(50)),
   'metadata that is not bencoded': (peer) => peer.extended(1, new Uint8Array(50)),
@@ -280,4 +276,25 @@ test('a second torrent of the same name is refused, a stopped engine takes none'
   assert.equal(engine.get(content.info.infoHash), undefined)
   await swarm.settled(engine.stop())
   await assert.rejects(engine.add(content.info, none), { code: 'ENGINE_STOPPED' })
+})
+
+test('a bitfield later on, in place of many haves, adds to what is known', async () => {
+  const { swarm, meet } = await scene(34, 'nothing')
+  const peer = await meet()
+  const bitfield = (first: number): void =>
+    peer.say(messages.BITFIELD_HEADER_BYTES + 4, (b) =>
+      messages.writeBitfield(b, 0, new Uint8Array([first, 0, 0, 0])),
+    )
+  const pieces = (): string[] =>
+    [...new Set(peer.log.filter((line) => line.startsWith('request')))]
+      .map((line) => line.split(' ')[1]!)
+      .sort()
+  bitfield(0b1100_0000)
+  peer.bare(messages.writeUnchoke)
+  await swarm.until(() => new Set(pieces()).size === 2, 1_000)
+  bitfield(0b0011_0000)
+  await swarm.until(() => new Set(pieces()).size === 4, 1_000)
+  assert.deepEqual([...new Set(pieces())], ['0', '1', '2', '3'])
+  assert.ok(!peer.closed)
+  await swarm.stop()
 })
