@@ -36,6 +36,15 @@ const BY_ERRNO: Readonly<Record<string, Code>> = {
   EFBIG: 'DEVICE_FULL',
 }
 
+const STATES: Partial<Record<Code, string>> = {
+  DEVICE_BUSY: 'is in use: mounted, or open elsewhere',
+  DEVICE_MISSING: 'is not there',
+  DEVICE_PERMISSION: 'may not be opened by this user',
+  DEVICE_READ_ONLY: 'can only be read',
+  DEVICE_KIND: 'is neither a block device nor a file',
+  DEVICE_FULL: 'has no room left beneath it',
+}
+
 const MENDS: Partial<Record<Code, string>> = {
   DEVICE_BUSY: 'Stop the other process, or unmount the device.',
   DEVICE_MISSING: 'Check the path, and that the disk is connected.',
@@ -49,7 +58,8 @@ export function systemError(what: string, label: string, cause: unknown): Seedbe
   const errno = errnoOf(cause)
   const code = (errno === undefined ? undefined : BY_ERRNO[errno]) ?? 'DEVICE_IO'
   const mend = MENDS[code]
-  return deviceError(code, `${what} ${label}: ${errno ?? String(cause)}`, {
+  const state = STATES[code] ?? 'failed'
+  return deviceError(code, `${label} ${state} (${what}: ${errno ?? String(cause)})`, {
     cause,
     ...(mend === undefined ? {} : { mend }),
   })
