@@ -1,0 +1,64 @@
+/** aria2 as a peer: one process for one torrent, without DHT and local discovery. */
+import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Child } from './child.ts'
+import type { Source } from './libtorrent.ts'
+
+export const ARIA2: string = process.env.ARIA2 ?? 'aria2c'
+
+// This file runs as dist/test/interop/peers/aria2.js; the script stays in the source tree.
+const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../../../..')
+const completionHook = resolve(repository, 'test/interop/peers/aria2_complete.sh')
+
+export interface Aria2Options {
+  readonly source: Source
+  /** Parent of the torrent's file or folder. */
+  readonly directory: string
+  /**
+   * `leech` ends with exit code 0 when all is verified; `stay` leeches and then seeds until it is
+   * stopped; `seed` checks what is there and seeds it.
+   */
+  readonly mode: 'leech' | 'stay' | 'seed'
+}
+
+/** Emits the event `complete` when every piece is verified, in every mode. */
+export async function aria2(options: Aria2Options): Promise<Child> {
+  const { source, mode } = options
+  mkdirSync(options.directory, { recursive: true })
+  // aria2 wants to be told its port; nobody else asks for this one between here and there.
+  const port = await freePort()
+  return new Child(`aria2 (${mode})`, ARIA2, [
+    '--no-conf=true',
+    `--dir=${options.directory}`,
+    `--listen-port=${port}`,
+    '--enable-dht=false',
+    '--enable-dht6=false',
+    '--bt-enable-lpd=false',
+    '--enable-peer-exchange=false',
+    '--file-allocation=none',
+    '--quiet=true',
+    '--show-console-readout=false',
+    '--console-log-level=notice',
+    `--stop-with-process=${process.pid}`,
+    `--on-bt-download-complete=${completionHook}`,
+    ...(mode === 'leech' ? ['--seed-time=0'] : ['--seed-ratio=0.0']),
+    ...(mode === 'seed' ? ['--check-integrity=true'] : []),
+    'torrent' in source ? source.torrent : source.magnet,
+  ])
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '::', () => {
+      const address = server.address()
+      server.close(() => {
+        if (typeof address === 'object' && address !== null) resolve(address.port)
+        else reject(new Error('no port'))
+      })
+    })
+  })
+}

@@ -1,0 +1,93 @@
+/** libtorrent as a peer: the Python script beside this file, in the system's Python. */
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Child, type ChildEvent } from './child.ts'
+
+/** Debian puts the binding into the system's Python, whichever `python3` is first on the path. */
+export const LIBTORRENT_PYTHON: string = process.env.LIBTORRENT_PYTHON ?? '/usr/bin/python3'
+
+// This file runs as dist/test/interop/peers/libtorrent.js; the script stays in the source tree.
+const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../../../..')
+const script = resolve(repository, 'test/interop/peers/libtorrent_peer.py')
+
+/** A .torrent file or a magnet link. */
+export type Source = { readonly torrent: string } | { readonly magnet: string }
+
+export interface LibtorrentOptions {
+  readonly source: Source
+  /** Parent of the torrent's file or folder. */
+  readonly directory: string
+  /** Address that it listens on and connects from. */
+  readonly host: string
+  readonly seed: boolean
+  /** Bytes a second; 0 or absent = as fast as it can. */
+  readonly uploadLimit?: number
+  /** Announce URLs in place of those of the source. */
+  readonly trackers?: readonly string[]
+}
+
+export function libtorrent(options: LibtorrentOptions): Child {
+  const { source, host } = options
+  const address = host.includes(':') ? `[${host}]` : host
+  return new Child(`libtorrent ${options.seed ? 'seeder' : 'leecher'}`, LIBTORRENT_PYTHON, [
+    script,
+    'peer',
+    '--save-path',
+    options.directory,
+    '--listen',
+    `${address}:0`,
+    ...('torrent' in source ? ['--torrent', source.torrent] : ['--magnet', source.magnet]),
+    ...(options.seed ? ['--seed'] : []),
+    ...(options.uploadLimit === undefined ? [] : ['--upload-limit', `${options.uploadLimit}`]),
+    ...(options.trackers ?? []).flatMap((url) => ['--tracker', url]),
+  ])
+}
+
+/** Payload bytes that a libtorrent peer has sent and received so far. */
+export async function libtorrentStats(
+  peer: Child,
+): Promise<{ readonly uploaded: number; readonly downloaded: number }> {
+  const seen = peer.events.length
+  peer.say('stats')
+  const stats = await peer.event('stats', 20_000, seen)
+  return { uploaded: Number(stats.uploaded), downloaded: Number(stats.downloaded) }
+}
+
+/** Says goodbye to the tracker, writes what it holds, ends. */
+export async function endLibtorrent(peer: Child): Promise<void> {
+  peer.closeStdin()
+  await peer.succeed(20_000)
+}
+
+export interface CreatedTorrent {
+  /** Lower-case hexadecimal. */
+  readonly infoHash: string
+  readonly magnet: string
+  readonly torrentFile: string
+}
+
+/** A v1 .torrent of `path` written to `torrentFile` by libtorrent's own maker. */
+export async function createTorrent(
+  path: string,
+  torrentFile: string,
+  pieceBytes: number,
+  trackers: readonly string[],
+): Promise<CreatedTorrent> {
+  const urls = trackers.flatMap((url) => ['--tracker', url])
+  const maker = new Child('libtorrent create', LIBTORRENT_PYTHON, [
+    script,
+    'create',
+    path,
+    torrentFile,
+    '--piece-bytes',
+    `${pieceBytes}`,
+    ...urls,
+  ])
+  await maker.succeed(120_000)
+  const created: ChildEvent = await maker.event('created', 0)
+  return {
+    infoHash: String(created.infoHash),
+    magnet: String(created.magnet),
+    torrentFile,
+  }
+}

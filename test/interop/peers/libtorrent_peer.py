@@ -1,0 +1,166 @@
+"""A BitTorrent peer made of libtorrent, driven through pipes.
+
+    libtorrent_peer.py version
+    libtorrent_peer.py create PATH OUT --piece-bytes N --tracker URL...
+    libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--upload-limit N]
+                            [--tracker URL...] (--torrent FILE | --magnet URI)
+
+It prints one JSON object a line: {"event": "listening", "port"}, {"event": "first-byte"} when the
+first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
+has its info dictionary, {"event": "complete"} when every piece has passed its hash,
+{"event": "error", "message"}. The line "stats" on stdin is answered with
+{"event": "stats", "uploaded", "downloaded", "peers"} (payload bytes). End of file on stdin ends it,
+so it never outlives whoever started it.
+
+A seeder checks its files before it reports "complete": what it serves afterwards needs no hashing.
+"""
+import argparse
+import json
+import os
+import select
+import sys
+import time
+
+import libtorrent as lt
+
+POLL_SECONDS = 0.01
+
+
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def create(arguments):
+    storage = lt.file_storage()
+    lt.add_files(storage, arguments.path)
+    maker = lt.create_torrent(storage, arguments.piece_bytes, lt.create_torrent.v1_only)
+    for tier, url in enumerate(arguments.tracker):
+        maker.add_tracker(url, tier)
+    lt.set_piece_hashes(maker, os.path.dirname(os.path.abspath(arguments.path)))
+    with open(arguments.out, "wb") as out:
+        out.write(lt.bencode(maker.generate()))
+    info = lt.torrent_info(arguments.out)
+    say("created", infoHash=str(info.info_hashes().v1), magnet=lt.make_magnet_uri(info))
+
+
+def open_session(arguments):
+    return lt.session(
+        {
+            "listen_interfaces": arguments.listen,
+            "enable_dht": False,
+            "enable_lsd": False,
+            "enable_upnp": False,
+            "enable_natpmp": False,
+            "enable_outgoing_utp": False,
+            "enable_incoming_utp": False,
+            # Every peer of a test has the same address.
+            "allow_multiple_connections_per_ip": True,
+            "hashing_threads": 2,
+            "alert_mask": lt.alert.category_t.error_notification
+            | lt.alert.category_t.tracker_notification
+            | lt.alert.category_t.status_notification,
+        }
+    )
+
+
+def add_torrent(session, arguments):
+    if arguments.magnet is not None:
+        parameters = lt.parse_magnet_uri(arguments.magnet)
+    else:
+        parameters = lt.add_torrent_params()
+        parameters.ti = lt.torrent_info(arguments.torrent)
+    if arguments.tracker:
+        parameters.trackers = arguments.tracker
+    parameters.save_path = arguments.save_path
+    # Only what a tracker said counts: no peers from peer exchange.
+    parameters.flags |= lt.torrent_flags.disable_pex | lt.torrent_flags.disable_lsd
+    parameters.flags &= ~lt.torrent_flags.auto_managed
+    parameters.flags &= ~lt.torrent_flags.paused
+    handle = session.add_torrent(parameters)
+    if arguments.upload_limit > 0:
+        # The session's limit spares peers of the local network; the torrent's does not.
+        handle.set_upload_limit(arguments.upload_limit)
+    return handle
+
+
+def report_alerts(session):
+    for alert in session.pop_alerts():
+        if isinstance(alert, (lt.listen_failed_alert, lt.file_error_alert)):
+            say("error", message=alert.message())
+        else:
+            print(alert.message(), file=sys.stderr, flush=True)
+
+
+def peer(arguments):
+    session = open_session(arguments)
+    handle = add_torrent(session, arguments)
+    say("listening", port=session.listen_port())
+    had_metadata = arguments.magnet is None
+    had_byte = False
+    was_complete = False
+    while True:
+        readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
+        status = handle.status()
+        if not had_metadata and status.has_metadata:
+            had_metadata = True
+            say("metadata")
+        moved = status.total_payload_upload if arguments.seed else status.total_payload_download
+        if not had_byte and moved > 0:
+            had_byte = True
+            say("first-byte")
+        if not was_complete and status.is_seeding:
+            was_complete = True
+            say("complete")
+        if status.errc.value() != 0:
+            say("error", message=status.errc.message())
+            return
+        report_alerts(session)
+        if readable:
+            line = sys.stdin.readline()
+            if line == "":
+                break
+            if line.strip() == "stats":
+                say(
+                    "stats",
+                    uploaded=status.total_payload_upload,
+                    downloaded=status.total_payload_download,
+                    peers=status.num_peers,
+                )
+    # Bounded: the tracker hears "stopped", the disk cache is written.
+    session.remove_torrent(handle)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        session.wait_for_alert(100)
+        alerts = session.pop_alerts()
+        if any(isinstance(alert, lt.torrent_removed_alert) for alert in alerts):
+            break
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("version")
+    creating = commands.add_parser("create")
+    creating.add_argument("path")
+    creating.add_argument("out")
+    creating.add_argument("--piece-bytes", type=int, default=0)
+    creating.add_argument("--tracker", action="append", default=[])
+    peering = commands.add_parser("peer")
+    peering.add_argument("--save-path", required=True)
+    peering.add_argument("--listen", required=True)
+    peering.add_argument("--seed", action="store_true")
+    peering.add_argument("--upload-limit", type=int, default=0)
+    peering.add_argument("--tracker", action="append", default=[])
+    source = peering.add_mutually_exclusive_group(required=True)
+    source.add_argument("--torrent")
+    source.add_argument("--magnet")
+    arguments = parser.parse_args()
+    if arguments.command == "version":
+        say("version", version=lt.version)
+    elif arguments.command == "create":
+        create(arguments)
+    else:
+        peer(arguments)
+
+
+main()

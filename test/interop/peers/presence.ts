@@ -1,0 +1,53 @@
+/**
+ * Which foreign peers this machine has. A missing one is a skip with its name, except in CI where
+ * the package manager could have installed it: there a missing peer is a failure, so that a run is
+ * never green because it tested nothing.
+ */
+import { spawnSync } from 'node:child_process'
+import type { TestContext } from 'node:test'
+import { ARIA2 } from './aria2.ts'
+import { LIBTORRENT_PYTHON } from './libtorrent.ts'
+
+export type PeerName = 'libtorrent' | 'aria2'
+
+interface Peer {
+  readonly debianPackage: string
+  readonly versionCommand: readonly [string, ...string[]]
+  readonly versionPattern: RegExp
+}
+
+const PEERS: Readonly<Record<PeerName, Peer>> = {
+  libtorrent: {
+    debianPackage: 'python3-libtorrent',
+    versionCommand: [LIBTORRENT_PYTHON, '-c', 'import libtorrent; print(libtorrent.version)'],
+    versionPattern: /^(\d[\d.]*)/,
+  },
+  aria2: {
+    debianPackage: 'aria2',
+    versionCommand: [ARIA2, '--version'],
+    versionPattern: /^aria2 version (\S+)/,
+  },
+}
+
+/** The peer's version, or undefined where it is not installed. */
+export function peerVersion(name: PeerName): string | undefined {
+  const [command, ...parameters] = PEERS[name].versionCommand
+  const result = spawnSync(command, parameters, { encoding: 'utf8', timeout: 20_000 })
+  if (result.status !== 0) return undefined
+  return PEERS[name].versionPattern.exec(result.stdout)?.[1]
+}
+
+function couldInstall(): boolean {
+  return spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+/** True when all are there; else the test is skipped (or failed, see above) and must return. */
+export function havePeers(t: TestContext, ...names: readonly PeerName[]): boolean {
+  const missing = names.filter((name) => peerVersion(name) === undefined)
+  if (missing.length === 0) return true
+  const packages = missing.map((name) => PEERS[name].debianPackage).join(' ')
+  const message = `${missing.join(' and ')} not installed (Debian: apt-get install ${packages})`
+  if (process.env.CI === 'true' && couldInstall()) throw new Error(message)
+  t.skip(message)
+  return false
+}

@@ -1,0 +1,63 @@
+/** The pieces that the interop tests are put together from: download once, compare, tell the story. */
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Digests, differences, digest } from './content.ts'
+import { aria2 } from './peers/aria2.ts'
+import { endLibtorrent, libtorrent, type Source } from './peers/libtorrent.ts'
+import { seedbed } from './peers/seedbed.ts'
+
+export const MIB: number = 1024 * 1024
+export const GIB: number = 1024 * MIB
+
+/** For a download of up to 1 GiB on a busy machine of two cores. */
+export const DOWNLOAD_LIMIT_MS = 120_000
+
+export interface Download {
+  readonly source: Source
+  /** A directory that does not exist yet. */
+  readonly directory: string
+  readonly host: string
+  /** Name of the torrent's file or folder. */
+  readonly name: string
+  readonly expected: Digests
+}
+
+async function compare(download: Download): Promise<void> {
+  const found = await digest(join(download.directory, download.name))
+  assert.deepEqual(differences(download.expected, found), [])
+}
+
+export async function downloadWithLibtorrent(download: Download): Promise<void> {
+  mkdirSync(download.directory, { recursive: true })
+  const leecher = libtorrent({ ...download, seed: false })
+  await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+  await endLibtorrent(leecher)
+  await compare(download)
+}
+
+export async function downloadWithAria2(download: Download): Promise<void> {
+  const leecher = await aria2({ ...download, mode: 'leech' })
+  await leecher.succeed(DOWNLOAD_LIMIT_MS)
+  await compare(download)
+}
+
+/** `seedbed get`: exit code 0 must mean verified and written. */
+export async function downloadWithSeedbed(
+  download: Download,
+  more: readonly string[] = [],
+): Promise<void> {
+  const { source, directory } = download
+  const leecher = seedbed([
+    'get',
+    'torrent' in source ? source.torrent : source.magnet,
+    '--out',
+    directory,
+    '--peer-port',
+    '0',
+    '--json',
+    ...more,
+  ])
+  await leecher.succeed(DOWNLOAD_LIMIT_MS)
+  await compare(download)
+}
