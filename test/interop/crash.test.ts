@@ -112,5 +112,5 @@ function toMiB(bytes: number): string {
 /** Bytes of verified pieces that a mount of the image finds. */
 async function durableBytes(image: string, infoHash: string): Promise<number> {
   const lines = await seedbedJson(['info', infoHash, '--device', image])
-  return Number(lines[0]!.haveBytes)
+  return Number(lines[0]!.havePieces) * PIECE_BYTES
 }

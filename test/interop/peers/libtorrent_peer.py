@@ -9,7 +9,8 @@ It prints one JSON object a line: {"event": "listening", "port"}, {"event": "fir
 first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
 has its info dictionary, {"event": "complete"} when every piece has passed its hash,
 {"event": "error", "message"}. The line "stats" on stdin is answered with
-{"event": "stats", "uploaded", "downloaded", "peers"} (payload bytes). End of file on stdin ends it,
+{"event": "stats", "uploaded", "downloaded", "peers"} (payload bytes); "watch" is answered with
+{"event": "watching"} and makes it report the next payload byte as a first one. End of file on stdin ends it,
 so it never outlives whoever started it.
 
 A seeder checks its files before it reports "complete": what it serves afterwards needs no hashing.
@@ -97,6 +98,7 @@ def peer(arguments):
     say("listening", port=session.listen_port())
     had_metadata = arguments.magnet is None
     had_byte = False
+    moved_before = 0
     was_complete = False
     while True:
         readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
@@ -105,7 +107,7 @@ def peer(arguments):
             had_metadata = True
             say("metadata")
         moved = status.total_payload_upload if arguments.seed else status.total_payload_download
-        if not had_byte and moved > 0:
+        if not had_byte and moved > moved_before:
             had_byte = True
             say("first-byte")
         if not was_complete and status.is_seeding:
@@ -119,7 +121,10 @@ def peer(arguments):
             line = sys.stdin.readline()
             if line == "":
                 break
-            if line.strip() == "stats":
+            if line.strip() == "watch":
+                had_byte, moved_before = False, moved
+                say("watching")
+            elif line.strip() == "stats":
                 say(
                     "stats",
                     uploaded=status.total_payload_upload,

@@ -69,6 +69,8 @@ export async function up(options: UpOptions): Promise<Up> {
 }
 
 export interface Shared {
+  /** When it was told, on the monotonic clock of this process. */
+  readonly atMs: number
   /** Lower-case hexadecimal. */
   readonly infoHash: string
   readonly magnet: string

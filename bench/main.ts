@@ -1,0 +1,68 @@
+/**
+ * `npm run bench -- SUITE [--quick] [--json] [--dir DIR]`: runs a suite, prints a table, or with
+ * --json one Line (suite.ts) a line. Without SUITE it lists what there is. Progress goes to stderr.
+ */
+import { mkdtemp, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { machine } from './machine.ts'
+import type { Line } from './suite.ts'
+import { suites } from './suites/index.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    dir: { type: 'string', default: tmpdir() },
+  },
+})
+
+function list(): void {
+  console.log('usage: npm run bench -- SUITE [--quick] [--json] [--dir DIR]\n')
+  for (const suite of suites) console.log(`  ${suite.name.padEnd(12)} ${suite.about}`)
+}
+
+function asText(line: Line): string {
+  const { min, max } = line.runs
+  const cells = [
+    line.name.padEnd(18),
+    `${line.value} ${line.unit}`.padEnd(12),
+    `(${min} to ${max})`.padEnd(18),
+  ]
+  if (line.ratio !== undefined) cells.push(`${line.ratio} x ${line.peer} (${line.peerValue})`)
+  if (line.target !== undefined) cells.push(`target ${line.target}`)
+  if (line.note !== undefined) cells.push(`- ${line.note}`)
+  return cells.join(' ')
+}
+
+async function main(): Promise<number> {
+  const wanted = positionals.map((name) => suites.find((suite) => suite.name === name))
+  if (wanted.length === 0) {
+    list()
+    return 0
+  }
+  if (wanted.includes(undefined)) {
+    list()
+    return 2
+  }
+  const log = (text: string): void => console.error(text)
+  log(machine())
+  for (const suite of wanted) {
+    const directory = await realpath(await mkdtemp(join(values.dir, 'seedbed-bench-')))
+    try {
+      await suite!.run({
+        quick: values.quick,
+        directory,
+        report: (line) => console.log(values.json ? JSON.stringify(line) : asText(line)),
+        log,
+      })
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  }
+  return 0
+}
+
+process.exitCode = await main()

@@ -1,0 +1,5 @@
+/** Every suite, in the order of the list that `npm run bench` prints. */
+import type { Suite } from '../suite.ts'
+import { path } from './path.ts'
+
+export const suites: readonly Suite[] = [path]
