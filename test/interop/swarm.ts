@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Digests, differences, digest } from './content.ts'
 import { aria2 } from './peers/aria2.ts'
 import { endLibtorrent, libtorrent, type Source } from './peers/libtorrent.ts'
+import type { Within } from './peers/namespace.ts'
 import { seedbed } from './peers/seedbed.ts'
 
 export const MIB: number = 1024 * 1024
@@ -23,7 +24,7 @@ export interface Download {
   readonly expected: Digests
 }
 
-async function compare(download: Download): Promise<void> {
+export async function compare(download: Download): Promise<void> {
   const found = await digest(join(download.directory, download.name))
   assert.deepEqual(differences(download.expected, found), [])
 }
@@ -43,21 +44,10 @@ export async function downloadWithAria2(download: Download): Promise<void> {
 }
 
 /** `seedbed get`: exit code 0 must mean verified and written. */
-export async function downloadWithSeedbed(
-  download: Download,
-  more: readonly string[] = [],
-): Promise<void> {
-  const { source, directory } = download
-  const leecher = seedbed([
-    'get',
-    'torrent' in source ? source.torrent : source.magnet,
-    '--out',
-    directory,
-    '--peer-port',
-    '0',
-    '--json',
-    ...more,
-  ])
-  await leecher.succeed(DOWNLOAD_LIMIT_MS)
+export async function downloadWithSeedbed(download: Download, within?: Within): Promise<void> {
+  const { source, directory, host } = download
+  const place = ['--out', directory, '--peer-port', '0', '--bind', host, '--json']
+  const from = 'torrent' in source ? source.torrent : source.magnet
+  await seedbed(['get', from, ...place], within).succeed(DOWNLOAD_LIMIT_MS)
   await compare(download)
 }

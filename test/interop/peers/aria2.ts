@@ -10,7 +10,7 @@ export const ARIA2: string = process.env.ARIA2 ?? 'aria2c'
 
 // This file runs as dist/test/interop/peers/aria2.js; the script stays in the source tree.
 const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../../../..')
-const completionHook = resolve(repository, 'test/interop/peers/aria2_complete.sh')
+const completionHook = resolve(repository, 'test/interop/peers/complete.sh')
 
 export interface Aria2Options {
   readonly source: Source

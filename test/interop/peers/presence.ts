@@ -7,8 +7,9 @@ import { spawnSync } from 'node:child_process'
 import type { TestContext } from 'node:test'
 import { ARIA2 } from './aria2.ts'
 import { LIBTORRENT_PYTHON } from './libtorrent.ts'
+import { TRANSMISSION } from './transmission.ts'
 
-export type PeerName = 'libtorrent' | 'aria2'
+export type PeerName = 'libtorrent' | 'aria2' | 'transmission'
 
 interface Peer {
   readonly debianPackage: string
@@ -27,6 +28,11 @@ const PEERS: Readonly<Record<PeerName, Peer>> = {
     versionCommand: [ARIA2, '--version'],
     versionPattern: /^aria2 version (\S+)/,
   },
+  transmission: {
+    debianPackage: 'transmission-cli',
+    versionCommand: [TRANSMISSION, '--version'],
+    versionPattern: /^transmission-cli (\S+)/,
+  },
 }
 
 /** The peer's version, or undefined where it is not installed. */
@@ -34,7 +40,7 @@ export function peerVersion(name: PeerName): string | undefined {
   const [command, ...parameters] = PEERS[name].versionCommand
   const result = spawnSync(command, parameters, { encoding: 'utf8', timeout: 20_000 })
   if (result.status !== 0) return undefined
-  return PEERS[name].versionPattern.exec(result.stdout)?.[1]
+  return PEERS[name].versionPattern.exec(result.stdout + result.stderr)?.[1]
 }
 
 function couldInstall(): boolean {

@@ -2,14 +2,17 @@
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Child, type ChildEvent } from './child.ts'
+import type { Within } from './namespace.ts'
 
 // This file runs as dist/test/interop/peers/seedbed.js.
 const main = resolve(dirname(fileURLToPath(import.meta.url)), '../../../src/cli/main.js')
 
 export const READY_LIMIT_MS = 30_000
 
-export function seedbed(parameters: readonly string[]): Child {
-  return new Child(`seedbed ${parameters[0] ?? ''}`, process.execPath, [main, ...parameters])
+export function seedbed(parameters: readonly string[], within?: Within): Child {
+  const plain: [string, string[]] = [process.execPath, [main, ...parameters]]
+  const [command, words] = within?.wrap(...plain) ?? plain
+  return new Child(`seedbed ${parameters[0] ?? ''}`, command, words)
 }
 
 /** The JSON objects that an offline command printed on stdout. */
@@ -28,6 +31,7 @@ export interface UpOptions {
   readonly data: string
   readonly host: string
   readonly more?: readonly string[]
+  readonly within?: Within
 }
 
 export interface Up {
@@ -42,22 +46,9 @@ export interface Up {
 /** `seedbed up`, on ports that the system chooses, ready when this resolves. */
 export async function up(options: UpOptions): Promise<Up> {
   const { paths = [], data, host, more = [] } = options
-  const child = seedbed([
-    'up',
-    ...paths,
-    '--data',
-    data,
-    '--tracker-port',
-    '0',
-    '--peer-port',
-    '0',
-    '--host',
-    host,
-    '--bind',
-    host,
-    '--json',
-    ...more,
-  ])
+  const fixed = ['--tracker-port', '0', '--peer-port', '0', '--host', host, '--bind', host]
+  const parameters = ['up', ...paths, '--data', data, ...fixed, '--json', ...more]
+  const child = seedbed(parameters, options.within)
   const ready = await child.event('ready', READY_LIMIT_MS)
   const trackers = (ready.tracker as { readonly urls: readonly string[] }).urls
   return {

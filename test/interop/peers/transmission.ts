@@ -1,0 +1,64 @@
+/**
+ * Transmission as a peer. Version 3.00 refuses peers in 127.0.0.0/8, tells peers apart by address
+ * alone, and starts to ask for pieces about ten seconds after it has found somebody: it gets a network
+ * of its own, an address of its own, and patience.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Child } from './child.ts'
+import type { Source } from './libtorrent.ts'
+import type { Namespace } from './namespace.ts'
+
+export const TRANSMISSION: string = process.env.TRANSMISSION ?? 'transmission-cli'
+
+// This file runs as dist/test/interop/peers/transmission.js; the script stays in the source tree.
+const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../../../..')
+const completionHook = resolve(repository, 'test/interop/peers/complete.sh')
+
+export interface TransmissionOptions {
+  readonly source: Source
+  /** Parent of the torrent's file or folder. */
+  readonly directory: string
+  /** For its settings and state; not shared with another one. */
+  readonly stateDirectory: string
+  readonly address: string
+  readonly namespace: Namespace
+}
+
+/**
+ * Downloads what is missing, then seeds until it is stopped; `complete` when a download has ended. With
+ * the content there from the start it checks it and seeds at once, and says nothing.
+ */
+export function transmission(options: TransmissionOptions): Child {
+  const { source, directory, stateDirectory, namespace } = options
+  mkdirSync(directory, { recursive: true })
+  mkdirSync(stateDirectory, { recursive: true })
+  writeFileSync(
+    join(stateDirectory, 'settings.json'),
+    JSON.stringify({
+      'bind-address-ipv4': options.address,
+      'dht-enabled': false,
+      encryption: 0,
+      'lpd-enabled': false,
+      'pex-enabled': false,
+      'port-forwarding-enabled': false,
+      preallocation: 0,
+      'rpc-enabled': false,
+      'speed-limit-down-enabled': false,
+      'speed-limit-up-enabled': false,
+      'utp-enabled': false,
+    }),
+  )
+  const [command, parameters] = namespace.wrap(TRANSMISSION, [
+    '--config-dir',
+    stateDirectory,
+    '--download-dir',
+    directory,
+    '--finish',
+    completionHook,
+    '--no-portmap',
+    'torrent' in source ? source.torrent : source.magnet,
+  ])
+  return new Child('transmission', command, parameters)
+}
