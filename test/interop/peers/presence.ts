@@ -44,6 +44,7 @@ export function peerVersion(name: PeerName): string | undefined {
 }
 
 function couldInstall(): boolean {
+  if (process.getuid?.() !== 0) return false
   return spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
 }
 
