@@ -54,6 +54,7 @@ def open_session(arguments):
             "enable_natpmp": False,
             "enable_outgoing_utp": False,
             "enable_incoming_utp": False,
+            "stop_tracker_timeout": 3,
             # Every peer of a test has the same address.
             "allow_multiple_connections_per_ip": True,
             "hashing_threads": 2,
@@ -85,11 +86,18 @@ def add_torrent(session, arguments):
 
 
 def report_alerts(session):
+    """Prints them; the number of announces that began, less those that ended."""
+    announcing = 0
     for alert in session.pop_alerts():
+        if isinstance(alert, lt.tracker_announce_alert):
+            announcing += 1
+        elif isinstance(alert, (lt.tracker_reply_alert, lt.tracker_error_alert)):
+            announcing -= 1
         if isinstance(alert, (lt.listen_failed_alert, lt.file_error_alert)):
             say("error", message=alert.message())
         else:
             print(alert.message(), file=sys.stderr, flush=True)
+    return announcing
 
 
 def peer(arguments):
@@ -99,6 +107,7 @@ def peer(arguments):
     had_metadata = arguments.magnet is None
     had_byte = False
     moved_before = 0
+    announcing = 0
     was_complete = False
     while True:
         readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
@@ -116,7 +125,7 @@ def peer(arguments):
         if status.errc.value() != 0:
             say("error", message=status.errc.message())
             return
-        report_alerts(session)
+        announcing += report_alerts(session)
         if readable:
             line = sys.stdin.readline()
             if line == "":
@@ -131,14 +140,21 @@ def peer(arguments):
                     downloaded=status.total_payload_download,
                     peers=status.num_peers,
                 )
-    # Bounded: the tracker hears "stopped", the disk cache is written.
-    session.remove_torrent(handle)
+    # While an announce is under way no other is sent, not even "stopped".
     deadline = time.monotonic() + 2
+    while announcing > 0 and time.monotonic() < deadline:
+        session.wait_for_alert(100)
+        announcing += report_alerts(session)
+    # Removing writes what is held; destroying the session waits, bounded by a setting, until every
+    # tracker has heard "stopped".
+    session.remove_torrent(handle)
+    deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         session.wait_for_alert(100)
-        alerts = session.pop_alerts()
-        if any(isinstance(alert, lt.torrent_removed_alert) for alert in alerts):
+        if any(isinstance(alert, lt.torrent_removed_alert) for alert in session.pop_alerts()):
             break
+    del handle
+    del session
 
 
 def main():
