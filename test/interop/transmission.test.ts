@@ -1,8 +1,12 @@
-/** Transmission downloads from `seedbed up`, and `seedbed get` from Transmission. */
+/**
+ * Transmission downloads from `seedbed up`, and `seedbed get` from Transmission. It is slow to begin (see
+ * peers/transmission.ts), so its three processes begin together, each at an address of its own and
+ * with a torrent of its own.
+ */
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { digest, makeFile, scratchDirectory } from './content.ts'
-import { createTorrent } from './peers/libtorrent.ts'
+import { createTorrent, type Source } from './peers/libtorrent.ts'
 import { Namespace } from './peers/namespace.ts'
 import { havePeers } from './peers/presence.ts'
 import { drain, shared, up } from './peers/seedbed.ts'
@@ -11,58 +15,66 @@ import { transmission } from './peers/transmission.ts'
 import { compare, DOWNLOAD_LIMIT_MS, downloadWithSeedbed, MIB } from './swarm.ts'
 
 const OURS = '10.99.0.1'
-const THEIRS = '10.99.0.2'
+const THEIRS = { magnet: '10.99.0.2', torrent: '10.99.0.3', seeder: '10.99.0.4' } as const
 const CONTENT_BYTES = 64 * MIB
 
 test('Transmission and seedbed exchange content', async (t) => {
   if (!havePeers(t, 'transmission', 'libtorrent')) return
-  const namespace = await Namespace.open([OURS, THEIRS])
+  const namespace = await Namespace.open([OURS, ...Object.values(THEIRS)])
   if (namespace === undefined) {
     t.skip('this system allows no network namespace of our own')
     return
   }
   t.after(() => namespace.close())
   const scratch = await scratchDirectory(t)
-  await makeFile(join(scratch, 'ours.bin'), CONTENT_BYTES, 'ours')
-  await makeFile(join(scratch, 'theirs.bin'), CONTENT_BYTES, 'theirs')
+  const kinds = ['magnet', 'torrent'] as const
+  for (const name of [...kinds, 'seeder']) {
+    await makeFile(join(scratch, `${name}.bin`), CONTENT_BYTES, name)
+  }
   const node = await up({
-    paths: [join(scratch, 'ours.bin')],
+    paths: kinds.map((kind) => join(scratch, `${kind}.bin`)),
     data: join(scratch, 'data'),
     host: OURS,
     within: namespace,
   })
   t.after(() => node.child.kill())
-  const torrent = await shared(node.child, 'ours.bin', 60_000)
-  const peer = { namespace, address: THEIRS }
-
-  for (const source of [{ magnet: torrent.magnet }, { torrent: torrent.torrentFile }] as const) {
-    const kind = 'magnet' in source ? 'magnet' : 'torrent'
-    await t.test(`Transmission downloads by ${kind}`, async (t) => {
-      const directory = join(scratch, `transmission-${kind}`)
-      const stateDirectory = join(scratch, `state-${kind}`)
-      const leecher = transmission({ ...peer, source, directory, stateDirectory })
-      t.after(() => leecher.stop())
-      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-      const expected = await digest(join(scratch, 'ours.bin'))
-      await compare({ source, directory, host: OURS, name: 'ours.bin', expected })
-    })
+  const start = (name: keyof typeof THEIRS, source: Source, directory: string) => {
+    const stateDirectory = join(scratch, `${name}-state`)
+    const address = THEIRS[name]
+    const peer = transmission({ namespace, address, source, directory, stateDirectory })
+    t.after(() => peer.stop())
+    return peer
   }
 
-  await t.test('seedbed get downloads from Transmission', async (t) => {
-    const made = await createTorrent(
-      join(scratch, 'theirs.bin'),
-      join(scratch, 'theirs.torrent'),
-      MIB,
-      node.trackers,
-    )
-    const source = { torrent: made.torrentFile }
-    const stateDirectory = join(scratch, 'state-seeder')
-    const seeder = transmission({ ...peer, source, directory: scratch, stateDirectory })
-    t.after(() => seeder.stop())
+  const made = await createTorrent(
+    join(scratch, 'seeder.bin'),
+    join(scratch, 'seeder.torrent'),
+    MIB,
+    node.trackers,
+  )
+  start('seeder', { torrent: made.torrentFile }, scratch)
+  const leechers = new Map<string, { peer: ReturnType<typeof start>; source: Source }>()
+  for (const kind of kinds) {
+    const torrent = await shared(node.child, `${kind}.bin`, 60_000)
+    const source = kind === 'magnet' ? { magnet: torrent.magnet } : { torrent: torrent.torrentFile }
+    leechers.set(kind, { peer: start(kind, source, join(scratch, `by-${kind}`)), source })
+  }
+
+  for (const [kind, { peer, source }] of leechers) {
+    await t.test(`Transmission downloads by ${kind}`, async () => {
+      await peer.event('complete', DOWNLOAD_LIMIT_MS)
+      const name = `${kind}.bin`
+      const expected = await digest(join(scratch, name))
+      await compare({ source, directory: join(scratch, `by-${kind}`), host: OURS, name, expected })
+    })
+  }
+  await t.test('seedbed get downloads from Transmission', async () => {
     await seedersAnnounced(node.httpTracker, made.infoHash, namespace)
-    const expected = await digest(join(scratch, 'theirs.bin'))
+    const expected = await digest(join(scratch, 'seeder.bin'))
+    const source = { torrent: made.torrentFile }
+    const directory = join(scratch, 'got')
     await downloadWithSeedbed(
-      { source, directory: join(scratch, 'got'), host: OURS, name: 'theirs.bin', expected },
+      { source, directory, host: OURS, name: 'seeder.bin', expected },
       namespace,
     )
   })
