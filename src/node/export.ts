@@ -13,7 +13,10 @@ import { fileSpans, type TorrentInfo } from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
 
 const HASH_BYTES = 20
-const BUFFERS = 3
+/** Blocks being read ahead: one read at a time does not fill the queue of a fast device. */
+const READS_AHEAD = 3
+/** Two more: the one being hashed and the one being written. */
+const BUFFERS = READS_AHEAD + 2
 
 export interface ExportOptions {
   readonly outDir: string
@@ -106,14 +109,22 @@ async function copyPieces(
     return view
   }
   const checker = new PieceChecker(info)
-  let filling = fill(0)
+  const filling: Promise<Uint8Array>[] = []
+  const readAhead = (block: number): void => {
+    if (block >= blocks) return
+    const reading = fill(block)
+    // Awaited when its turn comes; a rejection must not go unheard until then.
+    reading.catch(() => {})
+    filling.push(reading)
+  }
+  for (let block = 0; block < READS_AHEAD; block++) readAhead(block)
   try {
     for (let block = 0; block < blocks; block++) {
-      const view = await filling
+      const view = await filling.shift()!
       if (options.signal?.aborted === true) {
         throw nodeError('INTERRUPTED', `the export of ${info.name} was interrupted`)
       }
-      if (block + 1 < blocks) filling = fill(block + 1)
+      readAhead(block + READS_AHEAD)
       const write = writer.write(block * blockBytes, view)
       write.catch(() => {})
       writes[block % buffers.length] = write
@@ -123,7 +134,7 @@ async function copyPieces(
     checker.finish()
     for (const write of writes) await write
   } finally {
-    await Promise.allSettled([filling, ...writes])
+    await Promise.allSettled([...filling, ...writes])
   }
 }
 
