@@ -1,5 +1,5 @@
 /** The engine's errors. */
-import { errorMaker } from '../base/index.ts'
+import { errorMaker, type SeedbedError } from '../base/index.ts'
 
 export const engineErrors = {
   ENGINE_PORT_TAKEN: 'The peer port is in use by another process.',
@@ -18,3 +18,8 @@ export const engineErrors = {
 
 export const engineError: ReturnType<typeof errorMaker<typeof engineErrors>> =
   errorMaker(engineErrors)
+
+/** A peer said what the protocol does not allow: thrown out of its message, it ends the connection. */
+export function protocolError(message: string): SeedbedError {
+  return engineError('ENGINE_PROTOCOL', message)
+}

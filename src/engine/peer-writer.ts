@@ -1,9 +1,9 @@
 /**
  * The sending end of a peer connection: what has been handed to the socket and not left yet, bounded.
  *
- * Invariants: `blocked` from a write that had to be queued until all has left; at most `MAX_QUEUED` bytes
- * of control messages are queued for a peer that does not read, then it is cut off; bytes handed over are
- * never changed before they left.
+ * Invariants: `blocked` from a write that had to be queued until all has left; at most `MAX_QUEUED_BYTES`
+ * of control messages are queued for a peer that does not read, then `overrun` is called; bytes handed
+ * over are never changed before they left; nothing is handed over after `stop`.
  */
 import type { PeerSocket } from './network.ts'
 
@@ -15,21 +15,48 @@ export class PeerWriter {
   blocked = false
   /** Bytes of messages handed over since all had left last. */
   queuedBytes = 0
+  /** When a message was sent last. */
+  spokeMs: number
   readonly #socket: PeerSocket
+  readonly #time: { readonly nowMs: number }
+  readonly #overrun: () => void
+  #stopped = false
 
-  constructor(socket: PeerSocket) {
+  /** `overrun` hears of a peer that does not read and is to be cut off. */
+  constructor(socket: PeerSocket, time: { readonly nowMs: number }, overrun: () => void) {
     this.#socket = socket
+    this.#time = time
+    this.#overrun = overrun
+    this.spokeMs = time.nowMs
   }
 
-  /** False when the peer does not read and is to be cut off. */
-  send(bytes: Uint8Array): boolean {
+  /** Sends control messages. */
+  send(bytes: Uint8Array): void {
+    if (this.#stopped) return
+    this.spokeMs = this.#time.nowMs
+    this.#hand(bytes)
+    if (this.queuedBytes > MAX_QUEUED_BYTES) this.#overrun()
+  }
+
+  /** Sends the message of `size` bytes that `write` writes: one of those of wire/messages.ts. */
+  message(size: number, write: (target: Uint8Array, offset: number) => number): void {
+    const bytes = Buffer.allocUnsafe(size)
+    write(bytes, 0)
+    this.send(bytes)
+  }
+
+  /** Sends a part of a chunk; the caller keeps it bounded, by `blocked`. */
+  payload(bytes: Uint8Array): void {
+    if (!this.#stopped) this.#hand(bytes)
+  }
+
+  #hand(bytes: Uint8Array): void {
     if (this.#socket.write(bytes)) {
       if (!this.blocked) this.queuedBytes = 0
     } else {
       this.blocked = true
       this.queuedBytes += bytes.length
     }
-    return this.queuedBytes <= MAX_QUEUED_BYTES
   }
 
   cork(): void {
@@ -44,5 +71,9 @@ export class PeerWriter {
   drained(): void {
     this.blocked = false
     this.queuedBytes = 0
+  }
+
+  stop(): void {
+    this.#stopped = true
   }
 }

@@ -26,7 +26,8 @@ import { engineError } from './errors.ts'
 import { Geometry } from './geometry.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { Network, PeerSocket } from './network.ts'
-import { Peer, type PeerHost } from './peer.ts'
+import { Peer } from './peer.ts'
+import type { PeerHost } from './peer-host.ts'
 import { Picker } from './picker.ts'
 import { RateMeter } from './rate.ts'
 import { type ReadCache, ReadSource } from './read-cache.ts'
@@ -323,15 +324,11 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     if (address !== undefined) {
       this.#outgoing.delete(peer)
       this.#addresses.ended(address, peer.peerId !== undefined, this.nowMs)
-      const bothSeed = this.content?.verified.full === true && peer.isSeed
+      const bothSeed = this.content?.verified.full === true && peer.pieces.isSeed
       if (bothSeed) address.notBeforeMs = this.nowMs + SEED_RETRY_MS
     }
     this.#metadata?.remove(peer, this.nowMs)
-    if (peer.picking !== undefined) {
-      this.content?.download?.picker.removePeer(peer.picking)
-      peer.picking = undefined
-      this.onReleased()
-    }
+    if (peer.pieces.leave()) this.onReleased()
     if (error !== undefined) {
       this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
     }
@@ -346,15 +343,15 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
 
   #closeSeeds(): void {
     if (this.content?.verified.full !== true) return
-    for (const peer of [...this.#peers]) if (peer.isSeed) peer.close()
+    for (const peer of [...this.#peers]) if (peer.pieces.isSeed) peer.close()
   }
 
   // --- Download ---
 
-  onChunk(_peer: Peer, piece: number, chunk: number, other: number): void {
+  onChunk(piece: number, chunk: number, other: number): void {
     if (other !== 0) {
       for (const peer of this.#peers) {
-        if (peer.picking?.id === other) peer.cancel(piece, chunk)
+        if (peer.pieces.picking?.id === other) peer.download.cancel(piece, chunk)
       }
     }
     this.content!.download!.stripes.landed(piece)
@@ -371,7 +368,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     for (const peer of this.#peers) peer.pieceVerified()
     const guilty = this.#suspects.verified(piece, (chunk) => download!.stripes.chunk(piece, chunk))
     for (const peer of [...this.#peers]) {
-      if (peer.picking !== undefined && guilty.has(peer.picking.id)) {
+      if (peer.pieces.picking !== undefined && guilty.has(peer.pieces.picking.id)) {
         this.#ban(peer, 'it sent a corrupt chunk')
       }
     }
@@ -389,7 +386,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
       return
     }
     for (const peer of [...this.#peers]) {
-      if (peer.picking !== undefined && ids.has(peer.picking.id)) {
+      if (peer.pieces.picking !== undefined && ids.has(peer.pieces.picking.id)) {
         this.#ban(peer, 'it sent a corrupt piece')
       }
     }
@@ -428,7 +425,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
 
   #refillAll(): void {
     this.readClock()
-    for (const peer of this.#peers) peer.refill()
+    for (const peer of this.#peers) peer.download.refill()
   }
 
   #scheduleFlush(): void {
@@ -447,7 +444,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     const bytes = Buffer.allocUnsafe(count * HAVE_BYTES)
     for (const [i, piece] of this.#haves.entries()) writeHave(bytes, i * HAVE_BYTES, piece)
     this.#haves = []
-    for (const peer of this.#peers) peer.sendHaves(bytes)
+    for (const peer of this.#peers) peer.upload.sendHaves(bytes)
   }
 
   countDownload(bytes: number): void {
@@ -464,10 +461,10 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
 
   /** A free slot is given at once; the next round sorts it out. */
   onInterest(peer: Peer): void {
-    if (!peer.peerInterested) return
+    if (!peer.interested) return
     let unchoked = 0
-    for (const other of this.#peers) if (!other.amChoking && other.peerInterested) unchoked++
-    if (unchoked < this.#context.uploadSlots) peer.unchoke()
+    for (const other of this.#peers) if (other.unchoked && other.interested) unchoked++
+    if (unchoked < this.#context.uploadSlots) peer.upload.unchoke()
   }
 
   #chokeRound(): void {
@@ -485,8 +482,8 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
       optimistic: this.#optimistic,
     })
     this.#optimistic = optimistic
-    for (const peer of peers) if (!unchoked.has(peer)) peer.choke()
-    for (const peer of unchoked) peer.unchoke()
+    for (const peer of peers) if (!unchoked.has(peer)) peer.upload.choke()
+    for (const peer of unchoked) peer.upload.unchoke()
   }
 
   // --- Time ---

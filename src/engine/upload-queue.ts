@@ -124,8 +124,8 @@ export class UploadQueue implements BlockWaiter {
         const payload = this.#payload(piece, begin, length)
         if (payload === undefined) break
         writePieceHeader(headers, headerAt, piece, begin, length)
-        this.#writer.send(headers.subarray(headerAt, headerAt + PIECE_HEADER_BYTES))
-        this.#writer.send(payload)
+        this.#writer.payload(headers.subarray(headerAt, headerAt + PIECE_HEADER_BYTES))
+        this.#writer.payload(payload)
         headerAt += PIECE_HEADER_BYTES
         bytes += length
       }

@@ -1,0 +1,196 @@
+/**
+ * What we ask of one peer and what it delivers: our interest, its choke, the pipeline of requests, the
+ * way of a chunk from the socket into its stripe.
+ *
+ * Invariants:
+ * - Requests under way are at most `#depth`, which is at most what the peer says it keeps.
+ * - Payload goes straight into the stripe, and only for chunks that the picker says are the peer's to
+ *   deliver; everything else is read past, and counted against the peer.
+ * - A peer that owes chunks and delivers none is overdue after STALL_TIMEOUT_MS.
+ */
+import { protocolError } from './errors.ts'
+import { CHUNK_BYTES } from './geometry.ts'
+import type { PeerHost } from './peer-host.ts'
+import type { PeerPieces } from './peer-pieces.ts'
+import type { PeerWriter } from './peer-writer.ts'
+import { RateMeter } from './rate.ts'
+import * as messages from './wire/messages.ts'
+
+const FIRST_DEPTH = 32
+const MIN_DEPTH = 4
+/** Of a peer that does not say how many requests it keeps. */
+const DEFAULT_REQUEST_QUEUE = 250
+const MAX_DEPTH = 2_000
+/** So much of what a peer delivers is on its way at any time. */
+const PIPELINE_S = 2
+/** Without a byte of payload though chunks are owed. */
+const STALL_TIMEOUT_MS = 60_000
+/** Chunks that arrive though they are not awaited, before the peer is cut off. */
+const MAX_WASTED_BYTES = 64 * 1024 * 1024
+
+/** Pairs (piece, chunk) from the picker: one for all peers, since picking is synchronous. */
+const picked = new Int32Array(2 * MAX_DEPTH)
+
+export class PeerDownload {
+  readonly rate: RateMeter = new RateMeter()
+  /** The peer knows that we want something that it has. */
+  interested = false
+  /** The peer refuses to serve. */
+  choked = true
+  /** It answers each request, with the chunk or a reject, also when it chokes (BEP 6). */
+  answersEach = false
+  readonly #host: PeerHost
+  readonly #pieces: PeerPieces
+  readonly #writer: PeerWriter
+  #depth = FIRST_DEPTH
+  #maxDepth = DEFAULT_REQUEST_QUEUE
+  #slowStart = true
+  #lastRate = 0
+  #scratch: Uint8Array | undefined
+  #intoScratch = false
+  #wastedBytes = 0
+  #payloadMs: number
+
+  constructor(host: PeerHost, pieces: PeerPieces, writer: PeerWriter) {
+    this.#host = host
+    this.#pieces = pieces
+    this.#writer = writer
+    this.#payloadMs = host.nowMs
+  }
+
+  /** How many requests the peer says that it keeps (`reqq` of BEP 10), if it says so. */
+  set requestQueue(requests: number | undefined) {
+    this.#maxDepth = Math.min(requests ?? DEFAULT_REQUEST_QUEUE, MAX_DEPTH)
+  }
+
+  /** To be called after a change of what the peer has, or of what we lack. */
+  updateInterest(): void {
+    const interested = this.#pieces.wanted > 0
+    if (interested === this.interested) return
+    this.interested = interested
+    this.#writer.message(
+      messages.BARE_BYTES,
+      interested ? messages.writeInterested : messages.writeNotInterested,
+    )
+  }
+
+  onChoke(): void {
+    this.choked = true
+    const { picking } = this.#pieces
+    if (this.answersEach || picking === undefined) return
+    this.#host.content?.download?.picker.releaseAll(picking)
+    this.#host.onReleased()
+  }
+
+  onUnchoke(): void {
+    this.choked = false
+    this.#payloadMs = this.#host.nowMs
+  }
+
+  onReject(piece: number, begin: number, length: number): void {
+    const { content } = this.#host
+    const { picking } = this.#pieces
+    if (content?.download === undefined || picking === undefined) return
+    const chunk = content.geometry.chunkAt(piece, begin, length)
+    if (chunk < 0) throw protocolError('a reject of what was never requested')
+    if (content.download.picker.release(picking, piece, chunk)) this.#host.onReleased()
+  }
+
+  /** Asks for as much as the pipeline lacks, in one write. */
+  refill(): void {
+    const { picking } = this.#pieces
+    if (picking === undefined || this.choked || picking.wanted === 0) return
+    const room = this.#depth - picking.outstanding
+    if (room <= 0 || room * 4 < this.#depth) return
+    const { geometry, download } = this.#host.content!
+    const { nowMs } = this.#host
+    if (picking.outstanding === 0) this.#payloadMs = nowMs
+    const count = download!.picker.pick(picking, room, nowMs, picked)
+    if (count === 0) return
+    const bytes = Buffer.allocUnsafe(count * messages.REQUEST_BYTES)
+    let at = 0
+    for (let i = 0; i < count; i++) {
+      const piece = picked[2 * i]!
+      const chunk = picked[2 * i + 1]!
+      const length = geometry.chunkLength(piece, chunk)
+      at += messages.writeRequest(bytes, at, piece, chunk * CHUNK_BYTES, length)
+    }
+    this.#writer.send(bytes)
+  }
+
+  /** Another peer delivered the chunk first. */
+  cancel(piece: number, chunk: number): void {
+    const length = this.#host.content!.geometry.chunkLength(piece, chunk)
+    this.#writer.message(messages.REQUEST_BYTES, (bytes, at) =>
+      messages.writeCancel(bytes, at, piece, chunk * CHUNK_BYTES, length),
+    )
+  }
+
+  /** Where the chunk's bytes go; null when nobody asked the peer for it. */
+  onPieceStart(piece: number, begin: number, length: number): Uint8Array | null {
+    const { content } = this.#host
+    const { picking } = this.#pieces
+    if (content?.download === undefined || picking === undefined) return null
+    const chunk = content.geometry.chunkAt(piece, begin, length)
+    if (chunk < 0) return null
+    const { picker, stripes } = content.download
+    if (!picker.beginReceive(picking, piece, chunk, this.#host.nowMs)) return null
+    const target = stripes.target(piece, begin, length)
+    this.#intoScratch = target === null
+    if (target !== null) return target
+    this.#scratch ??= new Uint8Array(CHUNK_BYTES)
+    return this.#scratch.subarray(0, length)
+  }
+
+  onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void {
+    const { nowMs } = this.#host
+    this.#payloadMs = nowMs
+    this.rate.add(length)
+    this.#host.countDownload(length)
+    const download = this.#host.content?.download
+    const { picking } = this.#pieces
+    if (!accepted || download === undefined || picking === undefined) {
+      this.#wasted(length)
+      return
+    }
+    if (this.#intoScratch) download.stripes.put(piece, begin, this.#scratch!.subarray(0, length))
+    if (this.#slowStart && this.#depth < this.#maxDepth) this.#depth++
+    const chunk = begin / CHUNK_BYTES
+    this.#host.onChunk(piece, chunk, download.picker.received(picking, piece, chunk, nowMs))
+  }
+
+  /** Late chunks and lost races are to be expected; a stream of what nobody asked for is not. */
+  #wasted(bytes: number): void {
+    this.#wastedBytes += bytes
+    const bound = Math.max(MAX_WASTED_BYTES, this.rate.total / 2)
+    if (this.#wastedBytes > bound) throw protocolError('chunks that nobody asked for')
+  }
+
+  /** The peer owes chunks and has delivered none for too long. */
+  isOverdue(nowMs: number): boolean {
+    const owes = (this.#pieces.picking?.outstanding ?? 0) > 0 && !this.choked
+    return owes && nowMs - this.#payloadMs > STALL_TIMEOUT_MS
+  }
+
+  /** Once a second, after `rate` has been told: adapts the pipeline and fills it. */
+  tick(): void {
+    this.#adaptDepth()
+    this.refill()
+  }
+
+  /**
+   * As many requests as the peer answers in PIPELINE_S. Until its rate grows no more, one is added for
+   * each that it answers (`onPieceEnd`).
+   */
+  #adaptDepth(): void {
+    const rate = this.rate.lastPerSecond
+    const answered = Math.ceil((Math.max(rate, this.rate.perSecond) * PIPELINE_S) / CHUNK_BYTES)
+    if (this.#slowStart) {
+      const grows = rate > this.#lastRate * 1.1 && this.#depth <= 2 * answered
+      this.#lastRate = rate
+      if (grows || rate === 0) return
+      this.#slowStart = false
+    }
+    this.#depth = Math.max(Math.min(answered, this.#maxDepth), Math.min(MIN_DEPTH, this.#maxDepth))
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * What a peer has, by what it said: bitfield, have all, have none, haves, and what of that came before a
+ * magnet's metadata was known. It is told to the picker, as long as something is to be downloaded.
+ *
+ * Invariants:
+ * - Before the content is known, `has` is undefined and what was said is remembered, bounded; nothing is
+ *   checked then, because nobody knows how many pieces there are.
+ * - `picking` is set exactly while the picker counts the peer; `has` is its bitfield then, and changed
+ *   through the picker alone.
+ * - A piece that the peer said it has is never taken back.
+ *
+ * Throws ENGINE_PROTOCOL for what does not fit the torrent.
+ */
+import { Bitfield } from '../base/index.ts'
+import type { Content } from './content.ts'
+import { protocolError } from './errors.ts'
+import type { PickerPeer } from './picker.ts'
+
+/** Haves that are remembered before the metadata is known. */
+const MAX_EARLY_HAVES = 4_096
+
+type Early = { kind: 'none' | 'all' } | { kind: 'bits'; bytes: Uint8Array }
+
+export class PeerPieces {
+  /** Undefined before the metadata is known. */
+  has: Bitfield | undefined
+  /** What the picker knows of the peer; undefined when nothing is to be downloaded. */
+  picking: PickerPeer | undefined
+  #content: Content | undefined
+  #early: Early | undefined
+  #earlyHaves: number[] = []
+
+  get isSeed(): boolean {
+    return this.has?.full ?? false
+  }
+
+  /** Pieces that it has and we lack. */
+  get wanted(): number {
+    return this.picking?.wanted ?? 0
+  }
+
+  /** How many pieces there are is known from now on. */
+  begin(content: Content): void {
+    this.#content = content
+    this.has = new Bitfield(content.geometry.pieceCount)
+  }
+
+  /** What was said before `begin` gets its meaning. */
+  recall(): void {
+    const early = this.#early
+    const haves = this.#earlyHaves
+    this.#early = undefined
+    this.#earlyHaves = []
+    if (early?.kind === 'all') this.all()
+    else if (early?.kind === 'none') this.none()
+    else if (early?.kind === 'bits') this.bitfield(early.bytes)
+    for (const piece of haves) this.have(piece)
+  }
+
+  /** The bytes are the caller's again afterwards. */
+  bitfield(bits: Uint8Array): void {
+    const content = this.#content
+    if (content === undefined) {
+      this.#early = { kind: 'bits', bytes: Uint8Array.from(bits) }
+      return
+    }
+    const has = Bitfield.fromWire(bits, content.geometry.pieceCount)
+    if (has === null) throw protocolError('a bitfield that does not fit the torrent')
+    this.#learn(content, has)
+  }
+
+  all(): void {
+    const content = this.#content
+    if (content === undefined) {
+      this.#early = { kind: 'all' }
+      return
+    }
+    const has = new Bitfield(content.geometry.pieceCount)
+    has.setAll()
+    this.#learn(content, has)
+  }
+
+  none(): void {
+    const content = this.#content
+    if (content === undefined) this.#early = { kind: 'none' }
+    else this.#learn(content, new Bitfield(content.geometry.pieceCount))
+  }
+
+  have(piece: number): void {
+    const content = this.#content
+    if (content === undefined) {
+      if (this.#earlyHaves.push(piece) > MAX_EARLY_HAVES) throw protocolError('too many haves')
+      return
+    }
+    if (piece >= content.geometry.pieceCount) throw protocolError(`have of piece ${piece}`)
+    this.#enroll(content)
+    this.#add(content, piece)
+  }
+
+  /** The picker forgets the peer, which has gone. True when chunks may be free for others. */
+  leave(): boolean {
+    const { picking } = this
+    this.picking = undefined
+    if (picking === undefined) return false
+    this.#content?.download?.picker.removePeer(picking)
+    return true
+  }
+
+  /** Nothing is downloaded any more: the picker has gone. */
+  downloadEnded(): void {
+    this.picking = undefined
+  }
+
+  #add(content: Content, piece: number): void {
+    if (this.picking === undefined) this.has!.set(piece)
+    else content.download?.picker.peerHas(this.picking, piece)
+  }
+
+  /**
+   * BEP 3 wants a bitfield at the beginning or never, but aria2 sends one later on in place of many HAVEs:
+   * it adds what it names. Nobody gives up a piece that way.
+   */
+  #learn(content: Content, has: Bitfield): void {
+    if (this.picking === undefined && this.has!.count === 0) {
+      this.has = has
+      this.#enroll(content)
+      return
+    }
+    for (let piece = 0; piece < has.length; piece++) {
+      if (has.has(piece) && !this.has!.has(piece)) this.#add(content, piece)
+    }
+  }
+
+  /** Makes it known to the picker, once. */
+  #enroll(content: Content): void {
+    if (content.download === undefined || this.picking !== undefined) return
+    this.picking = content.download.picker.addPeer(this.has!)
+  }
+}
