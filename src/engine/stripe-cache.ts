@@ -21,42 +21,17 @@
  * - A buffer is written to by peers only where chunks of pieces are that are not ready; what is on its
  *   way to the disk does not change.
  * - A piece is marked held on the volume only when it was verified and all its parts have been written.
- * - `pending` of a stripe is the number of claimed parts that are not ready; it is released only at 0.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { assert, bytesEqual, type Clock } from '../base/index.ts'
 import type { StoredTorrent } from '../filesystem/index.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { Picker } from './picker.ts'
+import { Span } from './span.ts'
+import { Stripe } from './stripe.ts'
 import type { PoolMember, StripePool } from './stripe-pool.ts'
-import type { WriteJob, WriteQueue } from './write-queue.ts'
-
-/** State of a piece's part of a stripe: not there, there and to be written, there and written. */
-const Part = { absent: 0, fresh: 1, written: 2 } as const
-
-interface Stripe {
-  readonly index: number
-  readonly buffer: Uint8Array
-  readonly firstPiece: number
-  readonly parts: Uint8Array
-  /** Extents that download into it. */
-  claims: number[]
-  pending: number
-  freshBytes: number
-  writing: boolean
-  touchedMs: number
-}
-
-/** A piece that lies in several stripes. */
-interface Span {
-  readonly hash: Hash
-  /** Chunks received without a gap from the first. */
-  chunks: number
-  /** Parts whose bytes have gone into the hash; the next one's stripe is `firstStripe + hashed`. */
-  hashed: number
-  unwritten: number
-  verified: boolean
-}
+import { StripeWrites, WITHDRAWN } from './stripe-writes.ts'
+import type { WriteQueue } from './write-queue.ts'
 
 export interface StripeCacheEvents {
   verified(piece: number): void
@@ -75,7 +50,7 @@ export class StripeCache implements PoolMember {
   readonly #pieceHashes: Uint8Array
   readonly #picker: Picker
   readonly #pool: StripePool
-  readonly #writes: WriteQueue
+  readonly #writes: StripeWrites
   readonly #clock: Clock
   readonly #events: StripeCacheEvents
   readonly #stripes = new Map<number, Stripe>()
@@ -84,8 +59,6 @@ export class StripeCache implements PoolMember {
   readonly #carried = new Map<number, { readonly extent: number; readonly bytes: Uint8Array }>()
   /** Whole pieces whose last stripe has no buffer yet. */
   readonly #stuck = new Set<number>()
-  #idleWaiters: (() => void)[] = []
-  #writing = 0
   /** An admission was refused because of a write in flight. */
   #refused = false
   #closed = false
@@ -105,7 +78,7 @@ export class StripeCache implements PoolMember {
     this.#pieceHashes = options.pieceHashes
     this.#picker = options.picker
     this.#pool = options.pool
-    this.#writes = options.writes
+    this.#writes = new StripeWrites(options.stored, options.geometry.stripeBytes, options.writes)
     this.#clock = options.clock
     this.#events = options.events
     this.#pool.join(this)
@@ -123,29 +96,20 @@ export class StripeCache implements PoolMember {
       if (this.#closed) return false
       const buffer = this.#pool.take(this)
       if (buffer === undefined) return false
-      const firstPiece = this.#geometry.firstPieceIn(index)
-      stripe = {
+      stripe = new Stripe(
+        this.#geometry,
         index,
         buffer,
-        firstPiece,
-        parts: new Uint8Array(this.#geometry.lastPieceIn(index) - firstPiece + 1),
-        claims: [],
-        pending: 0,
-        freshBytes: 0,
-        writing: false,
-        touchedMs: this.#clock.monotonicMs(),
-      }
+        (piece) => this.#picker.isHad(piece),
+        this.#clock.monotonicMs(),
+      )
       this.#stripes.set(index, stripe)
     } else if (stripe.writing && stripe.pending === 0) {
       // It is about to be released; `onRoom` says when to ask again.
       this.#refused = true
       return false
     }
-    if (!stripe.claims.includes(extent)) {
-      stripe.claims.push(extent)
-      this.#eachPart(stripe, extent, (at) => {
-        if (stripe.parts[at] === Part.absent) stripe.pending++
-      })
+    if (stripe.claim(extent)) {
       const carried = this.#carried.get(index)
       if (carried?.extent === extent) {
         stripe.buffer.set(carried.bytes)
@@ -174,7 +138,7 @@ export class StripeCache implements PoolMember {
     this.#stripes.get(index)!.buffer.set(bytes.subarray(0, head), at)
     const extent = this.#geometry.extentOf(piece)
     const next = this.#stripes.get(index + 1)
-    if (next?.claims.includes(extent)) next.buffer.set(bytes.subarray(head))
+    if (next?.isClaimedBy(extent)) next.buffer.set(bytes.subarray(head))
     else this.#carried.set(index + 1, { extent, bytes: bytes.slice(head) })
   }
 
@@ -183,17 +147,17 @@ export class StripeCache implements PoolMember {
     const geometry = this.#geometry
     const first = geometry.firstStripe(piece)
     if (first !== geometry.lastStripe(piece)) {
-      this.#advance(piece, first)
+      this.#advance(piece)
       return
     }
     if (!this.#picker.isWhole(piece)) return
     const stripe = this.#stripes.get(first)!
-    const digest = createHash('sha1').update(this.#part(stripe, piece)).digest()
+    const digest = createHash('sha1').update(stripe.bytesOf(piece)).digest()
     if (!this.#matches(piece, digest)) this.#fail(piece)
     else {
       this.#picker.pieceVerified(piece)
       this.#ready(stripe, piece)
-      this.#verified(piece)
+      this.#events.verified(piece)
     }
   }
 
@@ -208,7 +172,7 @@ export class StripeCache implements PoolMember {
     while (done < target.length) {
       const index = Math.floor((offset + done) / stripeBytes)
       const stripe = this.#stripes.get(index)
-      if (stripe === undefined || stripe.parts[piece - stripe.firstPiece] === Part.absent) break
+      if (stripe === undefined || !stripe.isReady(piece)) break
       const at = offset + done - index * stripeBytes
       const count = Math.min(target.length - done, stripeBytes - at)
       target.set(stripe.buffer.subarray(at, at + count), done)
@@ -288,21 +252,15 @@ export class StripeCache implements PoolMember {
       for (const stripe of [...this.#stripes.values()]) {
         if (!stripe.writing) this.#writeVerified(stripe)
       }
-      if (this.#writing === 0) break
-      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
+      if (this.#writes.underWay === 0) break
+      await this.#writes.idle()
     }
     this.#pool.leave(this)
   }
 
   /** The last write of a stripe: nothing more comes. */
   #writeVerified(stripe: Stripe): void {
-    for (const [at, part] of stripe.parts.entries()) {
-      const piece = stripe.firstPiece + at
-      if (part !== Part.fresh || this.#picker.isHad(piece)) continue
-      stripe.parts[at] = Part.absent
-      stripe.freshBytes -= this.#part(stripe, piece).length
-    }
-    stripe.pending = 0
+    stripe.keepVerified()
     if (stripe.freshBytes === 0) this.#release(stripe)
     else this.#write(stripe, false)
   }
@@ -310,44 +268,32 @@ export class StripeCache implements PoolMember {
   /** Drops what is not being written; resolves when that is over too. Peers must have been cut off. */
   async drop(): Promise<void> {
     this.#closed = true
-    for (const job of this.#writes.withdraw(this)) job.failed(ABANDONED)
+    this.#writes.withdraw()
     for (const stripe of [...this.#stripes.values()]) if (!stripe.writing) this.#release(stripe)
     this.#pool.leave(this)
-    while (this.#writing > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
+    await this.#writes.idle()
   }
 
   /** Hashes a spanning piece as far as its chunks have arrived without a gap. */
-  #advance(piece: number, first: number): void {
-    const geometry = this.#geometry
+  #advance(piece: number): void {
+    const extent = this.#geometry.extentOf(piece)
     let span = this.#spans.get(piece)
     if (span === undefined) {
-      const parts = geometry.lastStripe(piece) - first + 1
-      const hash = createHash('sha1')
-      span = { hash, chunks: 0, hashed: 0, unwritten: parts, verified: false }
+      span = new Span(this.#geometry, piece)
       this.#spans.set(piece, span)
     }
-    const chunkCount = geometry.chunkCount(piece)
-    while (span.chunks < chunkCount && this.#picker.hasChunk(piece, span.chunks)) span.chunks++
-    const length = geometry.pieceLength(piece)
-    const arrived = Math.min(span.chunks * CHUNK_BYTES, length)
-    const offset = geometry.pieceOffset(piece)
-    for (;;) {
-      const index = first + span.hashed
-      const end = Math.min((index + 1) * geometry.stripeBytes - offset, length)
-      if (end > arrived || span.verified) return
-      const stripe = this.#stripes.get(index)
-      if (stripe === undefined || !stripe.claims.includes(geometry.extentOf(piece))) {
+    const hasChunk = (chunk: number): boolean => this.#picker.hasChunk(piece, chunk)
+    while (!span.verified && span.hasNext(hasChunk)) {
+      const stripe = this.#stripes.get(span.nextStripe)
+      if (stripe === undefined || !stripe.isClaimedBy(extent)) {
         // Only the end of its last chunk lies there.
-        if (!this.admit(index, geometry.extentOf(piece))) {
-          this.#stuck.add(piece)
-          return
-        }
-        continue
+        if (this.admit(span.nextStripe, extent)) continue
+        this.#stuck.add(piece)
+        return
       }
-      span.hash.update(this.#part(stripe, piece))
-      span.hashed++
-      if (end === length) {
-        if (!this.#matches(piece, span.hash.digest())) {
+      const digest = span.take(stripe.bytesOf(piece))
+      if (digest !== undefined) {
+        if (!this.#matches(piece, digest)) {
           this.#fail(piece)
           return
         }
@@ -355,19 +301,12 @@ export class StripeCache implements PoolMember {
         this.#picker.pieceVerified(piece)
       }
       this.#ready(stripe, piece)
-      if (span.verified) {
-        this.#verified(piece)
-        return
-      }
+      if (span.verified) this.#events.verified(piece)
     }
   }
 
   #matches(piece: number, digest: Uint8Array): boolean {
     return bytesEqual(digest, this.#pieceHashes.subarray(piece * 20, piece * 20 + 20))
-  }
-
-  #verified(piece: number): void {
-    this.#events.verified(piece)
   }
 
   #fail(piece: number): void {
@@ -388,12 +327,7 @@ export class StripeCache implements PoolMember {
       const stripe = this.#stripes.get(index)
       // One on its way to the disk is released when it gets there, and opened again for the new try.
       if (stripe === undefined || stripe.writing) continue
-      const at = piece - stripe.firstPiece
-      if (stripe.parts[at] === Part.fresh) {
-        stripe.parts[at] = Part.absent
-        stripe.freshBytes -= this.#part(stripe, piece).length
-        stripe.pending++
-      }
+      stripe.forget(piece)
       // The new try begins in its first stripe, which may need the memory of the others.
       if (index > this.#geometry.firstStripe(piece)) this.#unclaim(stripe, extent)
     }
@@ -401,21 +335,11 @@ export class StripeCache implements PoolMember {
 
   /** The extent does not download into the stripe any more. */
   #unclaim(stripe: Stripe, extent: number): void {
-    if (!stripe.claims.includes(extent)) return
-    this.#eachPart(stripe, extent, (at) => {
-      if (stripe.parts[at] === Part.absent) stripe.pending--
-    })
-    stripe.claims = stripe.claims.filter((other) => other !== extent)
-    if (stripe.pending === 0 && stripe.freshBytes === 0 && !stripe.writing) this.#release(stripe)
+    if (stripe.unclaim(extent) && stripe.isSpent && !stripe.writing) this.#release(stripe)
   }
 
   #ready(stripe: Stripe, piece: number): void {
-    const at = piece - stripe.firstPiece
-    assert(stripe.parts[at] === Part.absent, `piece ${piece} is ready twice`)
-    stripe.parts[at] = Part.fresh
-    stripe.freshBytes += this.#part(stripe, piece).length
-    stripe.pending--
-    stripe.touchedMs = this.#clock.monotonicMs()
+    stripe.ready(piece, this.#clock.monotonicMs())
     this.#settle(stripe, false)
   }
 
@@ -426,32 +350,8 @@ export class StripeCache implements PoolMember {
       if (stripe.pending === 0) this.#release(stripe)
       return
     }
-    if (stripe.pending === 0 && (idle || this.#isWhole(stripe))) this.#write(stripe, false)
+    if (stripe.pending === 0 && (idle || stripe.isWhole)) this.#write(stripe, false)
     else if (idle) this.#write(stripe, true)
-  }
-
-  #isWhole(stripe: Stripe): boolean {
-    for (const [at, part] of stripe.parts.entries()) {
-      if (part === Part.absent && !this.#picker.isHad(stripe.firstPiece + at)) return false
-    }
-    return true
-  }
-
-  /** The bytes of `piece` in the stripe's buffer. */
-  #part(stripe: Stripe, piece: number): Uint8Array {
-    const start = stripe.index * this.#geometry.stripeBytes
-    const from = Math.max(0, this.#geometry.pieceOffset(piece) - start)
-    const to = this.#geometry.pieceOffset(piece) + this.#geometry.pieceLength(piece) - start
-    return stripe.buffer.subarray(from, Math.min(to, this.#geometry.stripeBytes))
-  }
-
-  /** Calls back for every missing piece of the extent that lies in the stripe. */
-  #eachPart(stripe: Stripe, extent: number, call: (at: number) => void): void {
-    const first = Math.max(stripe.firstPiece, this.#geometry.firstPiece(extent))
-    const end = Math.min(stripe.firstPiece + stripe.parts.length, this.#geometry.endPiece(extent))
-    for (let piece = first; piece < end; piece++) {
-      if (!this.#picker.isHad(piece)) call(piece - stripe.firstPiece)
-    }
   }
 
   /**
@@ -459,56 +359,22 @@ export class StripeCache implements PoolMember {
    * not (`verifiedOnly`), parts of unverified pieces are left out, since they may yet change.
    */
   #write(stripe: Stripe, verifiedOnly: boolean): void {
-    const written: { piece: number; span: Span | undefined }[] = []
-    const runs: { from: number; to: number }[] = []
-    const base = stripe.buffer.byteOffset
-    for (const [at, part] of stripe.parts.entries()) {
-      const piece = stripe.firstPiece + at
-      if (part !== Part.fresh || (verifiedOnly && !this.#picker.isHad(piece))) continue
-      const bytes = this.#part(stripe, piece)
-      const from = bytes.byteOffset - base
-      const run = runs.at(-1)
-      if (run?.to === from) run.to += bytes.length
-      else runs.push({ from, to: from + bytes.length })
-      stripe.parts[at] = Part.written
-      stripe.freshBytes -= bytes.length
-      written.push({ piece, span: this.#spans.get(piece) })
-    }
-    if (runs.length === 0) return
-    stripe.writing = true
-    this.#writing++
-    const start = stripe.index * this.#geometry.stripeBytes
-    const finish = (): void => {
-      stripe.writing = false
-      if (stripe.pending === 0 && stripe.freshBytes === 0) this.#release(stripe)
-      this.#writing--
+    const parts = stripe.takeFresh(verifiedOnly)
+    if (parts.runs.length === 0) return
+    const written = parts.pieces.map((piece) => ({ piece, span: this.#spans.get(piece) }))
+    this.#writes.add(stripe, parts, (error) => {
+      if (error === undefined) {
+        for (const { piece, span } of written) this.#partWritten(piece, span)
+      }
+      if (stripe.isSpent) this.#release(stripe)
       if (this.#refused) {
         this.#refused = false
         this.onRoom()
       }
-      if (this.#writing > 0) return
-      for (const resolve of this.#idleWaiters) resolve()
-      this.#idleWaiters = []
-    }
-    const job: WriteJob = {
-      owner: this,
-      stripe: stripe.index,
-      run: async () => {
-        for (const { from, to } of runs) {
-          await this.#stored.write(start + from, stripe.buffer.subarray(from, to))
-        }
-      },
-      done: () => {
-        for (const { piece, span } of written) this.#partWritten(piece, span)
-        finish()
+      if (error === undefined) {
         if (stripe.freshBytes > 0) this.#settle(stripe, false)
-      },
-      failed: (error) => {
-        finish()
-        if (error !== ABANDONED) this.#events.failed(error)
-      },
-    }
-    this.#writes.add(job)
+      } else if (error !== WITHDRAWN) this.#events.failed(error)
+    })
   }
 
   #partWritten(piece: number, span: Span | undefined): void {
@@ -528,5 +394,3 @@ export class StripeCache implements PoolMember {
     this.#pool.give(this, stripe.buffer)
   }
 }
-
-const ABANDONED = new Error('the torrent was stopped before the write began')
