@@ -13,3 +13,11 @@ export interface Content {
   /** Undefined when nothing is missing. */
   download: { readonly picker: Picker; readonly stripes: StripeCache } | undefined
 }
+
+/** Bytes of the pieces that were verified. */
+export function verifiedBytes({ verified, geometry }: Content): number {
+  const last = geometry.pieceCount - 1
+  const bytes = verified.count * geometry.pieceBytes
+  const short = last >= 0 && verified.has(last) ? geometry.pieceLength(last) : geometry.pieceBytes
+  return bytes - (geometry.pieceBytes - short)
+}

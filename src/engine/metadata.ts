@@ -10,6 +10,8 @@
  */
 import { createHash } from 'node:crypto'
 import { bytesEqual } from '../base/index.ts'
+import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
+import { engineError } from './errors.ts'
 import {
   encodeMetadataRequest,
   METADATA_PIECE_BYTES,
@@ -162,5 +164,18 @@ export class MetadataFetch {
     if (only === undefined) return
     this.#peers.delete(only)
     this.#bad(only)
+  }
+}
+
+/** Checks the info dictionary of a magnet. Throws ENGINE_BAD_METADATA. */
+export function parseFetchedInfo(infoBytes: Uint8Array): TorrentInfo {
+  try {
+    return parseInfo(infoBytes)
+  } catch (cause) {
+    throw engineError(
+      'ENGINE_BAD_METADATA',
+      `the torrent of the magnet is invalid: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }

@@ -1,5 +1,5 @@
 /**
- * One torrent: its peers, what is missing of it, and its way from magnet to seed.
+ * One torrent: its way from magnet to seed, its peers, and what it tells the outside.
  *
  * ```
  * metadata --> downloading --> seeding
@@ -7,33 +7,29 @@
  *     `-------------+-------------+--> failed (keeps what it has) or stopped
  * ```
  *
- * A verified piece is announced to peers at once and served from its stripe until it is on the volume:
- * memory that was verified is as good as a disk, and a stripe may take minutes to become whole.
+ * What it does not do itself: connector.ts finds peers, download.ts gets what is missing, choking.ts
+ * says who may upload from us, metadata.ts fetches the info dictionary.
  *
  * Invariants: `verified` is the have-bits of the volume and the pieces verified since; after `failed` or
  * `stopped` there is no peer and no timer; `complete` is emitted once, after the volume was synced.
  */
-import { Bitfield, bytesEqual, type Clock, type Logger, type Random, toHex } from '../base/index.ts'
-import type { StoredTorrent, Volume } from '../filesystem/index.ts'
-import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
-import { AddressBook, type PeerAddress } from './addresses.ts'
+import { Bitfield, bytesEqual, type Logger, toHex } from '../base/index.ts'
+import type { StoredTorrent } from '../filesystem/index.ts'
+import type { TorrentInfo } from '../metainfo/index.ts'
 import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
-import type { TrackerClient } from './announce/tracker-client.ts'
-import { CHOKE_ROUND_MS, chooseUnchoked, OPTIMISTIC_ROUND_MS } from './choker.ts'
-import type { Content } from './content.ts'
+import { Choking } from './choking.ts'
+import { Connector } from './connector.ts'
+import { type Content, verifiedBytes } from './content.ts'
+import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
-import { engineError } from './errors.ts'
 import { Geometry } from './geometry.ts'
 import { MetadataFetch } from './metadata.ts'
-import type { Network, PeerSocket } from './network.ts'
-import { Peer } from './peer.ts'
+import type { PeerSocket } from './network.ts'
+import type { Peer } from './peer.ts'
 import type { PeerHost } from './peer-host.ts'
-import { Picker } from './picker.ts'
 import { RateMeter } from './rate.ts'
 import { type ReadCache, ReadSource } from './read-cache.ts'
-import { StripeCache } from './stripe-cache.ts'
-import type { StripePool } from './stripe-pool.ts'
-import { Suspects } from './suspects.ts'
+import type { TorrentContext } from './torrent-context.ts'
 import type { EngineTorrent, TorrentEvents, TorrentProgress, TorrentState } from './types.ts'
 import {
   encodeMetadataData,
@@ -41,47 +37,15 @@ import {
   metadataPieceCount,
   parseMetadataMessage,
 } from './wire/extended.ts'
-import { HAVE_BYTES, writeHave } from './wire/messages.ts'
-import type { WriteQueue } from './write-queue.ts'
 
-/** What the engine lends to its torrents. */
-export interface TorrentContext {
-  readonly volume: Volume
-  readonly network: Network
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly peerId: Uint8Array
-  readonly listenPort: number
-  /** For trackers: the same for all torrents of a run. */
-  readonly key: number
-  readonly trackerClient: TrackerClient
-  readonly pool: StripePool
-  readonly writes: WriteQueue
-  readonly reads: ReadCache
-  readonly uploadSlots: number
-  /** Something was written or marked that a sync has to make durable. */
-  changed(): void
-  syncNow(): Promise<void>
-  /** Leave to open a connection; each is ended by one `connectionEnded`. */
-  mayConnect(): boolean
-  connectionBegun(): void
-  connectionOpened(): void
-  connectionEnded(opened: boolean): void
-}
-
-/** Haves leave together, and freed chunks are asked for again, after this time at most. */
-const FLUSH_MS = 50
-const STRIPE_TICK_MS = 5_000
-/** A stripe without progress for this long is written as far as it is verified. */
-const STRIPE_IDLE_MS = 30_000
 const STOP_ANNOUNCE_MS = 3_000
-const MAX_ACTIVE_EXTENTS = 64
-const MAX_OUTGOING = 200
-/** Two seeds have nothing to say to each other. */
-const SEED_RETRY_MS = 30 * 60_000
+/** With fewer peers a download asks its trackers as often as they allow. */
+const FEW_PEERS = 10
 
-export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, PeerHost {
+export class Torrent
+  extends Emitter<TorrentEvents>
+  implements EngineTorrent, PeerHost, DownloadHost
+{
   readonly infoHash: Uint8Array
   readonly peerId: Uint8Array
   readonly listenPort: number
@@ -91,24 +55,18 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
   content: Content | undefined
   error: Error | undefined
   nowMs: number
+  readonly peers: Set<Peer> = new Set()
   readonly #context: TorrentContext
   readonly #logger: Logger
   readonly #announcer: Announcer
-  readonly #peers = new Set<Peer>()
-  readonly #addresses = new AddressBook()
-  readonly #outgoing = new Map<Peer, PeerAddress>()
+  readonly #connector: Connector
+  readonly #choking: Choking
   readonly #downloaded = new RateMeter()
   readonly #uploaded = new RateMeter()
   #state: TorrentState = 'metadata'
   #metadata: MetadataFetch | undefined
-  #suspects = new Suspects()
+  #download: Download | undefined
   #hashFailures = 0
-  #haves: number[] = []
-  #cancelFlush: (() => void) | undefined
-  #optimistic: Peer | undefined
-  #nextChokeMs = 0
-  #nextOptimisticMs = 0
-  #nextStripeMs = 0
   #stopping: Promise<void> | undefined
 
   constructor(
@@ -124,6 +82,8 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     this.reads = context.reads
     this.nowMs = context.clock.monotonicMs()
     this.#logger = context.logger
+    this.#connector = new Connector(context, this)
+    this.#choking = new Choking(this.peers, context.uploadSlots, context.random)
     this.#announcer = createAnnouncer({
       trackers,
       infoHash,
@@ -158,10 +118,9 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
 
   /** The torrent is on the volume: seed what it has, download the rest. Reads nothing. */
   begin(stored: StoredTorrent, info: TorrentInfo): void {
-    const { clock, volume, pool, writes, random } = this.#context
     this.info = info
     this.stored = stored
-    const geometry = new Geometry(info.totalBytes, info.pieceBytes, volume.blockBytes)
+    const geometry = new Geometry(info.totalBytes, info.pieceBytes, this.#context.volume.blockBytes)
     const verified = new Bitfield(geometry.pieceCount)
     for (let piece = 0; piece < verified.length; piece++) {
       if (stored.have.has(piece)) verified.set(piece)
@@ -174,31 +133,9 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
       return
     }
     this.#state = 'downloading'
-    const picker = new Picker({
-      geometry,
-      have: verified,
-      random,
-      maxActive: 1,
-      admit: (stripe, extent) => stripes.admit(stripe, extent),
-    })
-    const stripes = new StripeCache({
-      geometry,
-      stored,
-      pieceHashes: info.pieceHashes,
-      picker,
-      pool,
-      writes,
-      clock,
-      events: {
-        verified: (piece) => this.#pieceVerified(piece),
-        hashFailed: (piece, senders) => this.#hashFailed(piece, senders),
-        held: () => this.#pieceHeld(),
-        failed: (error) => this.fail(error),
-        onRoom: () => this.#refillAll(),
-      },
-    })
-    content.download = { picker, stripes }
-    this.#limitExtents()
+    const download = new Download(this.#context, this, stored, info, geometry, verified)
+    this.#download = download
+    content.download = download
   }
 
   /** A magnet: the info dictionary is fetched from peers first. */
@@ -209,13 +146,13 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
         this.#metadata = undefined
         done(infoBytes).catch((error: unknown) => this.fail(asError(error)))
       },
-      (peer) => this.#ban(peer as Peer, 'it sent an info dictionary that is not the one'),
+      (peer) => this.ban(peer as Peer, 'it sent an info dictionary that is not the one'),
     )
   }
 
   /** The metadata is there and `begin` was called: peers that came before take part now. */
   metadataKnown(): void {
-    for (const peer of [...this.#peers]) peer.contentKnown(this.content!)
+    for (const peer of [...this.peers]) peer.contentKnown(this.content!)
     this.emit('metadata', this.info!)
     this.#closeSeeds()
   }
@@ -238,56 +175,33 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
 
   addPeers(peers: readonly { readonly host: string; readonly port: number }[]): void {
     if (!this.running) return
-    for (const { host, port } of peers) this.#addresses.add(host, port)
+    this.#connector.add(peers)
     this.#connect()
   }
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
   accept(socket: PeerSocket, first: Uint8Array): void {
-    const { connectionBegun, connectionOpened, connectionEnded } = this.#context
-    connectionBegun()
-    connectionOpened()
-    if (!this.running || this.#addresses.isBanned(socket.remoteAddress)) {
-      socket.onClose = () => {}
-      socket.destroy()
-      connectionEnded(true)
-      return
-    }
-    this.readClock()
-    const peer = new Peer(this, socket, false)
-    this.#peers.add(peer)
+    const peer = this.#connector.accept(socket, this.running)
+    if (peer === undefined) return
+    this.peers.add(peer)
     peer.receive(first)
   }
 
   #connect(): void {
-    const { network } = this.#context
-    while (this.running && this.#outgoing.size < MAX_OUTGOING && this.#context.mayConnect()) {
-      this.readClock()
-      const address = this.#addresses.next(this.nowMs)
-      if (address === undefined) return
-      this.#context.connectionBegun()
-      const socket = network.connect(address.host, address.port)
-      const peer = new Peer(this, socket, true)
-      this.#peers.add(peer)
-      this.#outgoing.set(peer, address)
-      socket.onConnect = () => {
-        if (peer.closed) return
-        peer.opened = true
-        this.#context.connectionOpened()
-        this.readClock()
-        peer.sendHandshake()
-      }
+    while (this.running) {
+      const peer = this.#connector.connect()
+      if (peer === undefined) return
+      this.peers.add(peer)
     }
   }
 
   onHandshake(peer: Peer): boolean {
     const id = peer.peerId!
     if (bytesEqual(id, this.peerId)) {
-      const address = this.#outgoing.get(peer)
-      if (address !== undefined) this.#addresses.forget(address)
+      this.#connector.isSelf(peer)
       return false
     }
-    for (const other of this.#peers) {
+    for (const other of this.peers) {
       if (other === peer || other.peerId === undefined || !bytesEqual(other.peerId, id)) continue
       if (other.outgoing === peer.outgoing) return false
       // Both connected at once: both sides keep the connection that the smaller peer id made.
@@ -317,16 +231,9 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
   }
 
   onPeerClosed(peer: Peer, error: Error | undefined): void {
-    this.#peers.delete(peer)
-    if (this.#optimistic === peer) this.#optimistic = undefined
-    this.#context.connectionEnded(peer.opened)
-    const address = this.#outgoing.get(peer)
-    if (address !== undefined) {
-      this.#outgoing.delete(peer)
-      this.#addresses.ended(address, peer.peerId !== undefined, this.nowMs)
-      const bothSeed = this.content?.verified.full === true && peer.pieces.isSeed
-      if (bothSeed) address.notBeforeMs = this.nowMs + SEED_RETRY_MS
-    }
+    this.peers.delete(peer)
+    this.#choking.gone(peer)
+    this.#connector.ended(peer, this.content?.verified.full === true && peer.pieces.isSeed)
     this.#metadata?.remove(peer, this.nowMs)
     if (peer.pieces.leave()) this.onReleased()
     if (error !== undefined) {
@@ -334,65 +241,33 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     }
   }
 
-  #ban(peer: Peer, reason: string): void {
+  ban(peer: Peer, reason: string): void {
     this.#logger.info({ host: peer.host, reason }, 'a peer is banned')
-    this.#addresses.ban(peer.host)
+    this.#connector.ban(peer.host)
     peer.close()
-    for (const other of [...this.#peers]) if (other.host === peer.host) other.close()
+    for (const other of [...this.peers]) if (other.host === peer.host) other.close()
   }
 
   #closeSeeds(): void {
     if (this.content?.verified.full !== true) return
-    for (const peer of [...this.#peers]) if (peer.pieces.isSeed) peer.close()
+    for (const peer of [...this.peers]) if (peer.pieces.isSeed) peer.close()
   }
 
   // --- Download ---
 
   onChunk(piece: number, chunk: number, other: number): void {
-    if (other !== 0) {
-      for (const peer of this.#peers) {
-        if (peer.pieces.picking?.id === other) peer.download.cancel(piece, chunk)
-      }
-    }
-    this.content!.download!.stripes.landed(piece)
+    this.#download!.onChunk(piece, chunk, other)
   }
 
   onReleased(): void {
-    this.#scheduleFlush()
+    this.#download?.onReleased()
   }
 
-  #pieceVerified(piece: number): void {
-    const { download, verified } = this.content!
-    this.#haves.push(piece)
-    this.#scheduleFlush()
-    for (const peer of this.#peers) peer.pieceVerified()
-    const guilty = this.#suspects.verified(piece, (chunk) => download!.stripes.chunk(piece, chunk))
-    for (const peer of [...this.#peers]) {
-      if (peer.pieces.picking !== undefined && guilty.has(peer.pieces.picking.id)) {
-        this.#ban(peer, 'it sent a corrupt chunk')
-      }
-    }
+  pieceVerified(piece: number): void {
     this.emit('piece', piece)
-    if (verified.full) download!.stripes.finish()
   }
 
-  #hashFailed(piece: number, senders: Int32Array): void {
-    this.#hashFailures++
-    const ids = new Set(senders)
-    this.#logger.warn({ piece, senders: ids.size }, 'a piece failed its hash')
-    if (ids.size > 1) {
-      const { stripes } = this.content!.download!
-      this.#suspects.failed(piece, senders, (chunk) => stripes.chunk(piece, chunk))
-      return
-    }
-    for (const peer of [...this.#peers]) {
-      if (peer.pieces.picking !== undefined && ids.has(peer.pieces.picking.id)) {
-        this.#ban(peer, 'it sent a corrupt piece')
-      }
-    }
-  }
-
-  #pieceHeld(): void {
+  pieceHeld(): void {
     this.#context.changed()
     if (this.stored!.have.full) this.#finish().catch((error: unknown) => this.fail(asError(error)))
   }
@@ -400,51 +275,20 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
   async #finish(): Promise<void> {
     await this.#context.syncNow()
     if (this.#state !== 'downloading') return
-    const { download } = this.content!
+    const download = this.#download!
     this.content!.download = undefined
-    for (const peer of [...this.#peers]) peer.downloadEnded()
-    await download!.stripes.close()
+    for (const peer of [...this.peers]) peer.downloadEnded()
+    await download.stripes.close()
     if (this.#state !== 'downloading') return
     this.#state = 'seeding'
-    this.#suspects = new Suspects()
+    this.#hashFailures = download.hashFailures
+    this.#download = undefined
+    download.flush()
+    download.stop()
     this.#announcer.completed()
-    this.#flush()
     this.#closeSeeds()
     this.#logger.info({ infoHash: toHex(this.infoHash) }, 'a torrent is complete')
     this.emit('complete')
-  }
-
-  /** As many extents at once as its share of the memory can hold, with room for those being written. */
-  #limitExtents(): void {
-    const { content } = this
-    if (content?.download === undefined) return
-    const extents = (this.#context.pool.share * 3) / 4 / content.geometry.stripesPerExtent
-    const limit = Math.max(1, Math.min(MAX_ACTIVE_EXTENTS, Math.floor(extents)))
-    content.download.picker.maxActive = limit
-  }
-
-  #refillAll(): void {
-    this.readClock()
-    for (const peer of this.#peers) peer.download.refill()
-  }
-
-  #scheduleFlush(): void {
-    if (this.#cancelFlush !== undefined || !this.running) return
-    this.#cancelFlush = this.#context.clock.after(FLUSH_MS, () => {
-      this.#cancelFlush = undefined
-      this.#flush()
-      this.#refillAll()
-    })
-  }
-
-  /** Tells all peers of the pieces verified since the last time. */
-  #flush(): void {
-    const count = this.#haves.length
-    if (count === 0) return
-    const bytes = Buffer.allocUnsafe(count * HAVE_BYTES)
-    for (const [i, piece] of this.#haves.entries()) writeHave(bytes, i * HAVE_BYTES, piece)
-    this.#haves = []
-    for (const peer of this.#peers) peer.upload.sendHaves(bytes)
   }
 
   countDownload(bytes: number): void {
@@ -459,31 +303,8 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     this.stored!.uploadedBytes += bytes
   }
 
-  /** A free slot is given at once; the next round sorts it out. */
   onInterest(peer: Peer): void {
-    if (!peer.interested) return
-    let unchoked = 0
-    for (const other of this.#peers) if (other.unchoked && other.interested) unchoked++
-    if (unchoked < this.#context.uploadSlots) peer.upload.unchoke()
-  }
-
-  #chokeRound(): void {
-    const { random, uploadSlots } = this.#context
-    if (this.nowMs >= this.#nextOptimisticMs) {
-      this.#optimistic = undefined
-      this.#nextOptimisticMs = this.nowMs + OPTIMISTIC_ROUND_MS
-    }
-    const peers = [...this.#peers].filter((peer) => peer.peerId !== undefined)
-    const { unchoked, optimistic } = chooseUnchoked(peers, {
-      slots: uploadSlots,
-      seeding: this.#state === 'seeding',
-      nowMs: this.nowMs,
-      random,
-      optimistic: this.#optimistic,
-    })
-    this.#optimistic = optimistic
-    for (const peer of peers) if (!unchoked.has(peer)) peer.upload.choke()
-    for (const peer of unchoked) peer.upload.unchoke()
+    this.#choking.onInterest(peer)
   }
 
   // --- Time ---
@@ -495,21 +316,14 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
     this.#downloaded.tick(elapsedMs)
     this.#uploaded.tick(elapsedMs)
     this.#connect()
-    if (this.#peers.size === 0 && this.content?.download === undefined) return
-    this.#limitExtents()
-    for (const peer of [...this.#peers]) peer.tick(this.nowMs, elapsedMs)
+    if (this.peers.size === 0 && this.content?.download === undefined) return
+    for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
-    if (this.nowMs >= this.#nextChokeMs) {
-      this.#nextChokeMs = this.nowMs + CHOKE_ROUND_MS
-      this.#chokeRound()
-    }
-    if (this.nowMs >= this.#nextStripeMs) {
-      this.#nextStripeMs = this.nowMs + STRIPE_TICK_MS
-      this.content?.download?.stripes.tick(this.nowMs, STRIPE_IDLE_MS)
-    }
+    this.#choking.tick(this.nowMs, this.#state === 'seeding')
+    this.#download?.tick(this.nowMs)
     const hungry = this.#state === 'downloading' || this.#state === 'metadata'
-    if (hungry && this.#peers.size < 10) this.#announcer.announceNow()
+    if (hungry && this.peers.size < FEW_PEERS) this.#announcer.announceNow()
   }
 
   #leftBytes(): number {
@@ -518,13 +332,7 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
   }
 
   #haveBytes(): number {
-    const { content } = this
-    if (content === undefined) return 0
-    const { verified, geometry } = content
-    const last = geometry.pieceCount - 1
-    let bytes = verified.count * geometry.pieceBytes
-    if (last >= 0 && verified.has(last)) bytes -= geometry.pieceBytes - geometry.pieceLength(last)
-    return bytes
+    return this.content === undefined ? 0 : verifiedBytes(this.content)
   }
 
   progress(): TorrentProgress {
@@ -538,8 +346,8 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
       uploadRate: this.#uploaded.perSecond,
       downloadedBytes: this.stored?.downloadedBytes ?? this.#downloaded.total,
       uploadedBytes: this.stored?.uploadedBytes ?? this.#uploaded.total,
-      peers: this.#peers.size,
-      hashFailures: this.#hashFailures,
+      peers: this.peers.size,
+      hashFailures: this.#download?.hashFailures ?? this.#hashFailures,
     }
   }
 
@@ -574,23 +382,9 @@ export class Torrent extends Emitter<TorrentEvents> implements EngineTorrent, Pe
   }
 
   #cutOff(): void {
-    this.#cancelFlush?.()
-    this.#cancelFlush = undefined
-    for (const peer of [...this.#peers]) peer.close()
+    this.#download?.stop()
+    for (const peer of [...this.peers]) peer.close()
     if (this.content !== undefined) this.reads.drop(this.content.source)
-  }
-}
-
-/** Checks the info dictionary of a magnet. Throws ENGINE_BAD_METADATA. */
-export function parseFetchedInfo(infoBytes: Uint8Array): TorrentInfo {
-  try {
-    return parseInfo(infoBytes)
-  } catch (cause) {
-    throw engineError(
-      'ENGINE_BAD_METADATA',
-      `the torrent of the magnet is invalid: ${asError(cause).message}`,
-      { cause },
-    )
   }
 }
 

@@ -1,0 +1,185 @@
+/**
+ * What is missing of a torrent, and its way in: the picker that decides what to ask for, the stripes
+ * that it lands in, and what follows when a piece was verified, or failed its hash.
+ *
+ * ```
+ * chunk -> stripe -> SHA-1 -> verified: have to all peers -> held on the volume -> all held: host.held
+ *                         `-> failed: who sent it is banned, or suspected
+ * ```
+ *
+ * A verified piece is announced to peers at once and served from its stripe until it is on the volume:
+ * memory that was verified is as good as a disk, and a stripe may take minutes to become whole.
+ *
+ * Invariants: a peer is banned only for a chunk that is proven to be its own and wrong; after `stop` no
+ * timer is left.
+ */
+import type { Bitfield } from '../base/index.ts'
+import type { StoredTorrent } from '../filesystem/index.ts'
+import type { TorrentInfo } from '../metainfo/index.ts'
+import type { Geometry } from './geometry.ts'
+import type { Peer } from './peer.ts'
+import { Picker } from './picker.ts'
+import { StripeCache } from './stripe-cache.ts'
+import { Suspects } from './suspects.ts'
+import type { TorrentContext } from './torrent-context.ts'
+import { HAVE_BYTES, writeHave } from './wire/messages.ts'
+
+export interface DownloadHost {
+  readonly peers: ReadonlySet<Peer>
+  readClock(): void
+  ban(peer: Peer, reason: string): void
+  pieceVerified(piece: number): void
+  /** A piece is on the volume, not durable yet. */
+  pieceHeld(): void
+  /** Something is wrong with the storage. */
+  fail(error: Error): void
+}
+
+/** Haves leave together, and freed chunks are asked for again, after this time at most. */
+const FLUSH_MS = 50
+const STRIPE_TICK_MS = 5_000
+/** A stripe without progress for this long is written as far as it is verified. */
+const STRIPE_IDLE_MS = 30_000
+const MAX_ACTIVE_EXTENTS = 64
+
+export class Download {
+  readonly picker: Picker
+  readonly stripes: StripeCache
+  hashFailures = 0
+  readonly #context: TorrentContext
+  readonly #host: DownloadHost
+  readonly #geometry: Geometry
+  readonly #verified: Bitfield
+  readonly #suspects = new Suspects()
+  #haves: number[] = []
+  #cancelFlush: (() => void) | undefined
+  #nextStripeMs = 0
+  #stopped = false
+
+  /** `verified` is the pieces that are there, and is kept up to date. */
+  constructor(
+    context: TorrentContext,
+    host: DownloadHost,
+    stored: StoredTorrent,
+    info: TorrentInfo,
+    geometry: Geometry,
+    verified: Bitfield,
+  ) {
+    this.#context = context
+    this.#host = host
+    this.#geometry = geometry
+    this.#verified = verified
+    this.picker = new Picker({
+      geometry,
+      have: verified,
+      random: context.random,
+      maxActive: 1,
+      admit: (stripe, extent) => this.stripes.admit(stripe, extent),
+    })
+    this.stripes = new StripeCache({
+      geometry,
+      stored,
+      pieceHashes: info.pieceHashes,
+      picker: this.picker,
+      pool: context.pool,
+      writes: context.writes,
+      clock: context.clock,
+      events: {
+        verified: (piece) => this.#pieceVerified(piece),
+        hashFailed: (piece, senders) => this.#hashFailed(piece, senders),
+        held: () => host.pieceHeld(),
+        failed: (error) => host.fail(error),
+        onRoom: () => this.#refillAll(),
+      },
+    })
+    this.#limitExtents()
+  }
+
+  /** A chunk has been put into its stripe; `other` is the picker's peer that was asked for it too, or 0. */
+  onChunk(piece: number, chunk: number, other: number): void {
+    if (other !== 0) {
+      for (const peer of this.#host.peers) {
+        if (peer.pieces.picking?.id === other) peer.download.cancel(piece, chunk)
+      }
+    }
+    this.stripes.landed(piece)
+  }
+
+  /** Chunks that were asked of somebody are free: others are asked soon. */
+  onReleased(): void {
+    this.#scheduleFlush()
+  }
+
+  /** Once a second. */
+  tick(nowMs: number): void {
+    this.#limitExtents()
+    if (nowMs < this.#nextStripeMs) return
+    this.#nextStripeMs = nowMs + STRIPE_TICK_MS
+    this.stripes.tick(nowMs, STRIPE_IDLE_MS)
+  }
+
+  /** Tells all peers of the pieces verified since the last time. */
+  flush(): void {
+    const count = this.#haves.length
+    if (count === 0) return
+    const bytes = Buffer.allocUnsafe(count * HAVE_BYTES)
+    for (const [i, piece] of this.#haves.entries()) writeHave(bytes, i * HAVE_BYTES, piece)
+    this.#haves = []
+    for (const peer of this.#host.peers) peer.upload.sendHaves(bytes)
+  }
+
+  /** No timer any more. The stripes are closed, or dropped, by whoever calls. */
+  stop(): void {
+    this.#stopped = true
+    this.#cancelFlush?.()
+    this.#cancelFlush = undefined
+  }
+
+  #pieceVerified(piece: number): void {
+    this.#haves.push(piece)
+    this.#scheduleFlush()
+    for (const peer of this.#host.peers) peer.pieceVerified()
+    const guilty = this.#suspects.verified(piece, (chunk) => this.stripes.chunk(piece, chunk))
+    this.#banAll(guilty, 'it sent a corrupt chunk')
+    this.#host.pieceVerified(piece)
+    if (this.#verified.full) this.stripes.finish()
+  }
+
+  #hashFailed(piece: number, senders: Int32Array): void {
+    this.hashFailures++
+    const ids = new Set(senders)
+    this.#context.logger.warn({ piece, senders: ids.size }, 'a piece failed its hash')
+    if (ids.size > 1) {
+      this.#suspects.failed(piece, senders, (chunk) => this.stripes.chunk(piece, chunk))
+    } else this.#banAll(ids, 'it sent a corrupt piece')
+  }
+
+  #banAll(ids: ReadonlySet<number>, reason: string): void {
+    if (ids.size === 0) return
+    for (const peer of [...this.#host.peers]) {
+      const { picking } = peer.pieces
+      if (picking !== undefined && ids.has(picking.id)) this.#host.ban(peer, reason)
+    }
+  }
+
+  /** As many extents at once as its share of the memory can hold, with room for those being written. */
+  #limitExtents(): void {
+    const extents = (this.#context.pool.share * 3) / 4 / this.#geometry.stripesPerExtent
+    const limit = Math.max(1, Math.min(MAX_ACTIVE_EXTENTS, Math.floor(extents)))
+    this.picker.maxActive = limit
+  }
+
+  #refillAll(): void {
+    this.#host.readClock()
+    for (const peer of this.#host.peers) peer.download.refill()
+  }
+
+  #scheduleFlush(): void {
+    if (this.#cancelFlush !== undefined || this.#stopped) return
+    this.#cancelFlush = this.#context.clock.after(FLUSH_MS, () => {
+      this.#cancelFlush = undefined
+      this.flush()
+      this.#refillAll()
+    })
+  }
+}

@@ -1,0 +1,33 @@
+/** What the engine lends to its torrents: what they share, and what they tell it. */
+import type { Clock, Logger, Random } from '../base/index.ts'
+import type { Volume } from '../filesystem/index.ts'
+import type { TrackerClient } from './announce/tracker-client.ts'
+import type { Network } from './network.ts'
+import type { ReadCache } from './read-cache.ts'
+import type { StripePool } from './stripe-pool.ts'
+import type { WriteQueue } from './write-queue.ts'
+
+export interface TorrentContext {
+  readonly volume: Volume
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly peerId: Uint8Array
+  readonly listenPort: number
+  /** For trackers: the same for all torrents of a run. */
+  readonly key: number
+  readonly trackerClient: TrackerClient
+  readonly pool: StripePool
+  readonly writes: WriteQueue
+  readonly reads: ReadCache
+  readonly uploadSlots: number
+  /** Something was written or marked that a sync has to make durable. */
+  changed(): void
+  syncNow(): Promise<void>
+  /** Leave to open a connection; each is ended by one `connectionEnded`. */
+  mayConnect(): boolean
+  connectionBegun(): void
+  connectionOpened(): void
+  connectionEnded(opened: boolean): void
+}
