@@ -3,7 +3,8 @@
  * who is never to be tried again.
  *
  * Invariants: at most `MAX_ADDRESSES` are kept; one that is connected, or being connected, or banned, is
- * not offered; one that failed is offered again after 2 seconds, then 4, 8, …
+ * not offered; one that failed is offered again after 2 seconds, then 4, 8, … 10 minutes, and given up
+ * after MAX_FAILURES when there are enough others.
  */
 
 export interface PeerAddress {
@@ -19,6 +20,9 @@ export interface PeerAddress {
 const MAX_ADDRESSES = 2_000
 const MAX_FAILURES = 6
 const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 10 * 60_000
+/** So many are never given up: a magnet's only peer may be away for an hour. */
+const KEPT_ADDRESSES = 16
 const MAX_BANNED = 1_000
 
 export class AddressBook {
@@ -31,15 +35,16 @@ export class AddressBook {
 
   /** False when it is known, banned, impossible, or one too many. */
   add(host: string, port: number): boolean {
-    if (port < 1 || port > 65_535 || this.#banned.has(host)) return false
-    const key = `${host} ${port}`
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) return false
+    if (host === '' || this.#banned.has(host)) return false
+    const key = keyOf({ host, port })
     if (this.#addresses.has(key) || this.#addresses.size >= MAX_ADDRESSES) return false
     const address = { host, port, failures: 0, notBeforeMs: 0, busy: false }
     this.#addresses.set(key, address)
     return true
   }
 
-  /** The next to try, which is busy from now on. */
+  /** The next to try, which is busy from now on until `ended`. */
   next(nowMs: number): PeerAddress | undefined {
     for (const [key, address] of this.#addresses) {
       if (address.busy || nowMs < address.notBeforeMs) continue
@@ -52,21 +57,20 @@ export class AddressBook {
     return undefined
   }
 
-  /** The connection has ended; `useful` when the handshake had succeeded. */
-  ended(address: PeerAddress, useful: boolean, nowMs: number): void {
+  /** The connection has ended. `useful`: it was worth having. Not to be tried again for `restMs` at least. */
+  ended(address: PeerAddress, useful: boolean, nowMs: number, restMs = 0): void {
     address.busy = false
     address.failures = useful ? 0 : address.failures + 1
-    if (address.failures >= MAX_FAILURES) this.#addresses.delete(`${address.host} ${address.port}`)
-    address.notBeforeMs = nowMs + FIRST_RETRY_MS * 2 ** address.failures
+    const hopeless = address.failures >= MAX_FAILURES && this.#addresses.size > KEPT_ADDRESSES
+    if (hopeless && restMs < Number.POSITIVE_INFINITY) this.#addresses.delete(keyOf(address))
+    const retryMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** address.failures)
+    address.notBeforeMs = nowMs + Math.max(retryMs, restMs)
   }
 
-  /** Never again: ourselves. */
-  forget(address: PeerAddress): void {
-    address.notBeforeMs = Number.POSITIVE_INFINITY
-  }
-
+  /** Of many banned hosts the one banned first is pardoned. */
   ban(host: string): void {
-    if (this.#banned.size < MAX_BANNED) this.#banned.add(host)
+    this.#banned.add(host)
+    if (this.#banned.size > MAX_BANNED) this.#banned.delete(this.#banned.values().next().value!)
     for (const [key, address] of this.#addresses) {
       if (address.host === host) this.#addresses.delete(key)
     }
@@ -75,4 +79,8 @@ export class AddressBook {
   isBanned(host: string): boolean {
     return this.#banned.has(host)
   }
+}
+
+function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${host} ${port}`
 }

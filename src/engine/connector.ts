@@ -6,6 +6,7 @@
  * for; each connection occupies one address until `ended`; a banned host is neither connected to nor let in.
  */
 import { AddressBook, type PeerAddress } from './addresses.ts'
+import type { Arrival, Departure } from './connections.ts'
 import type { PeerSocket } from './network.ts'
 import { Peer } from './peer.ts'
 import type { PeerHost } from './peer-host.ts'
@@ -14,12 +15,24 @@ import type { TorrentContext } from './torrent-context.ts'
 const MAX_OUTGOING = 200
 /** Two seeds have nothing to say to each other. */
 const SEED_RETRY_MS = 30 * 60_000
+const TWICE_RETRY_MS = 5 * 60_000
+/** A connection that moved no chunk and did not last as long has failed, whatever was said on it. */
+const USEFUL_MS = 30_000
+
+/** A connection that we made. */
+interface Made {
+  readonly address: PeerAddress
+  readonly departure: Departure
+  /** Not to be tried again for this long. */
+  restMs: number
+}
 
 export class Connector {
   readonly #context: TorrentContext
   readonly #torrent: PeerHost
   readonly #addresses = new AddressBook()
-  readonly #outgoing = new Map<Peer, PeerAddress>()
+  readonly #outgoing = new Map<Peer, Made>()
+  readonly #incoming = new Map<Peer, Arrival>()
 
   constructor(context: TorrentContext, torrent: PeerHost) {
     this.#context = context
@@ -32,18 +45,18 @@ export class Connector {
 
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
-    if (this.#outgoing.size >= MAX_OUTGOING || !this.#context.mayConnect()) return undefined
+    const { connections, network } = this.#context
+    if (this.#outgoing.size >= MAX_OUTGOING || !connections.mayDepart) return undefined
     this.#torrent.readClock()
     const address = this.#addresses.next(this.#torrent.nowMs)
     if (address === undefined) return undefined
-    this.#context.connectionBegun()
-    const socket = this.#context.network.connect(address.host, address.port)
+    const departure = connections.depart()!
+    const socket = network.connect(address.host, address.port)
     const peer = new Peer(this.#torrent, socket, true)
-    this.#outgoing.set(peer, address)
+    this.#outgoing.set(peer, { address, departure, restMs: 0 })
     socket.onConnect = () => {
       if (peer.closed) return
-      peer.opened = true
-      this.#context.connectionOpened()
+      departure.opened()
       this.#torrent.readClock()
       peer.sendHandshake()
     }
@@ -51,35 +64,51 @@ export class Connector {
   }
 
   /** A peer connected to us; undefined when it is not welcome, which includes that the torrent is over. */
-  accept(socket: PeerSocket, welcome: boolean): Peer | undefined {
-    const { connectionBegun, connectionOpened, connectionEnded } = this.#context
-    connectionBegun()
-    connectionOpened()
+  accept(socket: PeerSocket, arrival: Arrival, welcome: boolean): Peer | undefined {
     if (!welcome || this.#addresses.isBanned(socket.remoteAddress)) {
       socket.onClose = () => {}
       socket.destroy()
-      connectionEnded(true)
+      arrival.ended()
       return undefined
     }
     this.#torrent.readClock()
-    return new Peer(this.#torrent, socket, false)
+    const peer = new Peer(this.#torrent, socket, false)
+    this.#incoming.set(peer, arrival)
+    return peer
   }
 
-  /** The peer is we ourselves. */
+  /** We are connected to ourselves: never again. */
   isSelf(peer: Peer): void {
-    const address = this.#outgoing.get(peer)
-    if (address !== undefined) this.#addresses.forget(address)
+    this.#rest(peer, Number.POSITIVE_INFINITY)
   }
 
-  /** The connection is over. `bothSeed`: no need to hurry back. */
-  ended(peer: Peer, bothSeed: boolean): void {
-    this.#context.connectionEnded(peer.opened)
-    const address = this.#outgoing.get(peer)
-    if (address === undefined) return
-    const { nowMs } = this.#torrent
+  /** There is another connection to the peer, which may have come from another port. */
+  isTwice(peer: Peer): void {
+    this.#rest(peer, TWICE_RETRY_MS)
+  }
+
+  /** Both have everything: nobody needs to hurry back. */
+  bothSeed(peer: Peer): void {
+    this.#rest(peer, SEED_RETRY_MS)
+  }
+
+  #rest(peer: Peer, restMs: number): void {
+    const made = this.#outgoing.get(peer)
+    if (made !== undefined) made.restMs = restMs
+  }
+
+  /** The connection is over. */
+  ended(peer: Peer): void {
+    this.#incoming.get(peer)?.ended()
+    this.#incoming.delete(peer)
+    const made = this.#outgoing.get(peer)
+    if (made === undefined) return
     this.#outgoing.delete(peer)
-    this.#addresses.ended(address, peer.peerId !== undefined, nowMs)
-    if (bothSeed) address.notBeforeMs = nowMs + SEED_RETRY_MS
+    made.departure.ended()
+    const { nowMs } = this.#torrent
+    const moved = peer.download.rate.total + peer.upload.rate.total > 0
+    const useful = peer.peerId !== undefined && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
+    this.#addresses.ended(made.address, useful, nowMs, made.restMs)
   }
 
   ban(host: string): void {

@@ -2,7 +2,8 @@
  * The engine: all torrents of a volume, the port that peers reach, and what the torrents share: memory,
  * connections, the queue to the disk, one tick a second.
  *
- * Invariants: connections, half-open ones included, are at most `maxConnections`; stripes use at most
+ * Invariants: connections, half-open ones included, are at most `maxConnections`, and one address makes
+ * at most `maxConnectionsPerAddress` of them; stripes use at most
  * `cacheBytes`, uploads at most `readCacheBytes`; after `stop` has settled nothing is left running and
  * what was verified is durable.
  */
@@ -10,6 +11,7 @@ import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
 import { allocateAligned, type StoredTorrent, type Volume } from '../filesystem/index.ts'
 import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
+import { Connections } from './connections.ts'
 import { engineError } from './errors.ts'
 import { awaitHandshake } from './inbound.ts'
 import { parseFetchedInfo } from './metadata.ts'
@@ -24,9 +26,6 @@ import { makePeerId } from './wire/handshake.ts'
 import { WriteQueue } from './write-queue.ts'
 
 const TICK_MS = 1_000
-const MAX_HALF_OPEN = 16
-/** Connections that have not said yet which torrent they are for. */
-const MAX_INBOUND = 128
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
 /** Transfer totals are made durable this often when nothing else is written. */
@@ -48,16 +47,16 @@ class TorrentEngine implements Engine {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #torrents = new Map<string, Torrent>()
+  readonly #connections: Connections
   readonly #inbound = new Set<() => void>()
   readonly #trackerClient: TrackerClient
   readonly #syncs: SyncPolicy
   readonly #pool: StripePool
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
-  #connections = 0
-  #halfOpen = 0
   #cancelTick: (() => void) | undefined
   #lastTickMs = 0
+  #turn = 0
   #lastTotalsMs = 0
   #stopping: Promise<void> | undefined
 
@@ -66,6 +65,7 @@ class TorrentEngine implements Engine {
     this.#volume = options.volume
     this.#clock = options.clock
     this.#logger = options.logger
+    this.#connections = new Connections(options.maxConnections, options.maxConnectionsPerAddress)
     this.#trackerClient = createTrackerClient(options)
     this.#pool = new StripePool(options.volume.blockBytes, options.cacheBytes, allocateAligned)
     this.#syncs = new SyncPolicy(
@@ -103,19 +103,7 @@ class TorrentEngine implements Engine {
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
       changed: () => this.#syncs.changed(),
       syncNow: () => this.#syncs.now(),
-      mayConnect: () =>
-        this.#halfOpen < MAX_HALF_OPEN && this.#connections < this.#options.maxConnections,
-      connectionBegun: () => {
-        this.#connections++
-        this.#halfOpen++
-      },
-      connectionOpened: () => {
-        this.#halfOpen--
-      },
-      connectionEnded: (opened) => {
-        this.#connections--
-        if (!opened) this.#halfOpen--
-      },
+      connections: this.#connections,
     }
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
@@ -225,9 +213,9 @@ class TorrentEngine implements Engine {
   }
 
   #accept(socket: PeerSocket): void {
-    const { maxConnections } = this.#options
-    const full = this.#connections + this.#inbound.size >= maxConnections
-    if (full || this.#inbound.size >= MAX_INBOUND || this.#stopping !== undefined) {
+    const arrival =
+      this.#stopping === undefined ? this.#connections.arrive(socket.remoteAddress) : undefined
+    if (arrival === undefined) {
       socket.destroy()
       return
     }
@@ -240,9 +228,16 @@ class TorrentEngine implements Engine {
         if (torrent === undefined) {
           socket.onClose = () => {}
           socket.destroy()
-        } else torrent.accept(socket, first)
+          arrival.ended()
+          return
+        }
+        arrival.connected()
+        torrent.accept(socket, arrival, first)
       },
-      () => this.#inbound.delete(cutOff),
+      () => {
+        this.#inbound.delete(cutOff)
+        arrival.ended()
+      },
     )
     this.#inbound.add(cutOff)
   }
@@ -251,7 +246,12 @@ class TorrentEngine implements Engine {
     const nowMs = this.#clock.monotonicMs()
     const elapsedMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
-    for (const torrent of this.#torrents.values()) torrent.tick(elapsedMs)
+    // Another one is the first each time: whoever is first takes what connections may be opened.
+    const torrents = [...this.#torrents.values()]
+    this.#turn = (this.#turn + 1) % Math.max(1, torrents.length)
+    for (let i = 0; i < torrents.length; i++) {
+      torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
+    }
     if (nowMs - this.#lastTotalsMs >= TOTALS_MS) {
       this.#lastTotalsMs = nowMs
       this.#syncs.changed()

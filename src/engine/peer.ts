@@ -62,8 +62,6 @@ export class Peer implements WireSink, ChokeCandidate {
   peerId: Uint8Array | undefined
   extended: ExtendedHandshake | undefined
   closed = false
-  /** Connected; false while it is being connected to. */
-  opened: boolean
   readonly #torrent: PeerHost
   readonly #socket: PeerSocket
   readonly #reader: WireReader
@@ -76,7 +74,6 @@ export class Peer implements WireSink, ChokeCandidate {
     this.#torrent = torrent
     this.#socket = socket
     this.outgoing = outgoing
-    this.opened = !outgoing
     this.host = socket.remoteAddress
     this.port = socket.remotePort
     this.connectedMs = torrent.nowMs

@@ -2,6 +2,7 @@
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { Volume } from '../filesystem/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
+import type { Connections } from './connections.ts'
 import type { Network } from './network.ts'
 import type { ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
@@ -21,13 +22,9 @@ export interface TorrentContext {
   readonly pool: StripePool
   readonly writes: WriteQueue
   readonly reads: ReadCache
+  readonly connections: Connections
   readonly uploadSlots: number
   /** Something was written or marked that a sync has to make durable. */
   changed(): void
   syncNow(): Promise<void>
-  /** Leave to open a connection; each is ended by one `connectionEnded`. */
-  mayConnect(): boolean
-  connectionBegun(): void
-  connectionOpened(): void
-  connectionEnded(opened: boolean): void
 }

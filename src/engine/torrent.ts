@@ -18,6 +18,7 @@ import type { StoredTorrent } from '../filesystem/index.ts'
 import type { TorrentInfo } from '../metainfo/index.ts'
 import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
 import { Choking } from './choking.ts'
+import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import { type Content, verifiedBytes } from './content.ts'
 import { Download, type DownloadHost } from './download.ts'
@@ -180,8 +181,8 @@ export class Torrent
   }
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
-  accept(socket: PeerSocket, first: Uint8Array): void {
-    const peer = this.#connector.accept(socket, this.running)
+  accept(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
+    const peer = this.#connector.accept(socket, arrival, this.running)
     if (peer === undefined) return
     this.peers.add(peer)
     peer.receive(first)
@@ -198,15 +199,19 @@ export class Torrent
   onHandshake(peer: Peer): boolean {
     const id = peer.peerId!
     if (bytesEqual(id, this.peerId)) {
+      // Only the end that connected knows the address: it has to hear our answer.
       this.#connector.isSelf(peer)
-      return false
+      return !peer.outgoing
     }
     for (const other of this.peers) {
       if (other === peer || other.peerId === undefined || !bytesEqual(other.peerId, id)) continue
-      if (other.outgoing === peer.outgoing) return false
       // Both connected at once: both sides keep the connection that the smaller peer id made.
       const mine = toHex(this.peerId) < toHex(id)
-      if (peer.outgoing !== mine) return false
+      if (other.outgoing === peer.outgoing || peer.outgoing !== mine) {
+        this.#connector.isTwice(peer)
+        return false
+      }
+      this.#connector.isTwice(other)
       other.close()
     }
     return true
@@ -233,7 +238,8 @@ export class Torrent
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
     this.#choking.gone(peer)
-    this.#connector.ended(peer, this.content?.verified.full === true && peer.pieces.isSeed)
+    if (this.content?.verified.full === true && peer.pieces.isSeed) this.#connector.bothSeed(peer)
+    this.#connector.ended(peer)
     this.#metadata?.remove(peer, this.nowMs)
     if (peer.pieces.leave()) this.onReleased()
     if (error !== undefined) {

@@ -17,7 +17,13 @@ export interface EngineOptions {
   readonly bind: readonly string[]
   /** Bound on the memory of stripes being downloaded. At least one stripe for each torrent in progress. */
   readonly cacheBytes: number
+  /** Connections at a time, those included that are being made or have not said what they want. */
   readonly maxConnections: number
+  /**
+   * Of them, how many may come from one IPv4 address, or one IPv6 /64: a quarter of `maxConnections` by
+   * default, but at least 8. Another node connects once for each torrent that it shares with us.
+   */
+  readonly maxConnectionsPerAddress?: number
   /** Bound on the memory that uploads are served from; 64 MiB by default. */
   readonly readCacheBytes?: number
   /** Peers of one torrent that may download at a time; 16 by default. */

@@ -9,6 +9,7 @@ import {
   encodeMetadataData,
   parseMetadataMessage,
 } from '../../src/engine/wire/extended.ts'
+import { writeHandshake } from '../../src/engine/wire/handshake.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
 import { RawPeer } from './raw-peer.ts'
 import { type Content, Swarm } from './swarm.ts'
@@ -296,5 +297,54 @@ test('a bitfield later on, in place of many haves, adds to what is known', async
   await swarm.until(() => new Set(pieces()).size === 4, 1_000)
   assert.deepEqual([...new Set(pieces())], ['0', '1', '2', '3'])
   assert.ok(!peer.closed)
+  await swarm.stop()
+})
+
+test('one host gets no more connections than its share, another is let in all the same', async () => {
+  const { swarm, meet, engine, content } = await scene(35, 'all', { maxConnections: 40 })
+  const greedy: RawPeer[] = []
+  for (let i = 0; i < 14; i++) greedy.push(await meet('10.0.9.1', i + 1))
+  assert.equal(greedy.filter((peer) => !peer.closed).length, 10)
+  const other = await meet('10.0.9.2', 100)
+  assert.ok(!other.closed)
+  assert.equal(engine.get(content.info.infoHash)!.progress().peers, 11)
+  greedy[0]!.socket.destroy()
+  await swarm.until(() => engine.get(content.info.infoHash)!.progress().peers === 10, 1_000)
+  assert.ok(!(await meet('10.0.9.1', 50)).closed, 'a place that is free again is given again')
+  await swarm.stop()
+})
+
+test('the share of one host can be set, and counts who has not said anything', async () => {
+  const { swarm, meet } = await scene(36, 'all', { maxConnectionsPerAddress: 2 })
+  const silent = new RawPeer(swarm, '10.0.9.1', '10.0.0.1')
+  assert.ok(!(await meet('10.0.9.1', 1)).closed)
+  assert.ok((await meet('10.0.9.1', 2)).closed)
+  await swarm.until(() => silent.closed, 30_000)
+  assert.ok(!(await meet('10.0.9.1', 3)).closed)
+  await swarm.stop()
+})
+
+test('who is met already, or is ourselves, is not connected to again and again', async () => {
+  const { swarm, meet, engine, content } = await scene(37, 'nothing')
+  await meet('10.0.9.1', 7)
+  let accepted = 0
+  await swarm.internet.host('10.0.9.1').listen(['0.0.0.0'], 7000, (socket) => {
+    accepted++
+    socket.onData = () => {
+      const bytes = new Uint8Array(68)
+      writeHandshake(bytes, { infoHash: content.info.infoHash, peerId: new Uint8Array(20).fill(7) })
+      socket.onData = () => {}
+      socket.write(bytes)
+    }
+  })
+  const before = swarm.internet.connections
+  engine.get(content.info.infoHash)!.addPeers([
+    { host: '10.0.9.1', port: 7000 },
+    { host: '10.0.0.1', port: 6881 },
+  ])
+  const endMs = swarm.clock.monotonicMs() + 60_000
+  await swarm.until(() => swarm.clock.monotonicMs() > endMs, 90_000, 1_000)
+  assert.equal(accepted, 1)
+  assert.equal(swarm.internet.connections - before, 2)
   await swarm.stop()
 })
