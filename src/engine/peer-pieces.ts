@@ -18,8 +18,10 @@ import type { PickerPeer } from './picker.ts'
 
 /** Haves that are remembered before the metadata is known. */
 const MAX_EARLY_HAVES = 4_096
+/** A bitfield that is remembered: of half a million pieces. */
+const MAX_EARLY_BYTES = 64 * 1024
 
-type Early = { kind: 'none' | 'all' } | { kind: 'bits'; bytes: Uint8Array }
+type Early = { kind: 'none' | 'all' | 'too long' } | { kind: 'bits'; bytes: Uint8Array }
 
 export class PeerPieces {
   /** Undefined before the metadata is known. */
@@ -54,6 +56,8 @@ export class PeerPieces {
     if (early?.kind === 'all') this.all()
     else if (early?.kind === 'none') this.none()
     else if (early?.kind === 'bits') this.bitfield(early.bytes)
+    // It will say it again on its next connection, when it can be checked.
+    else if (early?.kind === 'too long') throw protocolError('a long bitfield before the metadata')
     for (const piece of haves) this.have(piece)
   }
 
@@ -61,7 +65,8 @@ export class PeerPieces {
   bitfield(bits: Uint8Array): void {
     const content = this.#content
     if (content === undefined) {
-      this.#early = { kind: 'bits', bytes: Uint8Array.from(bits) }
+      const isShort = bits.length <= MAX_EARLY_BYTES
+      this.#early = isShort ? { kind: 'bits', bytes: Uint8Array.from(bits) } : { kind: 'too long' }
       return
     }
     const has = Bitfield.fromWire(bits, content.geometry.pieceCount)

@@ -18,7 +18,7 @@
  * - What a peer sends wrongly ends this connection and nothing else.
  * - After `close` nothing is called, received or sent; the host is told once.
  */
-import type { Bitfield } from '../base/index.ts'
+import { type Bitfield, SeedbedError } from '../base/index.ts'
 import type { ChokeCandidate } from './choker.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
@@ -145,13 +145,17 @@ export class Peer implements WireSink, ChokeCandidate {
     try {
       this.#reader.push(bytes)
     } catch (error) {
-      if (!(error instanceof Error) || !('code' in error)) throw error
-      this.close(error)
-      return
+      this.#endFor(error)
     }
     if (this.closed) return
     this.download.refill()
     this.upload.pump()
+  }
+
+  /** What it said wrongly is its own end, wherever that is found out. A mistake of ours is thrown on. */
+  #endFor(error: unknown): void {
+    if (!(error instanceof SeedbedError)) throw error
+    this.close(error)
   }
 
   #drained(): void {
@@ -194,9 +198,14 @@ export class Peer implements WireSink, ChokeCandidate {
       if (!content.verified.has(piece)) continue
       this.#writer.message(messages.HAVE_BYTES, (bytes, at) => messages.writeHave(bytes, at, piece))
     }
-    this.pieces.recall()
+    try {
+      this.pieces.recall()
+    } catch (error) {
+      this.#endFor(error)
+    }
+    if (this.closed) return
     this.download.updateInterest()
-    if (!this.closed) this.download.refill()
+    this.download.refill()
   }
 
   #begin(content: Content): void {
