@@ -33,6 +33,8 @@ interface Request {
 }
 
 const TIMEOUT_MS = 10_000
+/** A peer that rejected a request is not asked again for so long. */
+const REFUSED_MS = 30_000
 const MAX_REQUESTS_PER_PEER = 4
 
 export class MetadataFetch {
@@ -40,7 +42,8 @@ export class MetadataFetch {
   readonly #done: (infoBytes: Uint8Array) => void
   readonly #bad: (peer: MetadataPeer) => void
   readonly #peers = new Set<MetadataPeer>()
-  readonly #refused = new Set<MetadataPeer>()
+  /** Who said no, or nothing, and before when it is not to be asked again. */
+  readonly #refused = new Map<MetadataPeer, number>()
   /** Of the attempt under way; 0 when there is none. */
   #totalBytes = 0
   #pieces: (Uint8Array | undefined)[] = []
@@ -86,7 +89,7 @@ export class MetadataFetch {
     if (request?.peer !== peer) return
     this.#requests.delete(message.piece)
     if (message.type === 'reject') {
-      this.#refused.add(peer)
+      this.#refused.set(peer, nowMs + REFUSED_MS)
       if (this.#only === peer) this.#restart()
     } else if (message.totalBytes === this.#totalBytes) {
       this.#pieces[message.piece] = Uint8Array.from(message.bytes)
@@ -102,19 +105,25 @@ export class MetadataFetch {
     for (const [piece, request] of [...this.#requests]) {
       if (nowMs - request.sinceMs < TIMEOUT_MS) continue
       this.#requests.delete(piece)
-      this.#refused.add(request.peer)
+      this.#refused.set(request.peer, nowMs)
       if (this.#only === request.peer) this.#restart()
     }
-    this.#begin()
+    this.#begin(nowMs)
     for (const peer of this.#peers) this.#ask(peer, nowMs)
   }
 
-  #begin(): void {
+  #begin(nowMs: number): void {
     const usable = [...this.#peers].filter((peer) => !this.#refused.has(peer) && !peer.closed)
     if (this.#totalBytes > 0 && usable.some((peer) => this.#serves(peer))) return
     // When everybody refused they are asked again: who had no metadata may have it by now.
-    if (usable.length === 0) this.#refused.clear()
-    const peer = usable[0] ?? [...this.#peers].find((other) => !other.closed)
+    if (usable.length === 0) {
+      for (const [peer, notBeforeMs] of this.#refused) {
+        if (nowMs < notBeforeMs) continue
+        this.#refused.delete(peer)
+        if (!peer.closed) usable.push(peer)
+      }
+    }
+    const [peer] = usable
     if (peer === undefined) return
     this.#totalBytes = peer.metadataBytes!
     this.#pieces = new Array(metadataPieceCount(this.#totalBytes)).fill(undefined)
