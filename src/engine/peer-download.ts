@@ -84,7 +84,6 @@ export class PeerDownload {
 
   onUnchoke(): void {
     this.choked = false
-    this.#payloadMs = this.#host.nowMs
   }
 
   onReject(piece: number, begin: number, length: number): void {
@@ -168,7 +167,8 @@ export class PeerDownload {
 
   /** The peer owes chunks and has delivered none for too long. */
   isOverdue(nowMs: number): boolean {
-    const owes = (this.#pieces.picking?.outstanding ?? 0) > 0 && !this.choked
+    // Also one that chokes: it would have to reject what it does not deliver.
+    const owes = (this.#pieces.picking?.outstanding ?? 0) > 0
     return owes && nowMs - this.#payloadMs > STALL_TIMEOUT_MS
   }
 
