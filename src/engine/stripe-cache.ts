@@ -62,6 +62,7 @@ export class StripeCache implements PoolMember {
   /** An admission was refused because of a write in flight. */
   #refused = false
   #closed = false
+  #dropped = false
 
   constructor(options: {
     readonly geometry: Geometry
@@ -231,6 +232,7 @@ export class StripeCache implements PoolMember {
   }
 
   onRoom(): void {
+    if (this.#closed) return
     const stuck = [...this.#stuck]
     this.#stuck.clear()
     for (const piece of stuck) this.landed(piece)
@@ -268,6 +270,7 @@ export class StripeCache implements PoolMember {
   /** Drops what is not being written; resolves when that is over too. Peers must have been cut off. */
   async drop(): Promise<void> {
     this.#closed = true
+    this.#dropped = true
     this.#writes.withdraw()
     for (const stripe of [...this.#stripes.values()]) if (!stripe.writing) this.#release(stripe)
     this.#pool.leave(this)
@@ -366,7 +369,7 @@ export class StripeCache implements PoolMember {
       if (error === undefined) {
         for (const { piece, span } of written) this.#partWritten(piece, span)
       }
-      if (stripe.isSpent) this.#release(stripe)
+      if (stripe.isSpent || this.#dropped) this.#release(stripe)
       if (this.#refused) {
         this.#refused = false
         this.onRoom()

@@ -295,3 +295,15 @@ test('pressure is relieved where it brings most', () => {
   pool.give(a, buffer)
   assert.deepEqual(relieved, ['b', 'room for a'])
 })
+
+test('dropped while a part of a stripe is on its way to the disk, the buffer comes back', async () => {
+  const pool = poolOf(4)
+  const b = await bench(pool, 2 * STRIPE, CHUNK_BYTES)
+  transfer(b, 2)
+  b.clock.advance(60_000)
+  b.cache.tick(b.clock.monotonicMs(), 30_000)
+  assert.equal(pool.held, 1, 'two of four pieces are being written')
+  await b.cache.drop()
+  assert.equal(pool.held, 0)
+  assert.equal(b.stored.have.count, 2, 'what was written counts')
+})
