@@ -47,6 +47,8 @@ class TorrentEngine implements Engine {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #torrents = new Map<string, Torrent>()
+  /** Torrents that are being made on the volume. */
+  readonly #making = new Map<string, Promise<StoredTorrent>>()
   readonly #connections: Connections
   readonly #inbound = new Set<() => void>()
   readonly #trackerClient: TrackerClient
@@ -144,6 +146,7 @@ class TorrentEngine implements Engine {
       ...others.map((url) => [url]),
     ])
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
+      if (!torrent.running) return
       const info = parseFetchedInfo(infoBytes)
       const stored = await this.#store(info, options.attributes)
       if (!torrent.running) return
@@ -168,6 +171,8 @@ class TorrentEngine implements Engine {
     const torrent = this.#torrents.get(key)
     if (torrent === undefined) return
     await torrent.stop()
+    await this.#making.get(key)?.catch(ignore)
+    if (this.#torrents.get(key) !== torrent) return
     this.#torrents.delete(key)
     if (torrent.stored !== undefined) await this.#syncs.now()
   }
@@ -183,6 +188,7 @@ class TorrentEngine implements Engine {
     for (const cutOff of [...this.#inbound]) cutOff()
     const closed = this.#listener?.close()
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
+    await Promise.allSettled(this.#making.values())
     await closed
     this.#trackerClient.close()
     await this.#syncs.now()
@@ -199,17 +205,24 @@ class TorrentEngine implements Engine {
     if (this.#stopping !== undefined) {
       throw engineError('ENGINE_STOPPED', 'the engine has been stopped')
     }
-    if (this.#torrents.has(toLatin1(infoHash))) {
+    const key = toLatin1(infoHash)
+    if (this.#torrents.has(key) || this.#making.has(key)) {
       throw engineError('ENGINE_EXISTS', `torrent ${toHex(infoHash)} is in the engine already`)
     }
   }
 
   async #store(info: TorrentInfo, attributes: Uint8Array | undefined): Promise<StoredTorrent> {
     const { infoHash, totalBytes, pieceBytes, infoBytes } = info
-    return (
-      this.#volume.get(infoHash) ??
-      (await this.#volume.create({ infoHash, totalBytes, pieceBytes }, infoBytes, attributes))
-    )
+    const there = this.#volume.get(infoHash)
+    if (there !== undefined) return there
+    const key = toLatin1(infoHash)
+    const made = this.#volume.create({ infoHash, totalBytes, pieceBytes }, infoBytes, attributes)
+    this.#making.set(key, made)
+    try {
+      return await made
+    } finally {
+      this.#making.delete(key)
+    }
   }
 
   #accept(socket: PeerSocket): void {
@@ -261,8 +274,11 @@ class TorrentEngine implements Engine {
 
   /** Nobody can say what is durable: no torrent that is being written to may go on. */
   #syncFailed(error: Error): void {
+    this.#logger.error({ error }, 'the volume could not be synced')
     for (const torrent of this.#torrents.values()) {
       if (torrent.state === 'downloading') torrent.fail(error)
     }
   }
 }
+
+const ignore = (): void => {}

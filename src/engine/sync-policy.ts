@@ -19,7 +19,7 @@ export class SyncPolicy {
   #cancelTimer: (() => void) | undefined
   #stopped = false
 
-  /** `failed` hears of periodic syncs that failed; those of `now` reject. */
+  /** `failed` hears of every sync that failed, before those who wait for it. */
   constructor(sync: () => Promise<void>, clock: Clock, failed: (error: Error) => void) {
     this.#sync = sync
     this.#clock = clock
@@ -30,7 +30,7 @@ export class SyncPolicy {
   changed(): void {
     if (this.#stopped || this.#cancelTimer !== undefined) return
     this.#cancelTimer = this.#clock.after(SYNC_INTERVAL_MS, () => {
-      this.now().catch(this.#failed)
+      this.now().catch(ignore)
     })
   }
 
@@ -54,9 +54,16 @@ export class SyncPolicy {
   #run(): Promise<void> {
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
-    const running = this.#sync().finally(() => {
-      this.#running = undefined
-    })
+    const running = this.#sync().then(
+      () => {
+        this.#running = undefined
+      },
+      (error: unknown) => {
+        this.#running = undefined
+        this.#failed(error instanceof Error ? error : new Error(String(error)))
+        throw error
+      },
+    )
     this.#running = running
     return running
   }

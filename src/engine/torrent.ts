@@ -322,7 +322,7 @@ export class Torrent
     this.#downloaded.tick(elapsedMs)
     this.#uploaded.tick(elapsedMs)
     this.#connect()
-    if (this.peers.size === 0 && this.content?.download === undefined) return
+    if (this.peers.size === 0 && this.#state === 'seeding') return
     for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
@@ -361,7 +361,11 @@ export class Torrent
 
   /** Something is wrong with the torrent or its storage: it keeps what it has, and the error. */
   fail(error: Error): void {
-    if (!this.running) return
+    if (!this.running) {
+      if (error === this.error) return
+      this.#logger.warn({ infoHash: toHex(this.infoHash), error }, 'an error after the end')
+      return
+    }
     this.#state = 'failed'
     this.error = error
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
@@ -389,6 +393,7 @@ export class Torrent
 
   #cutOff(): void {
     this.#download?.stop()
+    this.#metadata = undefined
     for (const peer of [...this.peers]) peer.close()
     if (this.content !== undefined) this.reads.drop(this.content.source)
   }
