@@ -8,8 +8,7 @@
 import { AddressBook, type PeerAddress } from './addresses.ts'
 import type { Arrival, Departure } from './connections.ts'
 import type { PeerSocket } from './network.ts'
-import { Peer } from './peer.ts'
-import type { PeerHost } from './peer-host.ts'
+import { Peer, type PeerHost } from './peer.ts'
 import type { TorrentContext } from './torrent-context.ts'
 
 const MAX_OUTGOING = 200

@@ -10,8 +10,8 @@
  */
 import { protocolError } from './errors.ts'
 import { CHUNK_BYTES } from './geometry.ts'
-import type { PeerHost } from './peer-host.ts'
 import type { PeerPieces } from './peer-pieces.ts'
+import type { PeerTorrent } from './peer-torrent.ts'
 import type { PeerWriter } from './peer-writer.ts'
 import { RateMeter } from './rate.ts'
 import * as messages from './wire/messages.ts'
@@ -39,7 +39,7 @@ export class PeerDownload {
   choked = true
   /** It answers each request, with the chunk or a reject, also when it chokes (BEP 6). */
   answersEach = false
-  readonly #host: PeerHost
+  readonly #torrent: PeerTorrent
   readonly #pieces: PeerPieces
   readonly #writer: PeerWriter
   #depth = FIRST_DEPTH
@@ -51,11 +51,11 @@ export class PeerDownload {
   #wastedBytes = 0
   #payloadMs: number
 
-  constructor(host: PeerHost, pieces: PeerPieces, writer: PeerWriter) {
-    this.#host = host
+  constructor(torrent: PeerTorrent, pieces: PeerPieces, writer: PeerWriter) {
+    this.#torrent = torrent
     this.#pieces = pieces
     this.#writer = writer
-    this.#payloadMs = host.nowMs
+    this.#payloadMs = torrent.nowMs
   }
 
   /** How many requests the peer says that it keeps (`reqq` of BEP 10), if it says so. */
@@ -78,8 +78,8 @@ export class PeerDownload {
     this.choked = true
     const { picking } = this.#pieces
     if (this.answersEach || picking === undefined) return
-    this.#host.content?.download?.picker.releaseAll(picking)
-    this.#host.onReleased()
+    this.#torrent.content?.download?.picker.releaseAll(picking)
+    this.#torrent.onReleased()
   }
 
   onUnchoke(): void {
@@ -87,12 +87,12 @@ export class PeerDownload {
   }
 
   onReject(piece: number, begin: number, length: number): void {
-    const { content } = this.#host
+    const { content } = this.#torrent
     const { picking } = this.#pieces
     if (content?.download === undefined || picking === undefined) return
     const chunk = content.geometry.chunkAt(piece, begin, length)
     if (chunk < 0) throw protocolError('a reject of what was never requested')
-    if (content.download.picker.release(picking, piece, chunk)) this.#host.onReleased()
+    if (content.download.picker.release(picking, piece, chunk)) this.#torrent.onReleased()
   }
 
   /** Asks for as much as the pipeline lacks, in one write. */
@@ -101,8 +101,8 @@ export class PeerDownload {
     if (picking === undefined || this.choked || picking.wanted === 0) return
     const room = this.#depth - picking.outstanding
     if (room <= 0 || room * 4 < this.#depth) return
-    const { geometry, download } = this.#host.content!
-    const { nowMs } = this.#host
+    const { geometry, download } = this.#torrent.content!
+    const { nowMs } = this.#torrent
     if (picking.outstanding === 0) this.#payloadMs = nowMs
     const count = download!.picker.pick(picking, room, nowMs, picked)
     if (count === 0) return
@@ -119,7 +119,7 @@ export class PeerDownload {
 
   /** Another peer delivered the chunk first. */
   cancel(piece: number, chunk: number): void {
-    const length = this.#host.content!.geometry.chunkLength(piece, chunk)
+    const length = this.#torrent.content!.geometry.chunkLength(piece, chunk)
     this.#writer.message(messages.REQUEST_BYTES, (bytes, at) =>
       messages.writeCancel(bytes, at, piece, chunk * CHUNK_BYTES, length),
     )
@@ -127,13 +127,13 @@ export class PeerDownload {
 
   /** Where the chunk's bytes go; null when nobody asked the peer for it. */
   onPieceStart(piece: number, begin: number, length: number): Uint8Array | null {
-    const { content } = this.#host
+    const { content } = this.#torrent
     const { picking } = this.#pieces
     if (content?.download === undefined || picking === undefined) return null
     const chunk = content.geometry.chunkAt(piece, begin, length)
     if (chunk < 0) return null
     const { picker, stripes } = content.download
-    if (!picker.beginReceive(picking, piece, chunk, this.#host.nowMs)) return null
+    if (!picker.beginReceive(picking, piece, chunk, this.#torrent.nowMs)) return null
     const target = stripes.target(piece, begin, length)
     this.#intoScratch = target === null
     if (target !== null) return target
@@ -142,11 +142,11 @@ export class PeerDownload {
   }
 
   onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void {
-    const { nowMs } = this.#host
+    const { nowMs } = this.#torrent
     this.#payloadMs = nowMs
     this.rate.add(length)
-    this.#host.countDownload(length)
-    const download = this.#host.content?.download
+    this.#torrent.countDownload(length)
+    const download = this.#torrent.content?.download
     const { picking } = this.#pieces
     if (!accepted || download === undefined || picking === undefined) {
       this.#wasted(length)
@@ -155,7 +155,7 @@ export class PeerDownload {
     if (this.#intoScratch) download.stripes.put(piece, begin, this.#scratch!.subarray(0, length))
     if (this.#slowStart && this.#depth < this.#maxDepth) this.#depth++
     const chunk = begin / CHUNK_BYTES
-    this.#host.onChunk(piece, chunk, download.picker.received(picking, piece, chunk, nowMs))
+    this.#torrent.onChunk(piece, chunk, download.picker.received(picking, piece, chunk, nowMs))
   }
 
   /** Late chunks and lost races are to be expected; a stream of what nobody asked for is not. */

@@ -8,7 +8,7 @@
  */
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
-import type { PeerHost } from './peer-host.ts'
+import type { PeerTorrent } from './peer-torrent.ts'
 import type { PeerWriter } from './peer-writer.ts'
 import { RateMeter } from './rate.ts'
 import { MAX_REQUEST_BYTES, UploadQueue } from './upload-queue.ts'
@@ -24,31 +24,31 @@ export class PeerUpload {
   sentBytes = 0
   /** The peer knows rejects (BEP 6); others are left to find out. */
   knowsRejects = false
-  readonly #host: PeerHost
+  readonly #torrent: PeerTorrent
   readonly #writer: PeerWriter
   #content: Content | undefined
   #queue: UploadQueue | undefined
 
-  constructor(host: PeerHost, writer: PeerWriter) {
-    this.#host = host
+  constructor(torrent: PeerTorrent, writer: PeerWriter) {
+    this.#torrent = torrent
     this.#writer = writer
-    this.changedMs = host.nowMs
+    this.changedMs = torrent.nowMs
   }
 
   /** There is something to serve from now on. */
   begin(content: Content): void {
     this.#content = content
-    this.#queue = new UploadQueue(this.#writer, this.#host.reads, content, (bytes) => {
+    this.#queue = new UploadQueue(this.#writer, this.#torrent.reads, content, (bytes) => {
       this.rate.add(bytes)
       this.sentBytes += bytes
-      this.#host.countUpload(bytes)
+      this.#torrent.countUpload(bytes)
     })
   }
 
   choke(): void {
     if (this.choking) return
     this.choking = true
-    this.changedMs = this.#host.nowMs
+    this.changedMs = this.#torrent.nowMs
     this.#writer.message(messages.BARE_BYTES, messages.writeChoke)
     this.#queue?.clear((piece, begin, length) => this.#reject(piece, begin, length))
   }
@@ -56,7 +56,7 @@ export class PeerUpload {
   unchoke(): void {
     if (!this.choking) return
     this.choking = false
-    this.changedMs = this.#host.nowMs
+    this.changedMs = this.#torrent.nowMs
     this.sentBytes = 0
     this.#writer.message(messages.BARE_BYTES, messages.writeUnchoke)
   }

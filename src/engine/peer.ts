@@ -24,8 +24,8 @@ import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
 import type { PeerSocket } from './network.ts'
 import { PeerDownload } from './peer-download.ts'
-import type { PeerHost } from './peer-host.ts'
 import { PeerPieces } from './peer-pieces.ts'
+import type { PeerTorrent } from './peer-torrent.ts'
 import { PeerUpload } from './peer-upload.ts'
 import { PeerWriter } from './peer-writer.ts'
 import { MAX_REQUESTS } from './upload-queue.ts'
@@ -49,6 +49,22 @@ const IDLE_TIMEOUT_MS = 150_000
 const KEEP_ALIVE_MS = 100_000
 /** Without reading what waits for it. */
 const STALL_TIMEOUT_MS = 60_000
+
+/** The torrent as its peers see it. */
+export interface PeerHost extends PeerTorrent {
+  readonly infoHash: Uint8Array
+  readonly peerId: Uint8Array
+  readonly listenPort: number
+  readonly infoBytes: Uint8Array | undefined
+  /** Reads the clock: once for each slice that arrives. */
+  readClock(): void
+  /** False when the peer is not wanted: ourselves, known already, one too many. */
+  onHandshake(peer: Peer): boolean
+  onInterest(peer: Peer): void
+  onMetadata(peer: Peer, payload: Uint8Array): void
+  onExtended(peer: Peer): void
+  onPeerClosed(peer: Peer, error: Error | undefined): void
+}
 
 export class Peer implements WireSink, ChokeCandidate {
   readonly host: string
