@@ -43,8 +43,8 @@ export class ActiveExtent {
   /** Stripes from the extent's first up to before this one have a buffer. */
   openStripe: number
   lastProgressMs: number
-  /** Pieces that failed their hash, with the one peer that delivers them now. */
-  soles: Map<number, number> | undefined
+  /** Pieces that failed their hash, with the one peer that delivers them now, or nobody yet. */
+  soles: Map<number, { peer: number; sinceMs: number }> | undefined
   /** Not worth looking for late chunks before. */
   nextLateScanMs = 0
 

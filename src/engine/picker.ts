@@ -45,6 +45,8 @@ export interface PickerOptions {
 
 const LATE_MS = 4_000
 const LATE_SCAN_MS = 250
+/** How long a piece that failed is one peer's alone. */
+const SOLE_MS = 60_000
 /** Duplicates that one peer may have in the end-game. */
 const ENDGAME_CHUNKS = 16
 
@@ -90,7 +92,7 @@ export class Picker {
   removePeer(peer: PickerPeer): void {
     this.releaseAll(peer)
     for (const { soles } of this.#active) {
-      for (const [piece, id] of soles ?? []) if (id === peer.id) soles!.set(piece, NOBODY)
+      for (const sole of soles?.values() ?? []) if (sole.peer === peer.id) sole.peer = NOBODY
     }
     if (peer.seed) this.rarity.removeSeed()
     else this.rarity.removePeer(peer.has)
@@ -249,13 +251,13 @@ export class Picker {
 
   /**
    * The piece's hash is wrong: all of it is free again, and goes to one peer alone from now on, so that
-   * a second failure has one culprit.
+   * a second failure has one culprit; for SOLE_MS, or a peer could withhold the piece by being slow.
    */
   pieceFailed(piece: number): void {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
     extent.freePiece(this.geometry, piece)
     extent.soles ??= new Map()
-    extent.soles.set(piece, NOBODY)
+    extent.soles.set(piece, { peer: NOBODY, sinceMs: 0 })
   }
 
   /**
@@ -320,7 +322,10 @@ export class Picker {
     while (at < state.length && count < max && extent.free > 0) {
       const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
       const end = (piece - extent.firstPiece + 1) * chunksPerPiece
-      if (!peer.has.has(piece) || (extent.soles !== undefined && !claim(extent, piece, peer))) {
+      if (
+        !peer.has.has(piece) ||
+        (extent.soles !== undefined && !claim(extent, piece, peer, nowMs))
+      ) {
         if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
         at = end
         if (passed) extent.cursor = at
@@ -399,7 +404,9 @@ export class Picker {
   /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
   #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
     const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
-    if (!peer.has.has(piece) || extent.soles?.has(piece)) return false
+    if (!peer.has.has(piece)) return false
+    const sole = extent.soles?.get(piece)
+    if (sole !== undefined && nowMs - sole.sinceMs < SOLE_MS) return false
     if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
     if (extent.second[at] !== NOBODY) {
       this.#peers.get(extent.owner[at]!)!.outstanding--
@@ -464,11 +471,16 @@ export class Picker {
 }
 
 /** Whether the peer may deliver this piece, which failed before: the first who asks gets all of it. */
-function claim(extent: ActiveExtent, piece: number, peer: PickerPeer): boolean {
+function claim(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: number): boolean {
   const sole = extent.soles!.get(piece)
-  if (sole === undefined || sole === peer.id) return true
-  if (sole !== NOBODY) return false
-  extent.soles!.set(piece, peer.id)
+  if (sole === undefined || sole.peer === peer.id) return true
+  if (sole.peer === NOBODY) {
+    sole.peer = peer.id
+    sole.sinceMs = nowMs
+    return true
+  }
+  if (nowMs - sole.sinceMs < SOLE_MS) return false
+  extent.soles!.delete(piece)
   return true
 }
 

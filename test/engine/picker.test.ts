@@ -281,6 +281,24 @@ test('a piece that failed is free again, and one peer alone delivers it', () => 
   assert.equal(board.pick(a, 4).split(' ').length, 4)
 })
 
+test('a piece that failed is not withheld for ever by the one peer that has it to itself', () => {
+  const board = new Board({ total: 4, piece: 4, stripe: 4 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  const out = new Int32Array(16)
+  assert.equal(board.picker.pick(a, 4, 0, out), 4)
+  for (let chunk = 0; chunk < 4; chunk++) {
+    board.picker.beginReceive(a, 0, chunk, 0)
+    board.picker.received(a, 0, chunk, 0)
+  }
+  board.picker.pieceFailed(0)
+  assert.equal(board.picker.pick(b, 2, 1_000, out), 2)
+  assert.equal(board.picker.pick(a, 4, 59_000, out), 0)
+  assert.equal(board.picker.pick(a, 4, 61_500, out), 2, 'what is free')
+  assert.equal(board.picker.pick(a, 4, 61_500, out), 2, 'what is late')
+  board.picker.check()
+})
+
 test('an abandoned extent is as if it had not been begun, but not while a chunk arrives', () => {
   const board = new Board({ total: 4, piece: 2, stripe: 4 })
   const a = board.peer('a')
