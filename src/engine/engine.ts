@@ -2,10 +2,12 @@
  * The engine: all torrents of a volume, the port that peers reach, and what the torrents share: memory,
  * connections, the queue to the disk, one tick a second.
  *
- * Invariants: connections, half-open ones included, are at most `maxConnections`, and one address makes
- * at most `maxConnectionsPerAddress` of them; stripes use at most
- * `cacheBytes`, uploads at most `readCacheBytes`; after `stop` has settled nothing is left running and
- * what was verified is durable.
+ * Invariants:
+ * - Connections, half-open ones included, are at most `maxConnections`, and one address makes at most
+ *   `maxConnectionsPerAddress` of them.
+ * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`.
+ * - An info-hash is one torrent, also while that is being made on the volume.
+ * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
 import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
 import { allocateAligned, type StoredTorrent, type Volume } from '../filesystem/index.ts'

@@ -15,7 +15,10 @@ export interface EngineOptions {
   readonly peerPort: number
   /** Addresses to listen on, such as `0.0.0.0` and `::`. */
   readonly bind: readonly string[]
-  /** Bound on the memory of stripes being downloaded. At least one stripe for each torrent in progress. */
+  /**
+   * Bound on the memory of stripes being downloaded, one filesystem block each; at least one. Torrents in
+   * progress that find none wait for the others.
+   */
   readonly cacheBytes: number
   /** Connections at a time, those included that are being made or have not said what they want. */
   readonly maxConnections: number
@@ -43,7 +46,7 @@ export type TorrentState =
   | 'metadata'
   | 'downloading'
   | 'seeding'
-  /** Stopped by an error (`error` says which); it keeps what it has. */
+  /** Stopped by an error (`error` says which) until removed and added again; it keeps what it has. */
   | 'failed'
   | 'stopped'
 
@@ -58,17 +61,20 @@ export interface TorrentProgress {
   readonly uploadRate: number
   readonly downloadedBytes: number
   readonly uploadedBytes: number
+  /** Connections, those included that are being made. */
   readonly peers: number
   /** Pieces that failed their hash. */
   readonly hashFailures: number
 }
 
 export interface TorrentEvents {
+  /** A magnet has become a torrent on the volume. */
   metadata: [info: TorrentInfo]
   /** A piece was verified; `haveBytes` may not be durable yet. */
   piece: [piece: number]
-  /** All pieces verified, written and synced. */
+  /** All pieces verified, written and synced. Once, and not for a torrent that was complete when it came. */
   complete: []
+  /** The state is `failed`, peers are cut off; nothing is emitted after it. */
   failed: [error: Error]
 }
 
@@ -82,7 +88,7 @@ export interface EngineTorrent {
   progress(): TorrentProgress
   /** What each tracker said last. */
   trackers(): readonly TrackerStatus[]
-  /** More peers to connect to. */
+  /** More peers to connect to, as far as there is room for them; for nothing once it failed or stopped. */
   addPeers(peers: readonly { readonly host: string; readonly port: number }[]): void
   on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
   off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
@@ -93,14 +99,31 @@ export interface Engine {
   readonly port: number
   torrents(): IterableIterator<EngineTorrent>
   get(infoHash: Uint8Array): EngineTorrent | undefined
-  /** Seeds, or goes on downloading, what the volume already holds. No hashing: its have-bits are believed. */
+  /**
+   * Seeds, or goes on downloading, what the volume already holds. No hashing: its have-bits are believed.
+   * Throws ENGINE_EXISTS, ENGINE_STOPPED.
+   */
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent
-  /** Downloads: creates the torrent on the volume unless it is there. */
+  /**
+   * Downloads: creates the torrent on the volume unless it is there. Rejects with ENGINE_EXISTS,
+   * ENGINE_STOPPED, and with what `Volume.create` rejects with.
+   */
   add(info: TorrentInfo, options: AddOptions): Promise<EngineTorrent>
-  /** As `add`, with the info dictionary fetched from peers first. `options` says where they are. */
+  /**
+   * As `add`, with the info dictionary fetched from peers first, unless the volume holds it; `options` says
+   * where they are, the magnet may. Throws ENGINE_EXISTS, ENGINE_STOPPED; what goes wrong later, such as a
+   * full volume or ENGINE_BAD_METADATA, is `failed`. Without peers it waits, for as long as it takes.
+   */
   addMagnet(magnet: Magnet, options: AddOptions): EngineTorrent
-  /** Stops serving it; the volume keeps it. */
+  /**
+   * Stops serving it; the volume keeps it, and all that was verified is durable when this resolves. Rejects
+   * when the volume cannot be synced. Harmless when there is no such torrent.
+   */
   remove(infoHash: Uint8Array): Promise<void>
-  /** Drain: stopped announces (bounded in time), partial stripes written, volume synced, sockets closed. */
+  /**
+   * Drain: stopped announces (bounded in time), partial stripes written, volume synced, sockets closed.
+   * However often it is called it is done once. Rejects when the volume cannot be synced; all else is
+   * closed then. The volume is the caller's to close, which waits for reads still under way.
+   */
   stop(): Promise<void>
 }
