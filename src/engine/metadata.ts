@@ -5,7 +5,7 @@
  * info-hash nobody knows who lied: from then on one peer at a time must deliver all of it, and one whose
  * dictionary is wrong is reported.
  *
- * Invariants: memory is what has arrived, at most MAX_METADATA_BYTES; a piece is asked of one peer at a
+ * Invariants: every peer that is kept claims a size; memory is what has arrived, at most MAX_METADATA_BYTES; a piece is asked of one peer at a
  * time and again after `TIMEOUT_MS`; the result hashes to the info-hash.
  */
 import { createHash } from 'node:crypto'
@@ -65,9 +65,13 @@ export class MetadataFetch {
     this.#bad = bad
   }
 
-  /** The peer's extended handshake has been read. */
+  /** The peer's extended handshake has been read: the first or another, which may take back its offer. */
   add(peer: MetadataPeer, nowMs: number): void {
-    if (this.#finished || peer.metadataBytes === undefined) return
+    if (this.#finished) return
+    if (peer.metadataBytes === undefined) {
+      this.remove(peer, nowMs)
+      return
+    }
     this.#peers.add(peer)
     this.pump(nowMs)
   }
