@@ -98,7 +98,7 @@ for (const start of ['magnet', 'download', 'seed'] as const) {
     test(`chatter at a ${start} ends nobody else (seed ${seed})`, async () => {
       const swarm = new Swarm(seed)
       const random = seededRandom(seed)
-      const content = swarm.content(1_500_000, 65_536)
+      const content = swarm.content(1_500_000, [65_536, 327_680, 524_288][seed % 3]!)
       const { infoHash } = content.info
       const volume = await swarm.holding(content, () => start === 'seed')
       if (start === 'magnet') volume.stored.clear()
