@@ -20,6 +20,7 @@
  * Invariants:
  * - A buffer is written to by peers only where chunks of pieces are that are not ready; what is on its
  *   way to the disk does not change.
+ * - A buffer goes back to the pool once; its stripe is forgotten by then, and may be open anew.
  * - A piece is marked held on the volume only when it was verified and all its parts have been written.
  */
 import { createHash } from 'node:crypto'
@@ -208,10 +209,12 @@ export class StripeCache implements PoolMember {
     // Chunks that have arrived are worth their memory as long as nobody else needs it.
     if (this.held < this.#pool.share && this.#pool.held < this.#pool.capacity) return
     if (!this.#picker.abandon(extent)) return
+    const left: Stripe[] = []
     for (let piece = active.firstPiece; piece < active.firstPiece + active.pieceCount; piece++) {
-      if (!this.#picker.isHad(piece)) this.#forget(piece)
+      if (!this.#picker.isHad(piece)) left.push(...this.#forget(piece))
     }
-    for (const stripe of [...this.#stripes.values()]) this.#unclaim(stripe, extent)
+    for (const stripe of this.#stripes.values()) if (stripe.unclaim(extent)) left.push(stripe)
+    this.#releaseSpent(left)
   }
 
   reliefBytes(): number {
@@ -315,30 +318,37 @@ export class StripeCache implements PoolMember {
   #fail(piece: number): void {
     const senders = this.#picker.senders(piece)
     this.#events.hashFailed(piece, senders)
-    this.#forget(piece)
+    const left = this.#forget(piece)
     this.#picker.pieceFailed(piece)
+    this.#releaseSpent(left)
   }
 
-  /** What is in memory of the piece is not its content. */
-  #forget(piece: number): void {
+  /** What is in memory of the piece is not its content. Returns the stripes that it leaves. */
+  #forget(piece: number): Stripe[] {
     this.#spans.delete(piece)
     this.#stuck.delete(piece)
     const extent = this.#geometry.extentOf(piece)
+    const first = this.#geometry.firstStripe(piece)
     const last = this.#geometry.lastStripe(piece)
-    for (let index = this.#geometry.firstStripe(piece); index <= last; index++) {
+    const left: Stripe[] = []
+    for (let index = first; index <= last; index++) {
       if (this.#carried.get(index)?.extent === extent) this.#carried.delete(index)
       const stripe = this.#stripes.get(index)
       // One on its way to the disk is released when it gets there, and opened again for the new try.
       if (stripe === undefined || stripe.writing) continue
       stripe.forget(piece)
       // The new try begins in its first stripe, which may need the memory of the others.
-      if (index > this.#geometry.firstStripe(piece)) this.#unclaim(stripe, extent)
+      if (index > first && stripe.unclaim(extent)) left.push(stripe)
     }
+    return left
   }
 
-  /** The extent does not download into the stripe any more. */
-  #unclaim(stripe: Stripe, extent: number): void {
-    if (stripe.unclaim(extent) && stripe.isSpent && !stripe.writing) this.#release(stripe)
+  /**
+   * Gives the memory of stripes back that have nothing to wait for. To be called last: whoever waits for
+   * memory takes it at once, perhaps for the very extent that was given up.
+   */
+  #releaseSpent(stripes: readonly Stripe[]): void {
+    for (const stripe of stripes) if (stripe.isSpent && !stripe.writing) this.#release(stripe)
   }
 
   #ready(stripe: Stripe, piece: number): void {
@@ -348,7 +358,7 @@ export class StripeCache implements PoolMember {
 
   /** Writes a stripe that is whole; or, when `idle`, whatever of it is verified. */
   #settle(stripe: Stripe, idle: boolean): void {
-    if (stripe.writing || !this.#stripes.has(stripe.index)) return
+    if (stripe.writing || this.#stripes.get(stripe.index) !== stripe) return
     if (stripe.freshBytes === 0) {
       if (stripe.pending === 0) this.#release(stripe)
       return
@@ -393,7 +403,8 @@ export class StripeCache implements PoolMember {
 
   #release(stripe: Stripe): void {
     assert(!stripe.writing, 'a stripe is released on its way to the disk')
-    if (!this.#stripes.delete(stripe.index)) return
+    if (this.#stripes.get(stripe.index) !== stripe) return
+    this.#stripes.delete(stripe.index)
     this.#pool.give(this, stripe.buffer)
   }
 }

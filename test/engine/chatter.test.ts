@@ -10,7 +10,7 @@ import {
 } from '../../src/engine/wire/extended.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
 import { RawPeer } from './raw-peer.ts'
-import { assertSame, type Content, Swarm } from './swarm.ts'
+import { assertSame, BLOCK_BYTES, type Content, Swarm } from './swarm.ts'
 
 const none = { trackers: [] }
 const CHUNK = 16_384
@@ -94,7 +94,7 @@ function chatter(peer: RawPeer, content: Content, random: Random): void {
 }
 
 for (const start of ['magnet', 'download', 'seed'] as const) {
-  for (let seed = 1; seed <= 6; seed++) {
+  for (const seed of [1, 2, 3, 4, 26, 44]) {
     test(`chatter at a ${start} ends nobody else (seed ${seed})`, async () => {
       const swarm = new Swarm(seed)
       const random = seededRandom(seed)
@@ -102,7 +102,8 @@ for (const start of ['magnet', 'download', 'seed'] as const) {
       const { infoHash } = content.info
       const volume = await swarm.holding(content, () => start === 'seed')
       if (start === 'magnet') volume.stored.clear()
-      const engine = await swarm.engine('10.0.1.1', volume)
+      const cacheBytes = BLOCK_BYTES * [1, 16][seed % 2]!
+      const engine = await swarm.engine('10.0.1.1', volume, { cacheBytes })
       const torrent =
         start === 'magnet'
           ? engine.addMagnet(
