@@ -1,0 +1,258 @@
+/**
+ * Reads every piece that a torrent is said to hold, hashes it again, and takes the have-bits of the
+ * rotten ones away, so that the swarm (or the folder that was shared) heals them.
+ *
+ * Invariants:
+ * - a have-bit is cleared only after the piece failed twice, by two reads: one bad transfer costs nothing;
+ * - every cleared bit is durable when this resolves or rejects, unless the volume itself failed;
+ * - memory is two windows, whatever the size of the pieces; the rate is never made up for after a stall.
+ *
+ * Nothing else may use the torrent meanwhile: an engine that has it open would go on believing the bits
+ * that it read when it opened it.
+ */
+import { createHash } from 'node:crypto'
+import { type Clock, delay, errnoOf } from '../base/index.ts'
+import { allocateAligned } from '../block-device/index.ts'
+import type { StoredTorrent, Volume } from '../filesystem/index.ts'
+import type { TorrentInfo } from '../metainfo/index.ts'
+import { nodeError } from './errors.ts'
+
+const HASH_BYTES = 20
+const WINDOW_BYTES = 4 * 1024 * 1024
+
+export interface ScrubOptions {
+  readonly clock: Clock
+  /** Bytes a second at most, over any stretch longer than a window of 4 MiB. Absent: as fast as it goes. */
+  readonly rateBytes?: number
+  /** False only reports. Default true, unless the volume is mounted read-only. */
+  readonly clear?: boolean
+  readonly signal?: AbortSignal
+  onProgress?(readBytes: number, totalBytes: number): void
+}
+
+export interface ScrubReport {
+  readonly checkedPieces: number
+  readonly checkedBytes: number
+  /** Pieces that do not match their hash, or cannot be read; ascending. */
+  readonly rottenPieces: readonly number[]
+  /** Those among them that the device could not read at all. */
+  readonly unreadablePieces: readonly number[]
+  /** Pieces that failed once and were right when read again: cable, memory or controller. Kept. */
+  readonly unsteadyPieces: readonly number[]
+  /** The have-bits of the rotten pieces are gone, durably. */
+  readonly cleared: boolean
+}
+
+/** A stretch of held pieces, or a part of one: what one read fetches. */
+interface Window {
+  readonly offset: number
+  readonly bytes: number
+}
+
+type Look = 'sound' | 'rotten' | 'unreadable'
+
+/**
+ * Scrubs one torrent.
+ *
+ * @throws INTERRUPTED (what was found until then is cleared), and what the volume throws except for
+ * DEVICE_IO of data, which is a finding
+ */
+export async function scrubTorrent(
+  volume: Volume,
+  stored: StoredTorrent,
+  info: TorrentInfo,
+  options: ScrubOptions,
+): Promise<ScrubReport> {
+  const clear = options.clear ?? !volume.readOnly
+  const scrub = new Scrub(stored, info, options)
+  try {
+    await scrub.run()
+  } finally {
+    if (clear && scrub.rotten.length > 0) {
+      for (const piece of scrub.rotten) stored.clearHave(piece)
+      await volume.sync()
+    }
+  }
+  return {
+    checkedPieces: scrub.checkedPieces,
+    checkedBytes: scrub.checkedBytes,
+    rottenPieces: scrub.rotten,
+    unreadablePieces: scrub.unreadable,
+    unsteadyPieces: scrub.unsteady,
+    cleared: clear,
+  }
+}
+
+class Scrub {
+  readonly rotten: number[] = []
+  readonly unreadable: number[] = []
+  readonly unsteady: number[] = []
+  checkedPieces = 0
+  checkedBytes = 0
+  readonly #stored: StoredTorrent
+  readonly #info: TorrentInfo
+  readonly #options: ScrubOptions
+  readonly #totalBytes: number
+  /** When the next read may begin. */
+  #dueMs: number
+  #hash = createHash('sha1')
+  #filled = 0
+  /** A window of the piece being hashed could not be read. */
+  #holed = false
+
+  constructor(stored: StoredTorrent, info: TorrentInfo, options: ScrubOptions) {
+    this.#stored = stored
+    this.#info = info
+    this.#options = options
+    this.#dueMs = options.clock.monotonicMs()
+    let total = stored.have.count * info.pieceBytes
+    const last = info.pieceCount - 1
+    if (stored.have.has(last)) total += this.#pieceBytes(last) - info.pieceBytes
+    this.#totalBytes = total
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.#options
+    const buffers = [allocateAligned(WINDOW_BYTES), allocateAligned(WINDOW_BYTES)]
+    let turn = 0
+    const fetch = (window: Window): Promise<Uint8Array | undefined> => {
+      const reading = this.#read(window.offset, buffers[turn]!.subarray(0, window.bytes))
+      turn = 1 - turn
+      // Awaited when its turn comes; a rejection must not go unheard until then.
+      reading.catch(() => {})
+      return reading
+    }
+    const windows = this.#windows()
+    let next = windows.next()
+    let reading = next.done === true ? undefined : fetch(next.value)
+    try {
+      while (next.done !== true) {
+        const window = next.value
+        const bytes = await reading
+        if (signal?.aborted === true) {
+          throw nodeError('INTERRUPTED', `the scrub of ${this.#info.name} was interrupted`)
+        }
+        next = windows.next()
+        // One window is read while the one before is hashed.
+        reading = next.done === true ? undefined : fetch(next.value)
+        await this.#judge(window, bytes)
+        this.checkedBytes += window.bytes
+        this.#options.onProgress?.(this.checkedBytes, this.#totalBytes)
+      }
+    } finally {
+      await reading?.catch(() => {})
+    }
+  }
+
+  /** All held pieces in order, neighbours together, cut where the windows of the torrent begin. */
+  *#windows(): Generator<Window> {
+    const { have, pieceCount } = this.#stored
+    const { pieceBytes, totalBytes } = this.#info
+    for (let piece = 0; piece < pieceCount; piece++) {
+      if (!have.has(piece)) continue
+      const first = piece
+      while (piece + 1 < pieceCount && have.has(piece + 1)) piece++
+      const end = Math.min((piece + 1) * pieceBytes, totalBytes)
+      for (let offset = first * pieceBytes; offset < end; ) {
+        const cut = (Math.floor(offset / WINDOW_BYTES) + 1) * WINDOW_BYTES
+        const bytes = Math.min(cut, end) - offset
+        yield { offset, bytes }
+        offset += bytes
+      }
+    }
+  }
+
+  /** Undefined: the device could not read all of it. */
+  async #read(offset: number, target: Uint8Array): Promise<Uint8Array | undefined> {
+    await this.#pace(target.length)
+    try {
+      await this.#stored.read(offset, target)
+      return target
+    } catch (error) {
+      if (errnoOf(error) === 'DEVICE_IO') return undefined
+      throw error
+    }
+  }
+
+  async #pace(bytes: number): Promise<void> {
+    const { clock, rateBytes } = this.#options
+    if (rateBytes === undefined) return
+    const nowMs = clock.monotonicMs()
+    const startMs = Math.max(nowMs, this.#dueMs)
+    this.#dueMs = startMs + (bytes / rateBytes) * 1000
+    if (startMs > nowMs) await this.#wait(startMs - nowMs)
+  }
+
+  /** Sleeps, but not through a signal: a low rate makes long waits. */
+  async #wait(delayMs: number): Promise<void> {
+    const { clock, signal } = this.#options
+    if (signal === undefined) return delay(clock, delayMs)
+    if (signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        cancel()
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const cancel = clock.after(delayMs, end)
+      signal.addEventListener('abort', end, { once: true })
+    })
+  }
+
+  async #judge(window: Window, bytes: Uint8Array | undefined): Promise<void> {
+    for (let at = 0; at < window.bytes; ) {
+      const piece = Math.floor((window.offset + at) / this.#info.pieceBytes)
+      const size = this.#pieceBytes(piece)
+      const take = Math.min(size - this.#filled, window.bytes - at)
+      if (bytes === undefined) this.#holed = true
+      else this.#hash.update(bytes.subarray(at, at + take))
+      this.#filled += take
+      at += take
+      if (this.#filled < size) continue
+      const sound = this.#matches(piece) && !this.#holed
+      this.#filled = 0
+      this.#holed = false
+      this.checkedPieces++
+      if (!sound) this.#note(piece, await this.#lookAgain(piece))
+    }
+  }
+
+  #note(piece: number, look: Look): void {
+    if (look === 'sound') {
+      this.unsteady.push(piece)
+      return
+    }
+    this.rotten.push(piece)
+    if (look === 'unreadable') this.unreadable.push(piece)
+  }
+
+  /** Reads one piece by itself: what its neighbours suffer from is not held against it. */
+  async #lookAgain(piece: number): Promise<Look> {
+    const { pieceBytes } = this.#info
+    const size = this.#pieceBytes(piece)
+    const buffer = allocateAligned(Math.min(WINDOW_BYTES, size))
+    for (let done = 0; done < size; done += buffer.length) {
+      const part = buffer.subarray(0, Math.min(buffer.length, size - done))
+      const bytes = await this.#read(piece * pieceBytes + done, part)
+      if (bytes === undefined) {
+        this.#hash = createHash('sha1')
+        return 'unreadable'
+      }
+      this.#hash.update(bytes)
+    }
+    return this.#matches(piece) ? 'sound' : 'rotten'
+  }
+
+  /** Ends the hash of `piece` and begins the next. */
+  #matches(piece: number): boolean {
+    const digest = this.#hash.digest()
+    this.#hash = createHash('sha1')
+    const at = piece * HASH_BYTES
+    return digest.compare(this.#info.pieceHashes, at, at + HASH_BYTES) === 0
+  }
+
+  #pieceBytes(piece: number): number {
+    const { pieceBytes, totalBytes } = this.#info
+    return Math.min(pieceBytes, totalBytes - piece * pieceBytes)
+  }
+}
