@@ -17,6 +17,7 @@ export const EXIT = {
   fetch: 9,
   corrupt: 10,
   missing: 11,
+  rot: 12,
 } as const
 
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
@@ -32,6 +33,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   fetch: 'a torrent, magnet link or download is bad or cannot be had',
   corrupt: 'the device failed, or holds damaged data',
   missing: 'no volume there, or no such torrent on it, or not whole yet',
+  rot: 'the scrub found rotten pieces; they are not offered any more',
 }
 
 const BY_CODE: readonly (readonly [RegExp, number])[] = [

@@ -8,6 +8,7 @@ import { infoCommand } from './commands/info.ts'
 import { lsCommand } from './commands/ls.ts'
 import { mkfsCommand } from './commands/mkfs.ts'
 import { rmCommand } from './commands/rm.ts'
+import { scrubCommand } from './commands/scrub.ts'
 import { upCommand } from './commands/up.ts'
 
 export function makeProgram(): Command {
@@ -24,6 +25,7 @@ export function makeProgram(): Command {
     exportCommand(),
     rmCommand(),
     fsckCommand(),
+    scrubCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program).exitOverride())
   }

@@ -5,15 +5,19 @@
 import assert from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
 import {
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -167,6 +171,48 @@ test('a node mirrors a torrent, and goes on seeding it when the first one is gon
   assert.equal(got.status, 0, got.stderr)
   sameTree(folder, join(root, 'fromMirror/folder'))
   assert.equal((await mirror.stop()).status, 0)
+})
+
+test('a scrub finds rot, and the next start heals it from the swarm', async () => {
+  const seeder = up(join(root, 'healthy'), folder)
+  const shared = await seeder.event('shared')
+  const data = join(root, 'rotten')
+  const image = join(data, 'seedbed.img')
+  const mirror = up(data, shared.torrentFile)
+  await mirror.event('complete')
+  assert.equal((await mirror.stop()).status, 0)
+  const sound = await seedbed(['scrub', '--data', data, '--rate', '1GiB', '--json'])
+  assert.equal(sound.status, 0, sound.stderr)
+  assert.deepEqual(sound.objects.at(-1)!.rottenPieces, [])
+
+  const content = readFileSync(join(folder, 'large')).subarray(5_000_000, 5_000_064)
+  const file = openSync(image, 'r+')
+  const bytes = Buffer.alloc(64 * 2 ** 20)
+  readSync(file, bytes, 0, bytes.length, 0)
+  writeSync(file, 'rot', bytes.indexOf(content))
+  closeSync(file)
+  const dry = await seedbed(['scrub', image, '--dry-run', '--json'])
+  assert.equal(dry.status, 12)
+  assert.equal(dry.objects.at(-1)!.cleared, false)
+  const scrubbed = await seedbed(['scrub', image, shared.infoHash.slice(0, 8), '--json'])
+  assert.equal(scrubbed.status, 12, scrubbed.stderr)
+  const report = scrubbed.objects.at(-1)!
+  assert.deepEqual(
+    [report.event, report.infoHash, report.rottenPieces.length, report.cleared],
+    ['scrubbed', shared.infoHash, 1, true],
+  )
+  assert.equal((await seedbed(['scrub', image])).status, 0, 'what is left is sound')
+
+  const healed = up(data)
+  await healed.event('complete')
+  assert.equal((await healed.stop()).status, 0)
+  assert.equal((await seeder.stop()).status, 0)
+  const last = await seedbed(['scrub', image, '--json'])
+  assert.equal(last.status, 0)
+  assert.equal(last.objects.at(-1)!.checkedPieces, report.checkedPieces)
+  const out = await seedbed(['export', image, shared.infoHash, '--out', join(root, 'healed')])
+  assert.equal(out.status, 0, out.stderr)
+  sameTree(folder, join(root, 'healed/folder'))
 })
 
 test('what stands in the way is named, with the mend and an exit status, and nothing is left behind', async () => {
