@@ -2,10 +2,15 @@
 import { readFile, stat } from 'node:fs/promises'
 import { errnoOf } from '../base/index.ts'
 import type { Network } from '../engine/index.ts'
-import { type Magnet, type Metainfo, parseMagnet, parseMetainfo } from '../metainfo/index.ts'
+import {
+  type Magnet,
+  type Metainfo,
+  parseMagnet,
+  parseMetainfo,
+  TORRENT_BYTES_MAX,
+} from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
 
-const TORRENT_BYTES_MAX = 128 * 2 ** 20
 const FETCH_TIMEOUT_MS = 60_000
 
 export type FetchSource =
