@@ -18,10 +18,13 @@ export function reachableHosts(interfaces: Interfaces): string[] {
   return hosts.length > 0 ? hosts : ['127.0.0.1']
 }
 
-/** One tier a host: UDP is cheaper for both sides, HTTP passes where UDP does not. */
+/**
+ * One tier a host. HTTP first: it passes where UDP does not, and aria2 without DHT loses two seconds over each
+ * UDP URL that it meets before.
+ */
 export function announceTiers(hosts: readonly string[], port: number): string[][] {
   return hosts.map((host) => {
     const authority = `${isIPv6(host) ? `[${host}]` : host}:${port}`
-    return [`udp://${authority}/announce`, `http://${authority}/announce`]
+    return [`http://${authority}/announce`, `udp://${authority}/announce`]
   })
 }

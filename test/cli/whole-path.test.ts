@@ -130,7 +130,7 @@ test('share, get by magnet, by file and by URL, restart, export, fsck, rm', asyn
   const thirdReady = await third.event('ready')
   assert.equal(thirdReady.torrents, 1)
   const magnet = shared.magnet.replace(/&tr=[^&]*/g, '')
-  const tracker = encodeURIComponent(thirdReady.tracker.urls[1])
+  const tracker = encodeURIComponent(thirdReady.tracker.urls[0])
   const late = await seedbed([
     ...['get', `${magnet}&tr=${tracker}`, '--out', join(root, 'late'), '--json'],
   ])
@@ -166,7 +166,7 @@ test('a node mirrors a torrent, and goes on seeding it when the first one is gon
   assert.equal(complete.infoHash, shared.infoHash)
   assert.equal((await first.stop()).status, 0)
   const { urls } = (await mirror.event('ready')).tracker
-  const magnet = `magnet:?xt=urn:btih:${shared.infoHash}&tr=${encodeURIComponent(urls[0])}`
+  const magnet = `magnet:?xt=urn:btih:${shared.infoHash}&tr=${encodeURIComponent(urls[1])}`
   const got = await seedbed(['get', magnet, '--out', join(root, 'fromMirror'), '--json'])
   assert.equal(got.status, 0, got.stderr)
   sameTree(folder, join(root, 'fromMirror/folder'))

@@ -19,10 +19,10 @@ test('a machine by itself is reached by its loopback address', () => {
   assert.deepEqual(reachableHosts({ lo: [face('127.0.0.1', true)] }), ['127.0.0.1'])
 })
 
-test('one tier a host, UDP before HTTP, IPv6 in brackets', () => {
+test('one tier a host, HTTP before UDP, IPv6 in brackets', () => {
   assert.deepEqual(announceTiers(['198.51.100.7', '2001:db8::7', 'bt.example'], 6969), [
-    ['udp://198.51.100.7:6969/announce', 'http://198.51.100.7:6969/announce'],
-    ['udp://[2001:db8::7]:6969/announce', 'http://[2001:db8::7]:6969/announce'],
-    ['udp://bt.example:6969/announce', 'http://bt.example:6969/announce'],
+    ['http://198.51.100.7:6969/announce', 'udp://198.51.100.7:6969/announce'],
+    ['http://[2001:db8::7]:6969/announce', 'udp://[2001:db8::7]:6969/announce'],
+    ['http://bt.example:6969/announce', 'udp://bt.example:6969/announce'],
   ])
 })
