@@ -1,11 +1,12 @@
 /** The first signal says goodbye to the trackers and flushes; the second does not wait for them. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { toHex } from '../../src/base/index.ts'
 import { encodeMetainfo, parseMetainfo } from '../../src/metainfo/index.ts'
 import { seedbed, start } from './run.ts'
 
@@ -88,4 +89,35 @@ test('goodbyes are said, and waited for no longer than it is worth', async () =>
   assert.equal(ended.status, 130)
   assert.ok(!ended.objects.some((object) => object.event === 'stopped'))
   assert.equal((await seedbed(['fsck', '--data', data])).status, 0)
+})
+
+test('an interrupted get says so, and keeps its image only if there is something in it', async () => {
+  const torrent = await foreignTorrent()
+  const out = join(root, 'out')
+  const get = ['get', torrent, '--out', out, '--bind', '127.0.0.1', '--json']
+
+  // Nobody has it: nothing arrives, nothing stays.
+  const lonely = start(get)
+  await lonely.event('progress')
+  const ended = await lonely.stop('SIGINT')
+  assert.equal(ended.status, 130)
+  assert.equal(JSON.parse(ended.stderr.trim().split('\n').at(-1)!).error.code, 'INTERRUPTED')
+  assert.deepEqual(readdirSync(out), [])
+
+  // What an earlier run brought in is not fetched again: here all of it, and nobody else is there.
+  const { info } = parseMetainfo(readFileSync(torrent))
+  const image = join(out, `.${toHex(info.infoHash).slice(0, 16)}.seedbed.img`)
+  mkdirSync(out, { recursive: true })
+  const common = ['--tracker-port', '0', '--peer-port', '0', '--bind', '127.0.0.1', '--json']
+  const earlier = start([
+    ...['up', join(root, 'content'), '--device', image, '--data', join(root, 'earlier')],
+    ...['--host', '127.0.0.1', '--image-size', '256MiB', ...common],
+  ])
+  await earlier.event('shared')
+  await earlier.stop()
+  assert.deepEqual(readdirSync(out), [image.slice(out.length + 1)])
+  const again = await seedbed(get)
+  assert.equal(again.status, 0, again.stderr)
+  assert.deepEqual(readdirSync(out), ['content'])
+  assert.ok(readFileSync(join(out, 'content')).equals(readFileSync(join(root, 'content'))))
 })
