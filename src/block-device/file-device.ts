@@ -49,6 +49,11 @@ export interface FileDevice extends BlockDevice {
   readonly direct: boolean
   readonly isBlockDevice: boolean
   readonly physicalSectorBytes: number
+  /**
+   * Makes an image file larger, with a hole; `sizeBytes` follows. The next flush makes it durable.
+   * DEVICE_KIND for a raw device, DEVICE_RANGE for less than it has.
+   */
+  extend(bytes: number): Promise<void>
 }
 
 const BOUNCE_BYTES = 1024 * 1024
@@ -176,9 +181,9 @@ class OpenFile implements FileDevice {
   readonly direct: boolean
   readonly isBlockDevice: boolean
   readonly readOnly: boolean
-  readonly sizeBytes: number
   readonly sectorBytes: number
   readonly physicalSectorBytes: number
+  #sizeBytes: number
   readonly #fd: number
   readonly #release: Release
   readonly #discarder: Discarder
@@ -201,12 +206,38 @@ class OpenFile implements FileDevice {
     this.direct = direct
     this.isBlockDevice = isBlock
     this.readOnly = readOnly
-    this.sizeBytes = geometry.sizeBytes
+    this.#sizeBytes = geometry.sizeBytes
     this.sectorBytes = geometry.sectorBytes
     this.physicalSectorBytes = geometry.physicalSectorBytes
     this.#fd = fd
     this.#release = release
     this.#discarder = new Discarder(fd, isBlock)
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  extend(bytes: number): Promise<void> {
+    return this.#during(0, 0, async () => {
+      checkWritable(this)
+      if (this.isBlockDevice) {
+        throw deviceError('DEVICE_KIND', `${this.label} is a raw device: its size is given`)
+      }
+      const sizeBytes = bytes - (bytes % this.sectorBytes)
+      if (!Number.isSafeInteger(bytes)) {
+        throw deviceError('DEVICE_TOO_LARGE', `${bytes} bytes for ${this.label}`)
+      }
+      if (bytes < fstatSync(this.#fd).size) {
+        throw deviceError('DEVICE_RANGE', `${this.label} is larger than ${bytes} bytes already`)
+      }
+      try {
+        ftruncateSync(this.#fd, bytes)
+      } catch (error) {
+        throw systemError('extend', this.label, error)
+      }
+      this.#sizeBytes = sizeBytes
+    })
   }
 
   read(offset: number, target: Uint8Array): Promise<void> {

@@ -137,6 +137,25 @@ describe('image file', () => {
     await device.close()
   })
 
+  test('is extended while it is open; never made smaller', async () => {
+    const path = fresh()
+    const device = await openFileDevice(path, { create: { bytes: MIB } })
+    const sector = allocateAligned(4096).fill(7)
+    await assert.rejects(device.write(MIB, sector), hasCode('DEVICE_RANGE'))
+    await device.extend(2 * MIB)
+    assert.equal(device.sizeBytes, 2 * MIB)
+    await device.write(2 * MIB - 4096, sector)
+    await device.flush()
+    await device.extend(2 * MIB)
+    await assert.rejects(device.extend(2 * MIB - 512), hasCode('DEVICE_RANGE'))
+    await device.close()
+    await assert.rejects(device.extend(3 * MIB), hasCode('DEVICE_CLOSED'))
+    const again = await openFileDevice(path, { readOnly: true })
+    assert.equal(again.sizeBytes, 2 * MIB)
+    await assert.rejects(again.extend(3 * MIB), hasCode('DEVICE_READ_ONLY'))
+    await again.close()
+  })
+
   test('discard gives room back to the filesystem beneath', async (context) => {
     const path = fresh()
     const device = await openFileDevice(path, { create: { bytes: 4 * MIB } })
