@@ -5,7 +5,7 @@ export const filesystemErrors = {
   FS_FOREIGN: 'The device holds no seedbed volume, or something else that mkfs will not overwrite.',
   FS_NEWER_FORMAT: 'The volume was made by a newer version of seedbed.',
   FS_CORRUPT: 'Metadata on which the whole volume depends is damaged in both of its copies.',
-  FS_DEVICE_SHRUNK: 'The device is smaller than it was when the volume was made.',
+  FS_DEVICE_SHRUNK: 'The device is smaller than the volume on it.',
   FS_SECTOR: 'The device cannot write sectors as small as the metadata sectors of the volume.',
   FS_GEOMETRY: 'A block, sector or piece size is not supported, or the combination is not.',
   FS_TOO_SMALL: 'The device has room for too few filesystem blocks.',

@@ -153,6 +153,24 @@ function decodeHeader(sector: Uint8Array, uuid: Uint8Array, device: string): Hea
   return header
 }
 
+/** Throws FS_SECTOR or FS_DEVICE_SHRUNK when the volume cannot be used on this device. */
+export function refuseMisfit(device: BlockDevice, header: Header): void {
+  if (device.sectorBytes > header.sectorBytes) {
+    throw fsError(
+      'FS_SECTOR',
+      `${device.label} has sectors of ${device.sectorBytes} bytes, the volume metadata sectors of ${header.sectorBytes}`,
+      { mend: 'Open the image without direct I/O, or copy it to a volume made on this device.' },
+    )
+  }
+  if (device.sizeBytes < header.blockCount * header.blockBytes) {
+    throw fsError(
+      'FS_DEVICE_SHRUNK',
+      `${device.label} has ${device.sizeBytes} bytes, the volume was made for ${header.deviceBytes}`,
+      { mend: 'Restore the device or image to its size; a volume cannot lose its end.' },
+    )
+  }
+}
+
 export function geometryOf(header: Header): Geometry {
   return new Geometry(header.blockBytes, header.sectorBytes, header.blockCount)
 }

@@ -8,6 +8,7 @@ export {
 export { type AllocatorConformance, allocatorConformance } from './allocator-conformance.ts'
 export { filesystemErrors } from './errors.ts'
 export { fsck } from './fsck.ts'
+export { growVolume } from './grow.ts'
 export { formatVolume } from './mkfs.ts'
 export { mountVolume } from './mount.ts'
 export { probe } from './probe.ts'

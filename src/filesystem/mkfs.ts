@@ -143,6 +143,12 @@ async function wipe(device: BlockDevice, blockBytes: number): Promise<void> {
   for (let bytes = BLOCK_BYTES_MIN; bytes <= BLOCK_BYTES_MAX; bytes *= 2) {
     await zero(bytes - 4096, bytes)
   }
-  const tail = device.sizeBytes - (device.sizeBytes % 4096)
-  await zero(tail - WIPE_BYTES, tail)
+  await wipeTail(device, blockBytes)
+}
+
+/** Zeros the last MiB, but nothing before `from`: where backup partition tables and RAID labels lie. */
+export async function wipeTail(device: BlockDevice, from: number): Promise<void> {
+  const start = Math.max(from, device.sizeBytes - WIPE_BYTES)
+  if (start >= device.sizeBytes) return
+  await device.write(start, allocateAligned(device.sizeBytes - start))
 }

@@ -8,7 +8,6 @@
 import { toHex } from '../base/index.ts'
 import { allocateAligned, type BlockDevice } from '../block-device/index.ts'
 import { type Allocator, type AllocatorKind, makeAllocator } from './allocator.ts'
-import { fsError } from './errors.ts'
 import {
   type Geometry,
   REFERENCE_BYTES,
@@ -16,7 +15,7 @@ import {
   readReference,
   slotBytes,
 } from './geometry.ts'
-import { type FoundHeader, geometryOf } from './header.ts'
+import { type FoundHeader, geometryOf, refuseMisfit } from './header.ts'
 import { infoCapacity, readNextOfChain } from './info-record.ts'
 import {
   decodeHead,
@@ -80,20 +79,7 @@ export async function scanVolume(
 ): Promise<Scan> {
   const { header } = found.current
   const geometry = geometryOf(header)
-  if (device.sectorBytes > geometry.sectorBytes) {
-    throw fsError(
-      'FS_SECTOR',
-      `${device.label} has sectors of ${device.sectorBytes} bytes, the volume metadata sectors of ${geometry.sectorBytes}`,
-      { mend: 'Open the image without direct I/O, or copy it to a volume made on this device.' },
-    )
-  }
-  if (device.sizeBytes < geometry.blockCount * geometry.blockBytes) {
-    throw fsError(
-      'FS_DEVICE_SHRUNK',
-      `${device.label} has ${device.sizeBytes} bytes, the volume was made for ${header.deviceBytes}`,
-      { mend: 'Restore the device or image to its size; a volume cannot lose its end.' },
-    )
-  }
+  refuseMisfit(device, header)
   const scanner = new Scanner(device, found, geometry, allocatorKind)
   await scanner.run(onProgress)
   return scanner

@@ -115,6 +115,7 @@ export type BarrierName =
   | 'remove-root'
   | 'remove-twin'
   | 'close'
+  | 'grow'
 
 /** Something that a scan of the metadata found. Machine readable: names are stable, `what` is not. */
 export interface Problem {
@@ -173,6 +174,17 @@ export interface MountedVolume extends Volume {
   readonly problems: readonly Problem[]
   /** The first failure of a write of metadata, after which the volume takes no more writes. */
   readonly failure: Error | undefined
+}
+
+export interface GrowOptions {
+  readonly onBarrier?: (name: BarrierName) => void
+}
+
+export interface GrowReport {
+  readonly blockBytes: number
+  readonly blocksBefore: number
+  /** As before: the device has no room for another block. */
+  readonly blocksAfter: number
 }
 
 export interface FsckOptions {

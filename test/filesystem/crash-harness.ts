@@ -4,10 +4,12 @@
  *
  * The work notes what it is about to do and what it was promised as marks in the device's log:
  * - `creating`, `created`, `removing`, `removed`: a torrent may be there, must, may, must not;
- * - `synced`: these pieces must be there from now on; `clearing`: this one need not be any more.
+ * - `synced`: these pieces must be there from now on; `clearing`: this one need not be any more;
+ * - `grown`: the volume must have this many blocks from now on.
  */
 import { type Random, SeedbedError, toHex } from '../../src/base/index.ts'
 import {
+  type BlockDevice,
   type CrashOptions,
   crashStates,
   type OverlayDevice,
@@ -18,6 +20,7 @@ import {
   type BarrierName,
   formatVolume,
   fsck,
+  growVolume,
   type MountedVolume,
   mountVolume,
   type StoredTorrent,
@@ -29,6 +32,7 @@ export type Mark =
   | { readonly kind: 'creating' | 'created' | 'removing' | 'removed'; readonly sample: Sample }
   | { readonly kind: 'synced'; readonly sample: Sample; readonly pieces: readonly number[] }
   | { readonly kind: 'clearing'; readonly sample: Sample; readonly piece: number }
+  | { readonly kind: 'grown'; readonly blocks: number }
 
 export interface Verdict {
   readonly states: number
@@ -40,17 +44,55 @@ export interface Verdict {
 /** Thrown inside a run where the process is to die. */
 export class Killed extends Error {}
 
+/** The beginning of a device, before it became larger. */
+class Beginning implements BlockDevice {
+  readonly label = 'beginning'
+  readonly readOnly = false
+  readonly sizeBytes: number
+  readonly sectorBytes: number
+  readonly #whole: BlockDevice
+
+  constructor(whole: BlockDevice, sizeBytes: number) {
+    this.#whole = whole
+    this.sizeBytes = sizeBytes
+    this.sectorBytes = whole.sectorBytes
+  }
+
+  read(offset: number, target: Uint8Array): Promise<void> {
+    return this.#whole.read(offset, target)
+  }
+
+  write(offset: number, source: Uint8Array): Promise<void> {
+    return this.#whole.write(offset, source)
+  }
+
+  flush(): Promise<void> {
+    return this.#whole.flush()
+  }
+
+  discard(offset: number, bytes: number): Promise<void> {
+    return this.#whole.discard(offset, bytes)
+  }
+
+  close(): Promise<void> {
+    return this.#whole.close()
+  }
+}
+
 /** One run: a device, volumes mounted on it one after the other, and notes of what they promised. */
 export class CrashRun {
   readonly device: SimulatedDevice
   readonly random: Random
   readonly samples: Map<string, Sample> = new Map()
   volume!: MountedVolume
+  /** How much of the device can be seen yet; set it before `format`. */
+  visibleBlocks: number
   killAt: BarrierName | undefined
   #barrier: BarrierName | undefined
 
   constructor(blocks: number, random: Random, without?: BarrierName, image?: SparseImage) {
     this.random = random
+    this.visibleBlocks = blocks
     this.device = new SimulatedDevice({
       sizeBytes: blocks * 65_536,
       jitter: random,
@@ -63,8 +105,12 @@ export class CrashRun {
     this.device.mark(mark)
   }
 
+  #visible(): BlockDevice {
+    return new Beginning(this.device, this.visibleBlocks * 65_536)
+  }
+
   async format(): Promise<void> {
-    await formatVolume(this.device, formatOptions({ onBarrier: (name) => this.#passing(name) }))
+    await formatVolume(this.#visible(), formatOptions({ onBarrier: (name) => this.#passing(name) }))
     this.mark({ kind: 'formatted' })
   }
 
@@ -72,7 +118,7 @@ export class CrashRun {
     this.device.reopen()
     this.killAt = undefined
     this.volume = await mountVolume(
-      this.device,
+      this.#visible(),
       mountOptions({
         random: this.random,
         // Takes freed blocks again at once: the harder case.
@@ -80,6 +126,20 @@ export class CrashRun {
         onBarrier: (name) => this.#passing(name),
       }),
     )
+  }
+
+  /** The device shows `blocks`, and the volume takes them. Dies at barrier `killAt` of it, counted from 0. */
+  async grow(blocks: number, killAt?: number): Promise<void> {
+    this.device.reopen()
+    this.visibleBlocks = blocks
+    let passed = 0
+    await growVolume(this.#visible(), {
+      onBarrier: (name) => {
+        this.#passing(name)
+        if (passed++ === killAt) throw new Killed(name)
+      },
+    })
+    this.mark({ kind: 'grown', blocks })
   }
 
   async create(sample: Sample): Promise<StoredTorrent> {
@@ -154,17 +214,22 @@ interface Expected {
   readonly may: Set<string>
   readonly samples: Map<string, Sample>
   formatted: boolean
+  blocks: number
 }
 
 function expectedFrom(marks: readonly Mark[]): Expected {
   const must = new Map<string, Set<number>>()
   const may = new Set<string>()
   const samples = new Map<string, Sample>()
-  const expected = { must, may, samples, formatted: false }
+  const expected = { must, may, samples, formatted: false, blocks: 0 }
   const promised = new Map<string, Set<number>>()
   for (const mark of marks) {
     if (mark.kind === 'formatted') {
       expected.formatted = true
+      continue
+    }
+    if (mark.kind === 'grown') {
+      expected.blocks = mark.blocks
       continue
     }
     const name = toHex(mark.sample.infoHash)
@@ -222,6 +287,8 @@ async function judgeVolume(
       if (!stored.have.has(piece)) return `piece ${piece} was promised and is gone`
     }
   }
+  const { totalBlocks, dataBlocks } = volume.stats()
+  if (totalBlocks < expected.blocks) return `the volume has shrunk again, to ${totalBlocks} blocks`
   let blocks = 0
   for (const stored of volume.torrents()) {
     const name = toHex(stored.infoHash)
@@ -232,7 +299,7 @@ async function judgeVolume(
     if (wrong !== undefined) return wrong
     blocks += stored.allocatedBlocks
   }
-  if (blocks !== volume.stats().dataBlocks) return 'data blocks without a torrent'
+  if (blocks !== dataBlocks) return 'data blocks without a torrent'
   return undefined
 }
 

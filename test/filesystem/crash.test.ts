@@ -95,6 +95,27 @@ const killed: Work = async (run) => {
   }
 }
 
+/** The device becomes larger, and what is new is used at once; also after a process died half-way. */
+const growing: Work = async (run) => {
+  run.visibleBlocks = 8
+  await run.format()
+  await run.mount()
+  await run.commit(sample(20, 3 * BLOCK, BLOCK))
+  await run.volume.close()
+  for (const [round, killAt] of [0, 1, 2, undefined].entries()) {
+    const growth = run.grow(12 + 4 * round, killAt)
+    if (killAt === undefined) await growth
+    else await assert.rejects(growth, Killed)
+    await run.mount()
+    const free = run.volume.stats().freeBlocks
+    if (free > 2) await run.commit(sample(21 + round, (free - 1) * BLOCK, BLOCK))
+    await run.volume.close()
+  }
+  await run.mount()
+  await run.remove(sample(20, 3 * BLOCK, BLOCK))
+  await run.commit(sample(30, 3 * BLOCK, BLOCK))
+}
+
 /** Pieces that share sectors, as odd piece sizes make them; here a sector is written whole or not. */
 const ragged: Work = async (run) => {
   await run.format()
@@ -177,6 +198,7 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'spanning pieces', work: spanning, blocks: 24, garbage: true, seeds: [2] },
   { name: 'continuations', work: continued, blocks: 24, garbage: true, seeds: [3] },
   { name: 'killed process', work: killed, blocks: 16, garbage: true, seeds: [4] },
+  { name: 'growth', work: growing, blocks: 24, garbage: true, seeds: [6] },
   { name: 'ragged pieces', work: ragged, blocks: 16, garbage: false, seeds: [5] },
   {
     name: 'random walk',
@@ -239,7 +261,7 @@ test('a power cut in the work after a power cut leaves sound states, too', async
     const run = new CrashRun(24, seededRandom(visited), undefined, state.device.flatten())
     for (const mark of marks) {
       run.mark(mark)
-      if (mark.kind !== 'formatted') run.samples.set(toHex(mark.sample.infoHash), mark.sample)
+      if ('sample' in mark) run.samples.set(toHex(mark.sample.infoHash), mark.sample)
     }
     await run.mount()
     await run.commit(sample(500 + visited, 2 * BLOCK, 16 * KIB))
@@ -262,13 +284,14 @@ const CONTROLS: Readonly<Record<Exclude<BarrierName, 'close'>, string>> = {
   'sync-map': 'a synced piece stays',
   'remove-root': 'one good copy of the root sector at any time',
   'remove-twin': 'rot does not bring a removed torrent back',
+  grow: 'one good copy of the header at any time',
 }
 
 test('controls: without any one barrier, a test above fails', async (context) => {
   const missed: string[] = []
   for (const [without, purpose] of Object.entries(CONTROLS)) {
     const caught: string[] = []
-    for (const scenario of SCENARIOS.slice(0, 4)) {
+    for (const scenario of SCENARIOS.slice(0, 5)) {
       for (const rot of [false, true]) {
         if (!LONG && caught.length > 0) break
         const how = { without: without as BarrierName, rot, stopAtBad: !LONG, perEpoch: 6 }
