@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { exportCommand } from './commands/export.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { getCommand } from './commands/get.ts'
+import { growCommand } from './commands/grow.ts'
 import { infoCommand } from './commands/info.ts'
 import { lsCommand } from './commands/ls.ts'
 import { mkfsCommand } from './commands/mkfs.ts'
@@ -26,6 +27,7 @@ export function makeProgram(): Command {
     rmCommand(),
     fsckCommand(),
     scrubCommand(),
+    growCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program).exitOverride())
   }

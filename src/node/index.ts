@@ -14,6 +14,7 @@ export { type ScrubOptions, type ScrubReport, scrubTorrent } from './scrub.ts'
 export { readSource, type Source, type SourceEntry } from './source.ts'
 export {
   checkRoom,
+  growStorage,
   imageBytesFor,
   imagePath,
   makeDataDir,

@@ -8,7 +8,15 @@ import { access, constants, mkdir, stat, statfs, unlink } from 'node:fs/promises
 import { dirname, join } from 'node:path'
 import { type Clock, errnoOf, type Random, SeedbedError } from '../base/index.ts'
 import { type BlockDevice, openFileDevice } from '../block-device/index.ts'
-import { formatVolume, type MountedVolume, mountVolume, probe } from '../filesystem/index.ts'
+import {
+  formatVolume,
+  type GrowReport,
+  growVolume,
+  type MountedVolume,
+  mountVolume,
+  type ProbeResult,
+  probe,
+} from '../filesystem/index.ts'
 import { nodeError } from './errors.ts'
 
 const GIB = 2 ** 30
@@ -60,11 +68,7 @@ export async function makeDataDir(dataDir: string): Promise<void> {
  */
 export async function openStorage(path: string, options: StorageOptions): Promise<Storage> {
   const isNew = !existsSync(path)
-  if (isNew && options.create !== true) {
-    throw nodeError('NODE_NO_VOLUME', `${path} does not exist`, {
-      mend: `Make it with \`seedbed mkfs ${path}\`, or name another with --device or --data.`,
-    })
-  }
+  if (isNew && options.create !== true) throw noVolume(path)
   const device = isNew
     ? await openFileDevice(path, {
         create: { bytes: options.imageBytes ?? (await imageBytesFor(dirname(path))) },
@@ -92,9 +96,25 @@ export async function discardNewStorage(storage: Storage): Promise<void> {
   if (storage.fileCreated) await unlink(storage.path)
 }
 
+/**
+ * Gives a volume that is not mounted all of its device, or of its image, which is first extended to
+ * `imageBytes`. DEVICE_KIND or DEVICE_RANGE when it cannot be; else as openStorage and growVolume throw.
+ */
+export async function growStorage(path: string, imageBytes?: number): Promise<GrowReport> {
+  if (!existsSync(path)) throw noVolume(path)
+  const device = await openFileDevice(path)
+  try {
+    // Looked at first: a file that holds something else is not made larger.
+    refuseOther(device.label, await probe(device))
+    if (imageBytes !== undefined) await device.extend(imageBytes)
+    return await growVolume(device)
+  } finally {
+    await device.close()
+  }
+}
+
 async function ensureFormatted(device: BlockDevice, options: StorageOptions): Promise<boolean> {
   const found = await probe(device)
-  if (found.kind === 'seedbed') return false
   if (found.kind === 'blank' && options.create === true && !device.readOnly) {
     await formatVolume(device, {
       clock: options.clock,
@@ -103,14 +123,26 @@ async function ensureFormatted(device: BlockDevice, options: StorageOptions): Pr
     })
     return true
   }
+  refuseOther(device.label, found)
+  return false
+}
+
+function refuseOther(label: string, found: ProbeResult): void {
+  if (found.kind === 'seedbed') return
   if (found.kind === 'blank') {
-    throw nodeError('NODE_NO_VOLUME', `${device.label} holds no seedbed volume`, {
-      mend: `Make one with \`seedbed mkfs ${device.label}\`.`,
+    throw nodeError('NODE_NO_VOLUME', `${label} holds no seedbed volume`, {
+      mend: `Make one with \`seedbed mkfs ${label}\`.`,
     })
   }
   const what = found.kind === 'foreign' ? found.what : 'data that is not known here'
-  throw new SeedbedError('FS_FOREIGN', `${device.label} holds something else: ${what}`, {
-    mend: `If it may be erased, run \`seedbed mkfs --force ${device.label}\`.`,
+  throw new SeedbedError('FS_FOREIGN', `${label} holds something else: ${what}`, {
+    mend: `If it may be erased, run \`seedbed mkfs --force ${label}\`.`,
+  })
+}
+
+function noVolume(path: string): SeedbedError {
+  return nodeError('NODE_NO_VOLUME', `${path} does not exist`, {
+    mend: `Make it with \`seedbed mkfs ${path}\`, or name another with --device or --data.`,
   })
 }
 

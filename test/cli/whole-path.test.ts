@@ -16,6 +16,7 @@ import {
   readSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -264,6 +265,32 @@ test('wrong command lines end with 2, fsck with its own bits', async () => {
   assert.equal((await seedbed(['fsck', '--nonsense'])).status, 16)
   assert.equal((await seedbed(['fsck', join(root, 'no-such-image')])).status, 8)
   assert.equal((await seedbed(['ls', join(root, 'no-such-image')])).status, 11)
+})
+
+test('grow extends an image and gives all of it to the volume; nothing else is made larger', async () => {
+  const image = join(root, 'growing.img')
+  const options = ['--block-size', '1MiB', '--json']
+  assert.equal((await seedbed(['mkfs', image, '--size', '64MiB', ...options])).status, 0)
+  const grown = await seedbed(['grow', image, '--size', '200MiB', '--json'])
+  assert.equal(grown.status, 0, grown.stderr)
+  const { event, blocksBefore, totalBlocks, deviceBytes } = grown.objects[0]!
+  assert.deepEqual(
+    [event, blocksBefore, totalBlocks, deviceBytes],
+    ['grown', 64, 200, 200 * 2 ** 20],
+  )
+  const again = await seedbed(['grow', image])
+  assert.match(again.stdout, /already/)
+  const smaller = await seedbed(['grow', image, '--size', '100MiB', '--json'])
+  assert.equal(JSON.parse(smaller.stderr).error.code, 'DEVICE_RANGE')
+  truncateSync(image, 201 * 2 ** 20)
+  assert.equal((await seedbed(['grow', image, '--json'])).objects[0]!.totalBlocks, 201)
+  assert.equal((await seedbed(['fsck', image])).status, 0)
+
+  const text = join(root, 'letter.txt')
+  writeFileSync(text, 'x'.repeat(5000))
+  assert.equal((await seedbed(['grow', text, '--size', '1GiB'])).status, 5)
+  assert.equal(statSync(text).size, 5000)
+  assert.equal((await seedbed(['grow', join(root, 'nothing'), '--size', '1GiB'])).status, 11)
 })
 
 test('mkfs refuses what is in use already; fsck tells a damaged volume from a sound one', async () => {

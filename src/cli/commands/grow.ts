@@ -1,0 +1,52 @@
+/** `seedbed grow`: a volume takes all of a device that became larger, or of an image made larger. */
+import { Command, Option } from 'commander'
+import { growStorage } from '../../node/index.ts'
+import { formatBytes } from '../format.ts'
+import { withVolume } from '../offline.ts'
+import {
+  dataOption,
+  deviceOption,
+  jsonOption,
+  type PlaceOptions,
+  parseSize,
+  placeOf,
+} from '../options.ts'
+import { Output } from '../output.ts'
+
+interface GrowFlags extends PlaceOptions {
+  readonly json?: boolean
+  readonly size?: number
+}
+
+export function growCommand(): Command {
+  return new Command('grow')
+    .description('let a volume have all of a device or image that became larger')
+    .argument('[device]', 'device or image')
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .addOption(
+      new Option('--size <bytes>', 'make an image file as large as this first').argParser(
+        parseSize,
+      ),
+    )
+    .addOption(jsonOption())
+    .action((device: string | undefined, flags: GrowFlags) =>
+      run(device === undefined ? [] : [device], flags),
+    )
+}
+
+async function run(operands: readonly string[], flags: GrowFlags): Promise<void> {
+  const output = new Output(flags.json === true)
+  const { path } = placeOf(operands, flags)
+  const { blockBytes, blocksBefore, blocksAfter } = await growStorage(path, flags.size)
+  await withVolume(path, true, async ({ volume }) => {
+    const stats = volume.stats()
+    const before = formatBytes(blocksBefore * blockBytes)
+    output.result(
+      { event: 'grown', device: path, blocksBefore, ...stats },
+      blocksAfter === blocksBefore
+        ? `${path} has all of its device already: ${blocksBefore} blocks (${before})`
+        : `${path} has grown from ${before} to ${formatBytes(blocksAfter * blockBytes)}, ${formatBytes(stats.freeBlocks * blockBytes)} free`,
+    )
+  })
+}
