@@ -5,6 +5,8 @@ export const trackerErrors = {
   TRACKER_PORT_TAKEN: 'Another process listens on the port of the tracker.',
   TRACKER_LISTEN_FAILED: 'The tracker could not listen on an address.',
   TRACKER_INVALID_OPTION: 'An option of the tracker is outside its bounds.',
+  TRACKER_CONFIG: 'The configuration of the tracker has mistakes; each is named with its place.',
+  TRACKER_CONFIG_UNREADABLE: 'A file that the configuration of the tracker needs cannot be read.',
 } as const
 
 export const trackerError: ReturnType<typeof errorMaker<typeof trackerErrors>> =

@@ -15,17 +15,26 @@ import { writeDecimal } from './addresses.ts'
 export const MAX_HEAD_BYTES = 8192
 const MAX_HEADERS = 64
 
-export type HttpRoute = 'announce' | 'scrape' | 'root' | 'none'
 /** `more`: not whole yet. A number is a status to refuse with, and the connection to be closed. */
 export type HttpParse = 'more' | 'request' | 400 | 405 | 431 | 501 | 505
 
+/** Lines of the noted header that are kept: of a chain of proxies, each may add one. */
+const MAX_NOTED = 8
+
 /** A parsed head; one object is filled again and again. */
 export class HttpHead {
+  /** A header (lower case) whose values are wanted. */
+  note: Uint8Array | null = null
+  /** Bounds of its values, start and end each; where there are too many the last are kept. */
+  readonly noted: Int32Array = new Int32Array(2 * MAX_NOTED)
+  notedCount = 0
   /** Bytes of the whole head. */
   length = 0
   /** How far the search for the end of the head has come: pass it on while there is more. */
   scanned = 0
-  route: HttpRoute = 'none'
+  /** Bounds of the path in the buffer. */
+  pathStart = 0
+  pathEnd = 0
   /** Bounds of the query in the buffer, without the question mark. */
   queryStart = 0
   queryEnd = 0
@@ -43,8 +52,6 @@ const GET = ascii('GET ')
 const HEAD = ascii('HEAD ')
 const HTTP = ascii('HTTP/')
 const ABSOLUTE = ascii('http://')
-const ANNOUNCE = ascii('/announce')
-const SCRAPE = ascii('/scrape')
 const CONNECTION = ascii('connection')
 const CONTENT_LENGTH = ascii('content-length')
 const TRANSFER_ENCODING = ascii('transfer-encoding')
@@ -102,21 +109,16 @@ function parseRequestLine(
     target = indexOf(bytes, 0x2f, target + ABSOLUTE.length, targetEnd)
   }
   const pathEnd = indexOf(bytes, 0x3f, target, targetEnd)
-  head.route = routeOf(bytes, target, pathEnd)
+  head.pathStart = target
+  head.pathEnd = pathEnd
   head.queryStart = Math.min(pathEnd + 1, targetEnd)
   head.queryEnd = targetEnd
   return 'request'
 }
 
-function routeOf(bytes: Uint8Array, start: number, end: number): HttpRoute {
-  const length = end - start
-  if (length === ANNOUNCE.length && startsWith(bytes, start, end, ANNOUNCE)) return 'announce'
-  if (length === SCRAPE.length && startsWith(bytes, start, end, SCRAPE)) return 'scrape'
-  return length === 1 && bytes[start] === 0x2f ? 'root' : 'none'
-}
-
 function parseHeaders(bytes: Uint8Array, start: number, end: number, head: HttpHead): HttpParse {
   let count = 0
+  head.notedCount = 0
   for (let line = start; line < end; count++) {
     if (count === MAX_HEADERS) return 431
     const lineEnd = indexOf(bytes, CR, line, end)
@@ -127,6 +129,9 @@ function parseHeaders(bytes: Uint8Array, start: number, end: number, head: HttpH
     for (let at = colon + 1; at < lineEnd; at++) {
       const byte = bytes[at]!
       if ((byte < SPACE && byte !== 0x09) || byte === 0x7f) return 400
+    }
+    if (head.note !== null && isWord(bytes, line, colon, head.note)) {
+      noteValue(head, colon + 1, lineEnd)
     }
     if (isWord(bytes, line, colon, CONNECTION)) {
       if (containsWord(bytes, colon + 1, lineEnd, CLOSE)) head.keepAlive = false
@@ -142,6 +147,16 @@ function parseHeaders(bytes: Uint8Array, start: number, end: number, head: HttpH
     line = lineEnd + 2
   }
   return 'request'
+}
+
+function noteValue(head: HttpHead, start: number, end: number): void {
+  if (head.notedCount === MAX_NOTED) {
+    head.noted.copyWithin(0, 2)
+    head.notedCount--
+  }
+  head.noted[head.notedCount * 2] = start
+  head.noted[head.notedCount * 2 + 1] = end
+  head.notedCount++
 }
 
 function indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number {

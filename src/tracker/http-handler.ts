@@ -8,8 +8,9 @@
 import { COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
 import { writeAddressText, writeDecimal } from './addresses.ts'
 import { AnnounceAnswer, type Announcer } from './announce.ts'
+import type { TrustedProxies } from './client-address.ts'
 import type { Counters } from './counters.ts'
-import type { Failure } from './failures.ts'
+import { type Failure, failures } from './failures.ts'
 import {
   type HttpHead,
   MAX_ANSWER_HEAD_BYTES,
@@ -18,6 +19,7 @@ import {
   writeHead,
 } from './http-codec.ts'
 import { HttpQuery, MAX_HTTP_SCRAPE, parseAnnounceQuery, parseScrapeQuery } from './http-query.ts'
+import { HttpRoutes } from './http-routes.ts'
 
 /** `d2:ip39:…4:porti65535ee` */
 const MAX_PEER_DICTIONARY_BYTES = 64
@@ -46,6 +48,14 @@ export interface HttpHandlerOptions {
   readonly counters: Counters
   readonly allowIpSpoofing: boolean
   readonly maxWanted: number
+  /** Default 74, which is the most. */
+  readonly maxScrape?: number
+  /** Default `/announce` and `/scrape`. */
+  readonly announceRoutes?: readonly string[]
+  readonly scrapeRoutes?: readonly string[]
+  /** The header in which proxies say whose request it is, and which are believed. Default: none. */
+  readonly realIpHeader?: string
+  readonly proxies?: TrustedProxies | null
 }
 
 export class HttpHandler {
@@ -53,6 +63,8 @@ export class HttpHandler {
   readonly reply: Uint8Array
   start = 0
   end = 0
+  /** Lower case; to be noted in the heads that are given. */
+  readonly realIpHeader: Uint8Array | null
   readonly #options: HttpHandlerOptions
   readonly #peers: Uint8Array
   readonly #query = new HttpQuery()
@@ -60,10 +72,18 @@ export class HttpHandler {
   readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
   readonly #infoHash = new Uint8Array(20)
   readonly #order = new Uint8Array(MAX_HTTP_SCRAPE)
+  readonly #routes: HttpRoutes
+  readonly #proxies: TrustedProxies | null
+  readonly #maxScrape: number
 
   constructor(options: HttpHandlerOptions) {
-    const { maxWanted } = options
+    const { maxWanted, announceRoutes = ['/announce'], scrapeRoutes = ['/scrape'] } = options
     this.#options = options
+    this.#routes = new HttpRoutes(announceRoutes, scrapeRoutes)
+    const { realIpHeader = '', proxies = null } = options
+    this.realIpHeader = realIpHeader === '' ? null : ascii(realIpHeader.toLowerCase())
+    this.#proxies = this.realIpHeader === null ? null : proxies
+    this.#maxScrape = Math.min(options.maxScrape ?? MAX_HTTP_SCRAPE, MAX_HTTP_SCRAPE)
     this.#peers = new Uint8Array(maxWanted * COMPACT_BYTES[6])
     this.reply = new Uint8Array(
       MAX_ANSWER_HEAD_BYTES +
@@ -74,18 +94,20 @@ export class HttpHandler {
 
   /** Answers a whole request. `remote` has 4 or 16 bytes, never IPv4-mapped. */
   handle(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): void {
-    const transport = remote.length === 4 ? 'http4' : 'http6'
+    const client = this.#proxies === null ? remote : this.#proxies.clientOf(remote, bytes, head)
+    const transport = (client ?? remote).length === 4 ? 'http4' : 'http6'
     const counters = this.#options.counters.transports[transport]
     const persistence = head.keepAlive ? (head.version10 ? 'keep10' : 'keep') : 'close'
     this.end = MAX_ANSWER_HEAD_BYTES
     let failure: Failure | null = null
-    if (head.route === 'announce') {
+    const route = this.#routes.match(bytes, head.pathStart, head.pathEnd)
+    if (route === 'announce') {
       counters.announces++
-      failure = this.#announce(bytes, head, remote)
-    } else if (head.route === 'scrape') {
+      failure = client === null ? failures.address : this.#announce(bytes, head, client)
+    } else if (route === 'scrape') {
       counters.scrapes++
-      failure = this.#scrape(bytes, head, remote)
-    } else if (head.route === 'root') {
+      failure = client === null ? failures.address : this.#scrape(bytes, head, client)
+    } else if (route === 'root') {
       this.#text(GREETING)
     } else {
       this.refuse(404, remote, persistence, false)
@@ -177,7 +199,7 @@ export class HttpHandler {
     if (failure !== null) return failure
     const family = remote.length === 4 ? 4 : 6
     this.#bytes(FILES)
-    const distinct = this.#sortHashes(Math.min(query.infoHashCount, MAX_HTTP_SCRAPE))
+    const distinct = this.#sortHashes(Math.min(query.infoHashCount, this.#maxScrape))
     for (let n = 0; n < distinct; n++) {
       const from = this.#order[n]! * 20
       for (let i = 0; i < 20; i++) this.#infoHash[i] = query.infoHashes[from + i]!

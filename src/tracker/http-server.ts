@@ -23,6 +23,14 @@ export interface HttpLimits {
   readonly headTimeoutMs: number
   /** Time to take the answers that are waiting. */
   readonly writeTimeoutMs: number
+  /** False: every answer is the last of its connection. Default true. */
+  readonly keepAlive?: boolean
+}
+
+/** What connections share, and what is replaced for all of them at once. */
+interface Front {
+  handler: HttpHandler
+  limits: HttpLimits
 }
 
 const SWEEP_MS = 1000
@@ -31,18 +39,22 @@ const LINGER_MS = 2000
 
 export class HttpServer {
   readonly #clock: Clock
-  readonly #handler: HttpHandler
   readonly #counters: Counters
-  readonly #limits: HttpLimits
+  readonly #front: Front
   readonly #servers: Server[] = []
   readonly #connections = new Set<Connection>()
   #cancelSweep: (() => void) | undefined
 
   constructor(clock: Clock, handler: HttpHandler, counters: Counters, limits: HttpLimits) {
     this.#clock = clock
-    this.#handler = handler
     this.#counters = counters
-    this.#limits = limits
+    this.#front = { handler, limits }
+  }
+
+  /** For requests from now on, also those of connections that are there. */
+  reconfigure(handler: HttpHandler, limits: HttpLimits): void {
+    this.#front.handler = handler
+    this.#front.limits = limits
   }
 
   /** Listens; resolves to the port. Rejects with node's error. */
@@ -73,12 +85,12 @@ export class HttpServer {
 
   #accept(socket: Socket): void {
     const remote = parseAddress(socket.remoteAddress ?? '')
-    if (remote === null || this.#connections.size >= this.#limits.maxConnections) {
+    if (remote === null || this.#connections.size >= this.#front.limits.maxConnections) {
       if (remote !== null) this.#dropped(remote)
       socket.destroy()
       return
     }
-    const connection = new Connection(socket, remote, this.#handler, this.#clock, this.#limits)
+    const connection = new Connection(socket, remote, this.#clock, this.#front)
     this.#connections.add(connection)
     this.#counters.httpConnections++
     socket.on('close', () => {
@@ -112,28 +124,20 @@ class Connection {
   readonly remote: Uint8Array
   deadlineMs = 0
   readonly #socket: Socket
-  readonly #handler: HttpHandler
   readonly #clock: Clock
-  readonly #limits: HttpLimits
+  readonly #front: Front
   readonly #head = new HttpHead()
   /** What has come and is not answered yet. */
   #pending: Buffer | undefined
   #waitsForDrain = false
   #closes = false
 
-  constructor(
-    socket: Socket,
-    remote: Uint8Array,
-    handler: HttpHandler,
-    clock: Clock,
-    limits: HttpLimits,
-  ) {
+  constructor(socket: Socket, remote: Uint8Array, clock: Clock, front: Front) {
     this.remote = remote
     this.#socket = socket
-    this.#handler = handler
     this.#clock = clock
-    this.#limits = limits
-    this.#expectWithin(limits.idleTimeoutMs)
+    this.#front = front
+    this.#expectWithin(front.limits.idleTimeoutMs)
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('drain', () => this.#drained())
     // Resets are everyday; `close` follows.
@@ -156,14 +160,14 @@ class Connection {
   #receive(chunk: Buffer): void {
     if (this.#closes) return
     const pending = this.#pending
-    if (pending === undefined) this.#expectWithin(this.#limits.headTimeoutMs)
+    if (pending === undefined) this.#expectWithin(this.#front.limits.headTimeoutMs)
     this.#answer(pending === undefined ? chunk : Buffer.concat([pending, chunk]))
   }
 
   #drained(): void {
     if (!this.#waitsForDrain || this.#closes) return
     this.#waitsForDrain = false
-    this.#expectWithin(this.#limits.headTimeoutMs)
+    this.#expectWithin(this.#front.limits.headTimeoutMs)
     const pending = this.#pending
     this.#pending = undefined
     this.#socket.resume()
@@ -186,23 +190,25 @@ class Connection {
     } else if (at < bytes.length) {
       // A copy: the read's own memory is 64 KiB, too much to keep for a few bytes.
       this.#pending = Buffer.from(bytes.subarray(at))
-      if (at > 0) this.#expectWithin(this.#limits.headTimeoutMs)
+      if (at > 0) this.#expectWithin(this.#front.limits.headTimeoutMs)
     } else {
       this.#pending = undefined
-      this.#expectWithin(this.#limits.idleTimeoutMs)
+      this.#expectWithin(this.#front.limits.idleTimeoutMs)
     }
     if (this.#waitsForDrain) {
       socket.pause()
-      this.#expectWithin(this.#limits.writeTimeoutMs)
+      this.#expectWithin(this.#front.limits.writeTimeoutMs)
     }
   }
 
   /** Bytes of the request answered; 0 when it is not whole. */
   #answerOne(bytes: Buffer, start: number): number {
     const head = this.#head
-    const handler = this.#handler
+    const { handler, limits } = this.#front
+    head.note = handler.realIpHeader
     const parsed = parseHead(bytes, start, bytes.length, head)
     if (parsed === 'more') return 0
+    if (limits.keepAlive === false) head.keepAlive = false
     if (parsed === 'request') handler.handle(bytes, head, this.remote)
     else handler.refuse(parsed, this.remote, 'close', head.isHead)
     const { start: from, end } = handler

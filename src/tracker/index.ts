@@ -1,4 +1,17 @@
 /** The tracker: BEP 15 over UDP and BEP 3 over HTTP, on a PeerStore. */
+export { type Endpoint, showEndpoint } from './config/fields.ts'
+export { type ConfigSource, type LoadedConfig, loadConfig, loadConfigFile } from './config/load.ts'
+export { renderDefaults, renderReference } from './config/render.ts'
+export type { HttpConfig, StoreConfig, TrackerConfig, UdpConfig } from './config/settings.ts'
 export type { TrackerStats, Transport, TransportCounters } from './counters.ts'
 export { trackerErrors } from './errors.ts'
-export { startTracker, type Tracker, type TrackerOptions } from './tracker.ts'
+export type {
+  FrontEndOptions,
+  HttpOptions,
+  ListenOptions,
+  TrackerOptions,
+  TrackerPolicy,
+  UdpOptions,
+} from './options.ts'
+export { type ServiceOptions, startTrackerService, type TrackerService } from './service.ts'
+export { startTracker, type Tracker } from './tracker.ts'

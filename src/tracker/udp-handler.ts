@@ -33,6 +33,8 @@ export interface UdpHandlerOptions {
   readonly connectionIds: ConnectionIds
   readonly counters: Counters
   readonly allowIpSpoofing: boolean
+  /** Info-hashes answered in one scrape. Default 74, which is the most. */
+  readonly maxScrape?: number
 }
 
 export class UdpHandler {
@@ -108,7 +110,8 @@ export class UdpHandler {
     const { infoHashes, infoHashCount, transactionId } = this.#request
     const counts = this.#counts
     let at = writeScrapeHead(this.reply, transactionId)
-    for (let n = 0; n < infoHashCount; n++) {
+    const { maxScrape = infoHashCount } = this.#options
+    for (let n = 0; n < infoHashCount && n < maxScrape; n++) {
       for (let i = 0; i < 20; i++) this.#infoHash[i] = infoHashes[n * 20 + i]!
       this.#options.store.scrapeSwarm(this.#infoHash, family, counts)
       at = writeScrapeEntry(this.reply, at, counts.seeders, counts.completed, counts.leechers)

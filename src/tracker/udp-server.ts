@@ -12,13 +12,18 @@ import type { UdpHandler } from './udp-handler.ts'
 const MAX_QUEUED_BYTES = 1 << 20
 
 export class UdpServer {
-  readonly #handler: UdpHandler
   readonly #counters: Counters
+  #handler: UdpHandler
   readonly #sockets: Socket[] = []
 
   constructor(handler: UdpHandler, counters: Counters) {
     this.#handler = handler
     this.#counters = counters
+  }
+
+  /** For packets from now on. */
+  reconfigure(handler: UdpHandler): void {
+    this.#handler = handler
   }
 
   /** Binds; resolves to the port. Rejects with node's error. */

@@ -1,0 +1,154 @@
+/**
+ * From YAML and environment to a configuration, or to all that is wrong with them.
+ *
+ *     file   root `tracker:`, or `chihaya:` as chihaya has it
+ *     env    SEEDBED_TRACKER__HTTP__ADDR=…   lies over tracker.http.addr; …__PRIVATE_KEY_FILE=… reads the value from a file
+ *
+ * Under `chihaya:` a front end without `addr` does not run, as there; all else is the same.
+ */
+import { readFileSync } from 'node:fs'
+import { errnoOf } from '../../base/index.ts'
+import { trackerError } from '../errors.ts'
+import { type Located, type LocatedEntry, overlay, parseLocated } from './located.ts'
+import { type AnyMember, membersOf, presetOf, type Reports, readSection } from './schema.ts'
+import { type TrackerConfig, trackerSchema } from './settings.ts'
+
+export const ENVIRONMENT_PREFIX = 'SEEDBED_TRACKER__'
+const MAX_VALUE_FILE_BYTES = 65_536
+const LISTED_PROBLEMS = 20
+
+export interface LoadedConfig {
+  readonly config: TrackerConfig
+  /** What was taken but does not do what its writer may expect: `place: what`. */
+  readonly notices: readonly string[]
+}
+
+export interface ConfigSource {
+  /** Absent: defaults, and the environment. */
+  readonly text?: string
+  /** For messages. */
+  readonly file?: string
+  readonly environment?: Readonly<Record<string, string | undefined>>
+}
+
+/** Reads the file as it is now. Throws TRACKER_CONFIG_UNREADABLE or TRACKER_CONFIG. */
+export function loadConfigFile(
+  file: string,
+  environment: ConfigSource['environment'] = {},
+): LoadedConfig {
+  return loadConfig({ text: readText(file), file, environment })
+}
+
+/** Throws TRACKER_CONFIG with a line `file:line:column: key: what is wrong` for each mistake. */
+export function loadConfig(source: ConfigSource): LoadedConfig {
+  const { text = '', file = 'configuration', environment = {} } = source
+  const problems: string[] = []
+  const notices: string[] = []
+  const reports: Reports = {
+    problem: (at, what) => problems.push(`${at}: ${what}`),
+    notice: (at, what) => notices.push(`${at}: ${what}`),
+  }
+  const document = parseLocated(text, file, reports.problem)
+  let { root, name } =
+    problems.length > 0 ? { root: null, name: 'tracker' } : rootOf(document, reports)
+  for (const [variable, value] of Object.entries(environment)) {
+    if (!variable.startsWith(ENVIRONMENT_PREFIX) || value === undefined) continue
+    root = layOver(root, variable, value)
+  }
+  const presets = name === 'chihaya' ? withoutFrontEnds() : presetOf(trackerSchema)
+  const config = root === null ? presets : readSection(trackerSchema, root, name, reports, presets)
+  if (problems.length === 0) checkTogether(config, root?.at ?? file, reports)
+  if (problems.length === 0) return { config, notices }
+  const listed = problems.slice(0, LISTED_PROBLEMS)
+  if (problems.length > listed.length) listed.push(`and ${problems.length - listed.length} more`)
+  throw trackerError('TRACKER_CONFIG', listed.join('\n'), {
+    mend: 'docs/tracker-config.md lists every key; `seedbed tracker --print-defaults` prints them all.',
+  })
+}
+
+function rootOf(
+  document: Located | null,
+  reports: Reports,
+): { root: Located | null; name: string } {
+  const nothing = { root: null, name: 'tracker' }
+  if (document === null || document.value === null) return nothing
+  const entries =
+    document.value instanceof Map ? (document.value as ReadonlyMap<string, LocatedEntry>) : null
+  if (entries === null) {
+    reports.problem(document.at, 'a configuration is a map with the key tracker (or chihaya)')
+    return nothing
+  }
+  for (const [key, entry] of entries) {
+    if (key !== 'tracker' && key !== 'chihaya') {
+      reports.problem(
+        entry.keyAt,
+        `${key} is not a key of this configuration: all of it is below tracker (or chihaya)`,
+      )
+    }
+  }
+  const [own, other] = [entries.get('tracker'), entries.get('chihaya')]
+  if (own !== undefined && other !== undefined) {
+    reports.problem(other.keyAt, 'there is tracker already: one of the two')
+  }
+  return own === undefined && other !== undefined
+    ? { root: other.value, name: 'chihaya' }
+    : { root: own?.value ?? null, name: 'tracker' }
+}
+
+function withoutFrontEnds(): TrackerConfig {
+  const { http, udp, ...rest } = presetOf(trackerSchema)
+  return { ...rest, http: { ...http, addr: [] }, udp: { ...udp, addr: [] } }
+}
+
+/** `SEEDBED_TRACKER__A__B=value` as a.b: value. */
+function layOver(root: Located | null, variable: string, value: string): Located {
+  const path = variable.slice(ENVIRONMENT_PREFIX.length).toLowerCase().split('__')
+  const last = path.at(-1)!
+  if (last.endsWith('_file') && memberAt(path) === undefined) {
+    const target = [...path.slice(0, -1), last.slice(0, -'_file'.length)]
+    if (memberAt(target)?.kind === 'field') {
+      return overlay(root, target, readText(value, MAX_VALUE_FILE_BYTES).trim(), variable)
+    }
+  }
+  return overlay(root, path, value, variable)
+}
+
+function memberAt(path: readonly string[]): AnyMember | undefined {
+  let member: AnyMember | undefined = trackerSchema as unknown as AnyMember
+  for (const key of path) {
+    if (member?.kind !== 'section') return undefined
+    member = membersOf(member)
+      .map(([, one]) => one)
+      .find((one) => one.key === key)
+  }
+  return member
+}
+
+function readText(file: string, mostBytes = 64 * 2 ** 20): string {
+  try {
+    const bytes = readFileSync(file)
+    if (bytes.length > mostBytes)
+      throw new Error(`it has ${bytes.length} bytes, at most ${mostBytes} are read`)
+    return bytes.toString('utf8')
+  } catch (cause) {
+    const why = errnoOf(cause) ?? (cause as Error).message
+    throw trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${file}: ${why}`, { cause })
+  }
+}
+
+/** What no field can see by itself. */
+function checkTogether(config: TrackerConfig, at: string, reports: Reports): void {
+  const { announceIntervalMs, minAnnounceIntervalMs, storage, http, udp } = config
+  if (minAnnounceIntervalMs > announceIntervalMs) {
+    reports.problem(at, 'min_announce_interval is longer than announce_interval')
+  }
+  if (storage.config.peerLifetimeMs <= announceIntervalMs) {
+    reports.problem(
+      at,
+      'storage.config.peer_lifetime is not longer than announce_interval: peers would be dropped before they announce again',
+    )
+  }
+  if (http.addr.length === 0 && udp.addr.length === 0) {
+    reports.problem(at, 'neither http.addr nor udp.addr is set: there is nothing to run')
+  }
+}

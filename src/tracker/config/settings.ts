@@ -1,0 +1,311 @@
+/** Every key of the tracker's configuration, with chihaya's names where chihaya has one. */
+import { MAX_LIFETIME_MS } from '../../peer-store/index.ts'
+import { PRIVATE_NETWORKS, parseNetwork } from '../client-address.ts'
+import { routeProblem } from '../http-routes.ts'
+import { MAX_WANTED_LIMIT } from '../options.ts'
+import { bytes, choice, count, duration, endpoints, list, text, toggle } from './fields.ts'
+import type { Field, Section } from './schema.ts'
+
+export interface HttpConfig {
+  readonly addr: readonly string[]
+  readonly readTimeoutMs: number
+  readonly writeTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly keepAlive: boolean
+  readonly maxConnections: number
+  readonly announceRoutes: readonly string[]
+  readonly scrapeRoutes: readonly string[]
+  readonly allowIpSpoofing: boolean
+  readonly realIpHeader: string
+  readonly trustedProxies: readonly string[]
+  readonly maxWanted: number
+  readonly defaultWanted: number
+  readonly maxScrape: number
+}
+
+export interface UdpConfig {
+  readonly addr: readonly string[]
+  readonly connectionIdLifetimeMs: number
+  readonly maxClockSkewMs: number
+  readonly privateKey: string
+  readonly allowIpSpoofing: boolean
+  readonly maxWanted: number
+  readonly defaultWanted: number
+  readonly maxScrape: number
+}
+
+export interface StoreConfig {
+  readonly shardCountBits: number
+  readonly shardCount: number
+  readonly gcIntervalMs: number
+  readonly peerLifetimeMs: number
+  readonly maxMemoryBytes: number
+}
+
+export interface TrackerConfig {
+  readonly announceIntervalMs: number
+  readonly minAnnounceIntervalMs: number
+  readonly retryIntervalMs: number
+  readonly http: HttpConfig
+  readonly udp: UdpConfig
+  readonly storage: { readonly name: string; readonly config: StoreConfig }
+}
+
+const SECOND_MS = 1000
+const MINUTE_MS: number = 60 * SECOND_MS
+const HOUR_MS: number = 60 * MINUTE_MS
+const DAY_MS: number = 24 * HOUR_MS
+
+const wanted = (key: string, preset: number, doc: string): Field<number> =>
+  count({ key, preset, least: 0, most: MAX_WANTED_LIMIT, doc })
+
+const scrape = (): Field<number> =>
+  count({
+    key: 'max_scrape_infohashes',
+    preset: 50,
+    least: 0,
+    most: 74,
+    why: 'as many as a UDP packet and the head of an HTTP request hold',
+    doc: 'Info-hashes answered in one scrape; those beyond are left out.',
+  })
+
+const spoofing = (): Field<boolean> =>
+  toggle({
+    key: 'allow_ip_spoofing',
+    preset: false,
+    doc: 'Believe the address that an announce names instead of the one that it comes from. Then anybody can send peers to anybody.',
+  })
+
+const routes = (key: string, preset: string, doc: string): Field<readonly string[]> =>
+  list({
+    key,
+    doc,
+    preset: [preset],
+    limit: 'paths; :name stands for any one segment, *name at the end for the rest',
+    item: 'a path such as /announce or /:passkey/announce',
+    most: 64,
+    parse: (value) => (routeProblem(value) === undefined ? value : undefined),
+  })
+
+const timeout = (key: string, presetMs: number, doc: string): Field<number> =>
+  duration({ key, presetMs, leastMs: 100, mostMs: HOUR_MS, doc })
+
+const NOT_YET = 'not in this version'
+const TIMING_NOTE = 'nothing is timed by request'
+
+const http: Section<HttpConfig> = {
+  kind: 'section',
+  key: 'http',
+  doc: 'Announces and scrapes over HTTP.',
+  inert: {
+    enable_request_timing: TIMING_NOTE,
+    https_addr: NOT_YET,
+    tls_cert_path: NOT_YET,
+    tls_key_path: NOT_YET,
+  },
+  fields: {
+    addr: endpoints({
+      key: 'addr',
+      preset: [':6969'],
+      restart: true,
+      doc: 'Where to listen. Empty: no HTTP.',
+    }),
+    readTimeoutMs: timeout(
+      'read_timeout',
+      5 * SECOND_MS,
+      'From the first byte of a request to its last.',
+    ),
+    writeTimeoutMs: timeout(
+      'write_timeout',
+      10 * SECOND_MS,
+      'For a client to take the answers that wait for it.',
+    ),
+    idleTimeoutMs: timeout(
+      'idle_timeout',
+      30 * SECOND_MS,
+      'For a connection to begin a request, the first or the next.',
+    ),
+    keepAlive: toggle({
+      key: 'enable_keepalive',
+      preset: true,
+      doc: 'Let connections carry several requests. Costs memory for each client, saves time behind a proxy.',
+    }),
+    maxConnections: count({
+      key: 'max_connections',
+      preset: 4096,
+      least: 1,
+      most: 1_000_000,
+      doc: 'Connections at a time; more are closed at once.',
+    }),
+    announceRoutes: routes('announce_routes', '/announce', 'Paths of announces.'),
+    scrapeRoutes: routes('scrape_routes', '/scrape', 'Paths of scrapes.'),
+    allowIpSpoofing: spoofing(),
+    realIpHeader: text({
+      key: 'real_ip_header',
+      preset: '',
+      limit: 'the name of a header, such as X-Real-IP or X-Forwarded-For; or empty',
+      doc: 'The header in which a proxy says whose request it is. Believed only from trusted_proxies; of a chain the last address that is none of them counts.',
+      check: (value) =>
+        /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/.test(value)
+          ? undefined
+          : 'is not the name of a header',
+    }),
+    trustedProxies: list({
+      key: 'trusted_proxies',
+      preset: PRIVATE_NETWORKS,
+      limit: 'addresses and networks',
+      item: 'an address or a network such as 192.0.2.0/24',
+      most: 1024,
+      doc: 'Whom real_ip_header is believed. (chihaya believes anybody.)',
+      parse: (value) => (parseNetwork(value) === undefined ? undefined : value),
+    }),
+    maxWanted: wanted('max_numwant', 100, 'Peers returned at most.'),
+    defaultWanted: wanted('default_numwant', 50, 'Peers returned to who does not say how many.'),
+    maxScrape: scrape(),
+  },
+}
+
+const udp: Section<UdpConfig> = {
+  kind: 'section',
+  key: 'udp',
+  doc: 'Announces and scrapes over UDP (BEP 15).',
+  inert: { enable_request_timing: TIMING_NOTE },
+  fields: {
+    addr: endpoints({
+      key: 'addr',
+      preset: [':6969'],
+      restart: true,
+      doc: 'Where to listen. Empty: no UDP.',
+    }),
+    connectionIdLifetimeMs: duration({
+      key: 'connection_id_lifetime',
+      presetMs: 2 * MINUTE_MS,
+      leastMs: SECOND_MS,
+      mostMs: 12 * HOUR_MS,
+      why: 'an id carries 16 bits of its second',
+      restart: true,
+      doc: 'How long a connection id is good. BEP 15 says two minutes; clients that keep one for longer get errors unless this is longer.',
+    }),
+    maxClockSkewMs: duration({
+      key: 'max_clock_skew',
+      presetMs: 0,
+      leastMs: 0,
+      mostMs: HOUR_MS,
+      restart: true,
+      doc: 'How far the clock of another tracker with the same private_key may be ahead. Without a key nothing can be ahead.',
+    }),
+    privateKey: text({
+      key: 'private_key',
+      preset: '',
+      limit: 'at most 4096 characters',
+      restart: true,
+      doc: 'A secret text. Trackers that share it take the connection ids of each other, also after a restart. Empty: a random key.',
+    }),
+    allowIpSpoofing: spoofing(),
+    maxWanted: wanted(
+      'max_numwant',
+      100,
+      'Peers returned at most; a packet over IPv6 holds 67, over IPv4 242.',
+    ),
+    defaultWanted: wanted('default_numwant', 50, 'Peers returned to who does not say how many.'),
+    maxScrape: scrape(),
+  },
+}
+
+const storage: Section<TrackerConfig['storage']> = {
+  kind: 'section',
+  key: 'storage',
+  doc: 'Where swarms and peers are kept: in the memory of the process.',
+  fields: {
+    name: choice({
+      key: 'name',
+      preset: 'optmem',
+      among: ['optmem', 'memory'],
+      why: 'both are the one store there is; redis is not supported',
+      restart: true,
+      doc: 'The name of the store, for configurations of chihaya.',
+    }),
+    config: {
+      kind: 'section',
+      key: 'config',
+      doc: 'How the store is laid out and how long peers live.',
+      inert: { prometheus_reporting_interval: 'the counters of the store are always current' },
+      fields: {
+        shardCountBits: count({
+          key: 'shard_count_bits',
+          preset: 10,
+          least: 0,
+          most: 16,
+          why: 'beyond that shards cost memory for nothing',
+          restart: true,
+          doc: 'The store has 2 to the power of this many shards. 0 means 10, as in optmem.',
+        }),
+        shardCount: count({
+          key: 'shard_count',
+          preset: 0,
+          least: 0,
+          most: 65_536,
+          restart: true,
+          doc: "The same as a number of shards, of chihaya's memory store: rounded up to a power of two. 0: shard_count_bits counts.",
+        }),
+        gcIntervalMs: duration({
+          key: 'gc_interval',
+          presetMs: 2 * MINUTE_MS,
+          leastMs: SECOND_MS,
+          mostMs: DAY_MS,
+          doc: 'The pause between two passes that drop peers past their lifetime.',
+        }),
+        peerLifetimeMs: duration({
+          key: 'peer_lifetime',
+          presetMs: 31 * MINUTE_MS,
+          leastMs: SECOND_MS,
+          mostMs: MAX_LIFETIME_MS,
+          why: 'the store keeps the age of a peer in 15 bits, two seconds each',
+          doc: 'Peers not heard of for so long are dropped. More than announce_interval, so that one lost announce does not expel anybody.',
+        }),
+        maxMemoryBytes: bytes({
+          key: 'max_memory',
+          preset: 0,
+          least: 4 * 2 ** 20,
+          most: 8128 * 2 ** 20,
+          why: 'as far as the addresses of the store reach; or 0, as much as the store allows itself',
+          restart: true,
+          doc: 'Memory for swarms and peers. At the limit new peers are refused and counted; those there are stay.',
+        }),
+      },
+    },
+  },
+}
+
+export const trackerSchema: Section<TrackerConfig> = {
+  kind: 'section',
+  key: 'tracker',
+  doc: 'The tracker.',
+  inert: { metrics_addr: NOT_YET, prometheus_addr: NOT_YET, prehooks: NOT_YET, posthooks: NOT_YET },
+  fields: {
+    announceIntervalMs: duration({
+      key: 'announce_interval',
+      presetMs: 15 * MINUTE_MS,
+      leastMs: SECOND_MS,
+      mostMs: DAY_MS,
+      doc: 'How often clients are told to announce.',
+    }),
+    minAnnounceIntervalMs: duration({
+      key: 'min_announce_interval',
+      presetMs: MINUTE_MS,
+      leastMs: 0,
+      mostMs: DAY_MS,
+      doc: 'How soon clients may announce again, for example because their user asks them to.',
+    }),
+    retryIntervalMs: duration({
+      key: 'retry_interval',
+      presetMs: MINUTE_MS,
+      leastMs: SECOND_MS,
+      mostMs: DAY_MS,
+      doc: 'How soon a leecher that got no peer is asked back. With announce_interval here nobody is asked back sooner.',
+    }),
+    http,
+    udp,
+    storage,
+  },
+}

@@ -1,0 +1,137 @@
+/** Opening the sockets of a tracker: both protocols on one port of some addresses, or each where it is told. */
+import { errnoOf, type Logger, type SeedbedError } from '../base/index.ts'
+import type { Endpoint } from './config/fields.ts'
+import { trackerError } from './errors.ts'
+import type { HttpServer } from './http-server.ts'
+import type { ListenOptions } from './options.ts'
+import type { UdpServer } from './udp-server.ts'
+
+/** Port 0: the system's choice for the first socket may be taken for the others. */
+const PORT_ATTEMPTS = 20
+
+export interface Servers {
+  readonly udp: UdpServer
+  readonly http: HttpServer
+}
+
+export interface Listening {
+  readonly servers: Servers
+  readonly http: readonly Endpoint[]
+  readonly udp: readonly Endpoint[]
+}
+
+/** One port for both protocols on all of `bind`. */
+export async function listenOnOnePort(
+  makeServers: () => Servers,
+  bind: readonly string[],
+  port: number,
+  logger: Logger,
+): Promise<Listening> {
+  for (let attempt = 1; ; attempt++) {
+    const servers = makeServers()
+    try {
+      return { servers, ...(await listenOnAll(servers, bind, port, logger)) }
+    } catch (error) {
+      await Promise.all([servers.udp.close(), servers.http.close()])
+      const taken = (error as Partial<SeedbedError>).code === 'TRACKER_PORT_TAKEN'
+      if (!taken || port !== 0 || attempt === PORT_ATTEMPTS) throw error
+    }
+  }
+}
+
+async function listenOnAll(
+  servers: Servers,
+  bind: readonly string[],
+  wantedPort: number,
+  logger: Logger,
+): Promise<{ http: readonly Endpoint[]; udp: readonly Endpoint[] }> {
+  const found: Endpoint[] = []
+  let port = wantedPort
+  let missing: SeedbedError | undefined
+  for (const address of bind) {
+    try {
+      port = await servers.http.listen(address, port)
+    } catch (error) {
+      // A host without IPv6 is no reason not to serve IPv4.
+      if (address !== '::' || !isFamilyMissing(error))
+        throw listenError('TCP', address, port, error)
+      missing = listenError('TCP', address, port, error)
+      continue
+    }
+    try {
+      await servers.udp.listen(address, port)
+    } catch (error) {
+      throw listenError('UDP', address, port, error)
+    }
+    found.push({ address, port })
+  }
+  if (found.length === 0) throw missing
+  if (missing !== undefined) logger.warn({ address: '::' }, 'this host has no IPv6: not served')
+  return { http: found, udp: found }
+}
+
+/** Each protocol where it is told. */
+export async function listenWhereTold(
+  makeServers: () => Servers,
+  listen: ListenOptions,
+  logger: Logger,
+): Promise<Listening> {
+  const servers = makeServers()
+  try {
+    const http = await listenOne('TCP', servers.http, listen.http, logger)
+    const udp = await listenOne('UDP', servers.udp, listen.udp, logger)
+    return { servers, http, udp }
+  } catch (error) {
+    await Promise.all([servers.udp.close(), servers.http.close()])
+    throw error
+  }
+}
+
+async function listenOne(
+  protocol: 'TCP' | 'UDP',
+  server: { listen(address: string, port: number): Promise<number> },
+  endpoints: readonly Endpoint[],
+  logger: Logger,
+): Promise<readonly Endpoint[]> {
+  const found: Endpoint[] = []
+  for (const { address, port } of endpoints) {
+    try {
+      found.push({ address, port: await server.listen(address, port) })
+    } catch (error) {
+      const another = endpoints.some((other) => !other.address.includes(':'))
+      const optional = (address === '::' || address === '::1') && another
+      if (!optional || !isFamilyMissing(error)) throw listenError(protocol, address, port, error)
+      logger.warn({ address }, 'this host has no IPv6: not served')
+    }
+  }
+  return found
+}
+
+function isFamilyMissing(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === 'EAFNOSUPPORT' || errno === 'EADDRNOTAVAIL'
+}
+
+export function listenError(
+  protocol: 'TCP' | 'UDP',
+  address: string,
+  port: number,
+  cause: unknown,
+): SeedbedError {
+  const errno = errnoOf(cause) ?? String(cause)
+  const where = `${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`
+  if (errno === 'EADDRINUSE') {
+    return trackerError('TRACKER_PORT_TAKEN', `${where} is taken by another process`, {
+      mend: 'Stop that process, or choose another port (--tracker-port N, or addr in the configuration).',
+      cause,
+    })
+  }
+  const mend =
+    errno === 'EACCES'
+      ? 'Ports below 1024 need privileges: choose another (--tracker-port N, or addr in the configuration).'
+      : 'Choose an address of this host.'
+  return trackerError('TRACKER_LISTEN_FAILED', `cannot listen on ${where}: ${errno}`, {
+    mend,
+    cause,
+  })
+}

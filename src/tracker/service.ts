@@ -1,0 +1,82 @@
+/**
+ * A tracker by its configuration: makes the store, listens, and goes on by a changed configuration when it is told.
+ *
+ * Invariants: a reload that fails changes nothing; one that succeeds keeps sockets, connections and peers. What cannot change
+ * while the tracker runs keeps its value and is named.
+ */
+import type { Clock, Logger, Random } from '../base/index.ts'
+import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
+import { endpointsOf } from './config/fields.ts'
+import { keepUnchangeable, needRestart } from './config/schema.ts'
+import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/settings.ts'
+import type { TrackerStats } from './counters.ts'
+import type { TrackerPolicy } from './options.ts'
+import { startTracker, type Tracker } from './tracker.ts'
+
+export interface ServiceOptions {
+  readonly config: TrackerConfig
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export interface TrackerService {
+  readonly http: Tracker['http']
+  readonly udp: Tracker['udp']
+  stats(): TrackerStats & { readonly store: PeerStoreStats }
+  /** Takes what can be changed; returns the keys that need a restart to change. */
+  reload(config: TrackerConfig): readonly string[]
+  stop(): Promise<void>
+}
+
+/** Rejects with the errors of startTracker, or with PEER_STORE_INVALID_OPTION. */
+export async function startTrackerService(options: ServiceOptions): Promise<TrackerService> {
+  const { clock, random, logger } = options
+  let config = options.config
+  const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
+  const listen = { http: endpointsOf(config.http.addr), udp: endpointsOf(config.udp.addr) }
+  const tracker = await startTracker({ store, clock, random, logger, listen, ...policyOf(config) })
+  return {
+    http: tracker.http,
+    udp: tracker.udp,
+    stats: () => ({ ...tracker.stats(), store: store.stats() }),
+    reload(wanted) {
+      const next = keepUnchangeable(trackerSchema, config, wanted)
+      tracker.reconfigure(policyOf(next))
+      const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
+      config = next
+      return waiting
+    },
+    async stop() {
+      await tracker.stop()
+      store.stop()
+    },
+  }
+}
+
+function storeOptions(config: StoreConfig): Omit<PeerStoreOptions, 'clock' | 'random'> {
+  const { shardCount, shardCountBits, peerLifetimeMs, maxMemoryBytes } = config
+  const bits = shardCount > 0 ? Math.ceil(Math.log2(shardCount)) : shardCountBits || 10
+  return {
+    shardCountBits: bits,
+    peerLifetimeMs,
+    ...(maxMemoryBytes === 0 ? {} : { maxMemoryBytes }),
+  }
+}
+
+function policyOf(config: TrackerConfig): TrackerPolicy {
+  const { http, udp, storage } = config
+  return {
+    announceIntervalMs: config.announceIntervalMs,
+    minAnnounceIntervalMs: config.minAnnounceIntervalMs,
+    retryIntervalMs: config.retryIntervalMs,
+    peerLifetimeMs: storage.config.peerLifetimeMs,
+    gcIntervalMs: storage.config.gcIntervalMs,
+    maxHttpConnections: http.maxConnections,
+    httpIdleTimeoutMs: http.idleTimeoutMs,
+    httpHeadTimeoutMs: http.readTimeoutMs,
+    httpWriteTimeoutMs: http.writeTimeoutMs,
+    http,
+    udp,
+  }
+}
