@@ -23,7 +23,7 @@ export const EXIT = {
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'all that was asked for is done',
   failure: 'another error; the message names it',
-  usage: 'the command line is wrong',
+  usage: 'the command line or the configuration is wrong',
   portTaken: 'a port is taken, or cannot be listened on',
   deviceBusy: 'the device or image is in use, or may not be opened',
   foreign: 'the device holds something else, or a newer format',
@@ -38,6 +38,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
 
 const BY_CODE: readonly (readonly [RegExp, number])[] = [
   [/^(TRACKER|ENGINE)_(PORT_TAKEN|LISTEN_FAILED)$/, EXIT.portTaken],
+  [/^TRACKER_(CONFIG|CONFIG_UNREADABLE)$/, EXIT.usage],
   [/^DEVICE_(BUSY|PERMISSION)$/, EXIT.deviceBusy],
   [/^FS_(FOREIGN|NEWER_FORMAT)$/, EXIT.foreign],
   [/^(NODE_NO_SPACE|FS_FULL|FS_ROOT_FULL|DEVICE_FULL|DEVICE_TOO_SMALL)$/, EXIT.noSpace],

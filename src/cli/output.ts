@@ -53,6 +53,12 @@ export class Output {
     this.#bar.clear()
   }
 
+  /** What is worth knowing and no error; on stderr. */
+  notice(text: string): void {
+    this.#bar.clear()
+    process.stderr.write(this.json ? `${JSON.stringify({ notice: text })}\n` : `seedbed: ${text}\n`)
+  }
+
   error(error: unknown): void {
     this.#bar.clear()
     const code = error instanceof SeedbedError ? error.code : 'INTERNAL'

@@ -10,6 +10,7 @@ import { lsCommand } from './commands/ls.ts'
 import { mkfsCommand } from './commands/mkfs.ts'
 import { rmCommand } from './commands/rm.ts'
 import { scrubCommand } from './commands/scrub.ts'
+import { trackerCommand } from './commands/tracker.ts'
 import { upCommand } from './commands/up.ts'
 
 export function makeProgram(): Command {
@@ -19,6 +20,7 @@ export function makeProgram(): Command {
     .showHelpAfterError('(seedbed --help tells more)')
   for (const command of [
     upCommand(),
+    trackerCommand(),
     getCommand(),
     mkfsCommand(),
     lsCommand(),

@@ -8,6 +8,8 @@ export interface Signals {
   readonly signal: AbortSignal
   /** Of the first signal, once there was one. */
   readonly received: StopSignal | undefined
+  /** Resolves with the first signal. */
+  readonly ended: Promise<void>
   dispose(): void
 }
 
@@ -21,8 +23,12 @@ export function catchSignals(): Signals {
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  const ended = new Promise<void>((resolve) => {
+    controller.signal.addEventListener('abort', () => resolve(), { once: true })
+  })
   return {
     signal: controller.signal,
+    ended,
     get received() {
       return received
     },

@@ -30,7 +30,7 @@ const KNOWS: Readonly<Record<string, readonly string[]>> = {
     'filesystem',
     'engine',
   ],
-  cli: ['base', 'node', 'metainfo', 'block-device', 'filesystem'],
+  cli: ['base', 'node', 'metainfo', 'tracker', 'block-device', 'filesystem'],
 }
 
 interface Import {

@@ -12,7 +12,7 @@ import { filesystemErrors } from '../../src/filesystem/index.ts'
 import { metainfoErrors } from '../../src/metainfo/index.ts'
 import { nodeErrors } from '../../src/node/index.ts'
 import { peerStoreErrors } from '../../src/peer-store/index.ts'
-import { trackerErrors } from '../../src/tracker/index.ts'
+import { renderReference, trackerErrors } from '../../src/tracker/index.ts'
 
 export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
   'Bencode and metainfo': { ...bencodeErrors, ...metainfoErrors },
@@ -27,6 +27,7 @@ export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
 export const DOCUMENTS: Readonly<Record<string, () => string>> = {
   'docs/errors.md': renderErrors,
   'docs/cli.md': renderCommands,
+  'docs/tracker-config.md': renderTrackerConfig,
 }
 
 const NOTE = '<!-- Rendered from the code by `npm run documents`; a test compares. -->'
@@ -72,4 +73,27 @@ function renderCommands(): string {
     lines.push('```text', command.helpInformation().trimEnd(), '```')
   }
   return `${lines.join('\n')}\n`
+}
+
+function renderTrackerConfig(): string {
+  const lines = [
+    "# The tracker's configuration",
+    '',
+    NOTE,
+    '',
+    '`seedbed tracker --config F` reads YAML; `--check` only checks it, `--print-defaults` prints a file with every key and its',
+    'default. The root is `tracker:`; a configuration of chihaya, whose root is `chihaya:`, runs as it is (there a front end without',
+    '`addr` does not run). Unknown keys and values outside of their limits are errors, each with file, line and column.',
+    '',
+    '- Durations are numbers with units: `90s`, `15m`, `1h30m`. Sizes: `512MiB`, `2GiB`.',
+    '- Addresses are `host:port`: an IP address, `localhost`, or nothing for all addresses. `[::]:6969` is all addresses too, of both',
+    '  families, as in chihaya. IPv4 and IPv6 have sockets and swarms of their own.',
+    '- The environment lies over the file: `SEEDBED_TRACKER__HTTP__ADDR=:80` is `tracker.http.addr`; lists have commas. With `_FILE` behind',
+    '  the name the value is read from a file: `SEEDBED_TRACKER__UDP__PRIVATE_KEY_FILE=/run/secrets/key`.',
+    '- SIGHUP reads the file again. A file with mistakes changes nothing. Keys marked *(restart)* keep their value until the next',
+    '  start, and are named. Sockets, connections and peers stay.',
+    '',
+    renderReference(),
+  ]
+  return `${lines.join('\n').trimEnd()}\n`
 }

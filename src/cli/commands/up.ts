@@ -121,10 +121,9 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       else await node.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
-    const ended = aborted(signals.signal)
     while (!signals.signal.aborted) {
       node.reportProgress()
-      await Promise.race([delay(systemClock, PROGRESS_MS), ended])
+      await Promise.race([delay(systemClock, PROGRESS_MS), signals.ended])
     }
   } catch (error) {
     if (!signals.signal.aborted) throw error
@@ -138,11 +137,4 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     printEvent(output, { event: 'stopped' })
     signals.dispose()
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

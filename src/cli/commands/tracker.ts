@@ -1,0 +1,100 @@
+/** `seedbed tracker`: the tracker alone, by its configuration; checks and prints configurations. */
+import { Command, Option } from 'commander'
+import { systemClock, systemRandom } from '../../node/index.ts'
+import {
+  type Endpoint,
+  type LoadedConfig,
+  loadConfig,
+  loadConfigFile,
+  renderDefaults,
+  showEndpoint,
+  startTrackerService,
+  type TrackerService,
+} from '../../tracker/index.ts'
+import { jsonOption, logLevelOption, makeLogger } from '../options.ts'
+import { Output } from '../output.ts'
+import { catchSignals } from '../signals.ts'
+
+interface TrackerCommandOptions {
+  readonly config?: string
+  readonly check?: boolean
+  readonly printDefaults?: boolean
+  readonly json?: boolean
+  readonly logLevel: string
+}
+
+export function trackerCommand(): Command {
+  return new Command('tracker')
+    .description('run the tracker alone, by a configuration in YAML (one of chihaya will do)')
+    .addOption(
+      new Option('--config <file>', 'the configuration; without it the defaults run').env(
+        'SEEDBED_TRACKER_CONFIG',
+      ),
+    )
+    .addOption(new Option('--check', 'only check the configuration'))
+    .addOption(
+      new Option('--print-defaults', 'print a configuration of all defaults, with comments'),
+    )
+    .addOption(jsonOption())
+    .addOption(logLevelOption())
+    .action(tracker)
+}
+
+async function tracker(options: TrackerCommandOptions): Promise<void> {
+  const output = new Output(options.json === true)
+  if (options.printDefaults === true) {
+    process.stdout.write(renderDefaults())
+    return
+  }
+  const load = (): LoadedConfig =>
+    options.config === undefined
+      ? loadConfig({ environment: process.env })
+      : loadConfigFile(options.config, process.env)
+  const { config, notices } = load()
+  for (const notice of notices) output.notice(notice)
+  if (options.check === true) {
+    output.result({ event: 'checked', notices }, 'the configuration is right')
+    return
+  }
+  const signals = catchSignals()
+  const logger = makeLogger(options.logLevel)
+  const service = await startTrackerService({
+    config,
+    clock: systemClock,
+    random: systemRandom(),
+    logger,
+  })
+  const onHangUp = (): void => reload(service, load, output)
+  process.on('SIGHUP', onHangUp)
+  output.object({ event: 'ready', tracker: { http: service.http, udp: service.udp } })
+  tell(output, 'http', service.http)
+  tell(output, 'udp', service.udp)
+  output.text('tracking; Ctrl-C stops')
+  await signals.ended
+  output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)
+  process.off('SIGHUP', onHangUp)
+  await service.stop()
+  output.result({ event: 'stopped' }, 'stopped')
+  signals.dispose()
+}
+
+function tell(output: Output, protocol: string, endpoints: readonly Endpoint[]): void {
+  for (const endpoint of endpoints) {
+    output.text(
+      `tracker  ${protocol}://${showEndpoint(endpoint)}${protocol === 'http' ? '/announce' : ''}`,
+    )
+  }
+}
+
+/** A configuration with mistakes is told and changes nothing. */
+function reload(service: TrackerService, load: () => LoadedConfig, output: Output): void {
+  try {
+    const { config, notices } = load()
+    for (const notice of notices) output.notice(notice)
+    const restart = service.reload(config)
+    const waits = restart.length === 0 ? '' : `; these keys need a restart: ${restart.join(', ')}`
+    output.result({ event: 'reloaded', restart }, `configuration reloaded${waits}`)
+  } catch (error) {
+    output.error(error)
+  }
+}
