@@ -18,40 +18,17 @@
  * minute and not a quarter of an hour later. All others get the usual interval.
  */
 import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+import {
+  type AnnounceAnswer,
+  type AnnounceRequest,
+  EVENT_COMPLETED,
+  EVENT_STARTED,
+  EVENT_STOPPED,
+} from './announce-request.ts'
+import type { Failure } from './failures.ts'
+import { HookList } from './hooks/hook.ts'
 
-export const EVENT_NONE = 0
-export const EVENT_COMPLETED = 1
-export const EVENT_STARTED = 2
-export const EVENT_STOPPED = 3
-/** The numbers of BEP 15. */
-export type AnnounceEvent =
-  | typeof EVENT_NONE
-  | typeof EVENT_COMPLETED
-  | typeof EVENT_STARTED
-  | typeof EVENT_STOPPED
-
-/** An announce out of its protocol; one object is filled again and again. */
-export class AnnounceRequest {
-  readonly infoHash: Uint8Array = new Uint8Array(20)
-  /** 4 or 16 bytes, never IPv4-mapped. Replaced, not written to. */
-  address: Uint8Array = new Uint8Array(4)
-  port = 0
-  /** Only whether it is zero counts. */
-  left = 0
-  event: AnnounceEvent = EVENT_NONE
-  /** Peers wanted; -1 when the client left it open. */
-  wanted = -1
-}
-
-/** The answer, apart from the peers, which are in the buffer that was given. */
-export class AnnounceAnswer {
-  intervalSeconds = 0
-  minIntervalSeconds = 0
-  seeders = 0
-  leechers = 0
-  family: AddressFamily = 4
-  peers = 0
-}
+export * from './announce-request.ts'
 
 export interface AnnouncePolicy {
   readonly announceIntervalMs: number
@@ -68,15 +45,18 @@ const SEEDERS_FOR_STARTER = 8
 export class Announcer {
   readonly #store: PeerStore
   readonly #policy: AnnouncePolicy
+  readonly #hooks: HookList
   readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
 
-  constructor(store: PeerStore, policy: AnnouncePolicy) {
+  constructor(store: PeerStore, policy: AnnouncePolicy, hooks: HookList = new HookList()) {
     this.#store = store
     this.#policy = policy
+    this.#hooks = hooks
   }
 
   /**
-   * Does the announce and writes at most `room` peers, compact, at `target[offset…]`. Allocates nothing.
+   * Does the announce and writes at most `room` peers, compact, at `target[offset…]`; or changes nothing and returns
+   * the reason of a hook that refuses. Allocates nothing.
    */
   announce(
     request: AnnounceRequest,
@@ -84,7 +64,9 @@ export class Announcer {
     target: Uint8Array,
     offset: number,
     room: number,
-  ): void {
+  ): Failure | null {
+    const refusal = this.#hooks.approve(request)
+    if (refusal !== null) return refusal
     const store = this.#store
     const { infoHash, address, port, event } = request
     const seeder = request.left === 0 || event === EVENT_COMPLETED
@@ -110,6 +92,8 @@ export class Announcer {
       : policy.announceIntervalMs
     answer.intervalSeconds = Math.ceil(intervalMs / 1000)
     answer.minIntervalSeconds = Math.ceil(Math.min(policy.minAnnounceIntervalMs, intervalMs) / 1000)
+    this.#hooks.finish(request, answer)
+    return null
   }
 
   /** Adds seeders, and only seeders: drawn as for a leecher, and no more than there are besides itself. */

@@ -21,6 +21,10 @@ export const failures = {
   unknownAction: 'unknown action ID',
   malformedPacket: 'malformed packet',
   malformedEvent: 'malformed event ID',
+  missingJwt: 'unapproved request: missing jwt',
+  invalidJwt: 'unapproved request: invalid jwt',
+  unapprovedClient: 'unapproved client',
+  unapprovedTorrent: 'unapproved torrent',
 } as const
 
 export type Failure = (typeof failures)[keyof typeof failures]

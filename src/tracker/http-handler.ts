@@ -140,7 +140,8 @@ export class HttpHandler {
     const { queryStart, queryEnd } = head
     const failure = parseAnnounceQuery(bytes, queryStart, queryEnd, remote, allowIpSpoofing, query)
     if (failure !== null) return failure
-    announcer.announce(query.announce, answer, this.#peers, 0, maxWanted)
+    const refusal = announcer.announce(query.announce, answer, this.#peers, 0, maxWanted)
+    if (refusal !== null) return refusal
     this.#byte(0x64)
     this.#bytes(COMPLETE)
     this.#number(answer.seeders)

@@ -91,15 +91,21 @@ export function parseAnnounceQuery(
   const peerIdBytes = readValue(bytes, query, PEER_ID)
   if (peerIdBytes < 0) return failures.noPeerId
   if (peerIdBytes !== 20) return failures.invalidPeerId
+  for (let i = 0; i < 20; i++) announce.peerId[i] = query.scratch[i]!
   announce.left = readNumber(bytes, query, LEFT, '18446744073709551615')
   if (announce.left < 0) return failures.left
-  if (readNumber(bytes, query, DOWNLOADED, '18446744073709551615') < 0) return failures.downloaded
-  if (readNumber(bytes, query, UPLOADED, '18446744073709551615') < 0) return failures.uploaded
+  announce.downloaded = readNumber(bytes, query, DOWNLOADED, '18446744073709551615')
+  if (announce.downloaded < 0) return failures.downloaded
+  announce.uploaded = readNumber(bytes, query, UPLOADED, '18446744073709551615')
+  if (announce.uploaded < 0) return failures.uploaded
   announce.wanted = readNumber(bytes, query, NUM_WANT, '4294967295')
   if (announce.wanted < 0 && isPresent(query, NUM_WANT)) return failures.numWant
   announce.port = readNumber(bytes, query, PORT, '65535')
   if (announce.port < 0) return failures.port
   announce.address = remote
+  announce.parameters = bytes
+  announce.parametersStart = start
+  announce.parametersEnd = end
   if (allowIpSpoofing && !readAddress(bytes, query)) return failures.address
   return announce.port === 0 ? failures.invalidPort : null
 }

@@ -12,6 +12,7 @@ import { parseNetwork } from './client-address.ts'
 import type { Endpoint } from './config/fields.ts'
 import { MAX_LIFETIME_SECONDS, MAX_SKEW_SECONDS } from './connection-id.ts'
 import { trackerError } from './errors.ts'
+import { HookList } from './hooks/hook.ts'
 import { MAX_HTTP_SCRAPE } from './http-query.ts'
 import { routeProblem } from './http-routes.ts'
 import type { HttpLimits } from './http-server.ts'
@@ -82,6 +83,8 @@ export interface TrackerPolicy {
   readonly allowIpSpoofing?: boolean
   readonly http?: HttpOptions
   readonly udp?: UdpOptions
+  /** Started, and stopped, by the caller. Default: none. */
+  readonly hooks?: HookList
 }
 
 export interface TrackerOptions extends TrackerPolicy {
@@ -104,6 +107,7 @@ export interface ListenOptions {
 }
 
 export interface Settings {
+  readonly hooks: HookList
   readonly gcIntervalMs: number
   readonly peerLifetimeMs: number
   readonly http: HttpLimits & {
@@ -154,6 +158,7 @@ export function settle(options: TrackerPolicy): Settings {
   }
   const spoofing = options.allowIpSpoofing ?? false
   return {
+    hooks: options.hooks ?? new HookList(),
     gcIntervalMs: number(options, 'gcIntervalMs', 2 * MINUTE_MS, 1000, DAY_MS),
     peerLifetimeMs: number(options, 'peerLifetimeMs', 31 * MINUTE_MS, 1000, DAY_MS),
     http: {

@@ -4,50 +4,73 @@
  * Invariants: a reload that fails changes nothing; one that succeeds keeps sockets, connections and peers. What cannot change
  * while the tracker runs keeps its value and is named.
  */
-import type { Clock, Logger, Random } from '../base/index.ts'
+import { isDeepStrictEqual } from 'node:util'
 import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
 import { endpointsOf } from './config/fields.ts'
 import { keepUnchangeable, needRestart } from './config/schema.ts'
 import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/settings.ts'
 import type { TrackerStats } from './counters.ts'
+import type { HookList } from './hooks/hook.ts'
+import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
 import type { TrackerPolicy } from './options.ts'
 import { startTracker, type Tracker } from './tracker.ts'
 
-export interface ServiceOptions {
+export interface ServiceOptions extends HookTools {
   readonly config: TrackerConfig
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
 }
 
 export interface TrackerService {
   readonly http: Tracker['http']
   readonly udp: Tracker['udp']
   stats(): TrackerStats & { readonly store: PeerStoreStats }
-  /** Takes what can be changed; returns the keys that need a restart to change. */
-  reload(config: TrackerConfig): readonly string[]
+  /**
+   * Takes what can be changed; resolves to the keys that need a restart to change. Lists and keys of hooks are read
+   * again. Rejects, and changes nothing, when a new hook cannot start.
+   */
+  reload(config: TrackerConfig): Promise<readonly string[]>
   stop(): Promise<void>
 }
 
-/** Rejects with the errors of startTracker, or with PEER_STORE_INVALID_OPTION. */
+/** Rejects with the errors of startTracker, of the store, and with TRACKER_LIST or TRACKER_JWK_SET. */
 export async function startTrackerService(options: ServiceOptions): Promise<TrackerService> {
   const { clock, random, logger } = options
   let config = options.config
   const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
   const listen = { http: endpointsOf(config.http.addr), udp: endpointsOf(config.udp.addr) }
-  const tracker = await startTracker({ store, clock, random, logger, listen, ...policyOf(config) })
+  let hooks = makeHooks(config.prehooks, options)
+  await hooks.start()
+  let tracker: Tracker
+  try {
+    const policy = policyOf(config, hooks)
+    tracker = await startTracker({ store, clock, random, logger, listen, ...policy })
+  } catch (error) {
+    hooks.stop()
+    store.stop()
+    throw error
+  }
   return {
     http: tracker.http,
     udp: tracker.udp,
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
-    reload(wanted) {
+    async reload(wanted) {
       const next = keepUnchangeable(trackerSchema, config, wanted)
-      tracker.reconfigure(policyOf(next))
+      if (isDeepStrictEqual(next.prehooks, config.prehooks)) {
+        await hooks.refresh()
+        tracker.reconfigure(policyOf(next, hooks))
+      } else {
+        const before = hooks
+        const made = makeHooks(next.prehooks, options)
+        await made.start()
+        tracker.reconfigure(policyOf(next, made))
+        hooks = made
+        before.stop()
+      }
       const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
       config = next
       return waiting
     },
     async stop() {
+      hooks.stop()
       await tracker.stop()
       store.stop()
     },
@@ -64,7 +87,7 @@ function storeOptions(config: StoreConfig): Omit<PeerStoreOptions, 'clock' | 'ra
   }
 }
 
-function policyOf(config: TrackerConfig): TrackerPolicy {
+function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
   const { http, udp, storage } = config
   return {
     announceIntervalMs: config.announceIntervalMs,
@@ -78,5 +101,6 @@ function policyOf(config: TrackerConfig): TrackerPolicy {
     httpWriteTimeoutMs: http.writeTimeoutMs,
     http,
     udp,
+    hooks,
   }
 }

@@ -84,7 +84,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
 }
 
 function handlersOf(
-  { http, udp }: Settings,
+  { http, udp, hooks }: Settings,
   store: PeerStore,
   counters: Counters,
   connectionIds: ConnectionIds,
@@ -94,7 +94,7 @@ function handlersOf(
       store,
       counters,
       connectionIds,
-      announcer: new Announcer(store, udp.policy),
+      announcer: new Announcer(store, udp.policy, hooks),
       allowIpSpoofing: udp.allowIpSpoofing,
       maxScrape: udp.maxScrape,
     }),
@@ -102,7 +102,7 @@ function handlersOf(
       ...http,
       store,
       counters,
-      announcer: new Announcer(store, http.policy),
+      announcer: new Announcer(store, http.policy, hooks),
       maxWanted: http.policy.maxWanted,
       proxies: new TrustedProxies(http.trustedProxies),
     }),

@@ -32,8 +32,12 @@ const ACTION_CONNECT = 0
 const ACTION_ANNOUNCE = 1
 const ACTION_SCRAPE = 2
 const ACTION_ERROR = 3
+const QUESTION_MARK = 0x3f
 const OPTION_END = 0
 const OPTION_NOP = 1
+const OPTION_URL_DATA = 2
+/** Path and query that an announce may bring along; a packet that has more is malformed. */
+const MAX_URL_BYTES = 8192
 
 /** `drop`: not this protocol, deserves no answer. `invalid`: see `UdpRequest.failure`. */
 export type UdpKind = 'drop' | 'connect' | 'announce' | 'scrape' | 'invalid'
@@ -48,6 +52,9 @@ export class UdpRequest {
   /** Info-hashes of a scrape, one behind the other. */
   readonly infoHashes: Uint8Array = new Uint8Array(20 * MAX_UDP_SCRAPE)
   infoHashCount = 0
+  /** Path and query that the announce was sent to (BEP 41), the pieces put together. */
+  readonly url: Uint8Array = new Uint8Array(MAX_URL_BYTES)
+  urlBytes = 0
   failure: Failure = failures.malformedPacket
 }
 
@@ -69,9 +76,12 @@ function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
   if (bytes.length < ANNOUNCE_BYTES) return invalid(request, failures.malformedPacket)
   const event = readU32BE(bytes, 80)
   if (event > EVENT_STOPPED) return invalid(request, failures.malformedEvent)
-  if (!optionsAreSound(bytes)) return invalid(request, failures.malformedPacket)
+  if (!readOptions(bytes, request)) return invalid(request, failures.malformedPacket)
   const { announce } = request
   copy(bytes, 16, 20, announce.infoHash)
+  copy(bytes, 36, 20, announce.peerId)
+  announce.downloaded = readU32BE(bytes, 56) * 2 ** 32 + readU32BE(bytes, 60)
+  announce.uploaded = readU32BE(bytes, 72) * 2 ** 32 + readU32BE(bytes, 76)
   announce.left = readU32BE(bytes, 64) * 2 ** 32 + readU32BE(bytes, 68)
   announce.event = event as AnnounceEvent
   copy(bytes, 84, 4, request.namedAddress)
@@ -82,17 +92,34 @@ function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
   return 'announce'
 }
 
-/** BEP 41: type, length, data; types 0 (end) and 1 (padding) have neither length nor data. Skipped, if whole. */
-function optionsAreSound(bytes: Uint8Array): boolean {
+/**
+ * BEP 41: type, length, data; types 0 (end) and 1 (padding) have neither length nor data. URL data is put together, what is not known is
+ * skipped, if whole. False when it is not.
+ */
+function readOptions(bytes: Uint8Array, request: UdpRequest): boolean {
   let at = ANNOUNCE_BYTES
+  request.urlBytes = 0
   while (at < bytes.length) {
     const type = bytes[at++]!
-    if (type === OPTION_END) return true
+    if (type === OPTION_END) break
     if (type === OPTION_NOP) continue
     if (at === bytes.length) return false
-    at += 1 + bytes[at]!
+    const length = bytes[at++]!
+    if (at + length > bytes.length) return false
+    if (type === OPTION_URL_DATA) {
+      if (request.urlBytes + length > MAX_URL_BYTES) return false
+      for (let i = 0; i < length; i++) request.url[request.urlBytes + i] = bytes[at + i]!
+      request.urlBytes += length
+    }
+    at += length
   }
-  return at === bytes.length
+  const { announce, url, urlBytes } = request
+  let query = 0
+  while (query < urlBytes && url[query] !== QUESTION_MARK) query++
+  announce.parameters = url
+  announce.parametersStart = Math.min(query + 1, urlBytes)
+  announce.parametersEnd = urlBytes
+  return true
 }
 
 function parseScrape(bytes: Uint8Array, request: UdpRequest): UdpKind {

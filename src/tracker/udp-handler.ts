@@ -72,7 +72,7 @@ export class UdpHandler {
     }
     if (kind === 'announce') {
       counters.transports[transport].announces++
-      return this.#announce(address)
+      return this.#announce(transport, address)
     }
     if (kind === 'scrape') {
       counters.transports[transport].scrapes++
@@ -81,7 +81,7 @@ export class UdpHandler {
     return this.#fail(transport, request.failure)
   }
 
-  #announce(address: Uint8Array): number {
+  #announce(transport: 'udp4' | 'udp6', address: Uint8Array): number {
     const { announce, namedAddress, transactionId } = this.#request
     const answer = this.#answer
     announce.address = address
@@ -95,7 +95,9 @@ export class UdpHandler {
     }
     const family = announce.address.length === 4 ? 4 : 6
     const room = peersThatFit(MAX_REPLY_BYTES[family] - ANNOUNCE_REPLY_BYTES, family)
-    this.#options.announcer.announce(announce, answer, this.reply, ANNOUNCE_REPLY_BYTES, room)
+    const { announcer } = this.#options
+    const refusal = announcer.announce(announce, answer, this.reply, ANNOUNCE_REPLY_BYTES, room)
+    if (refusal !== null) return this.#fail(transport, refusal)
     return writeAnnounceReply(
       this.reply,
       transactionId,

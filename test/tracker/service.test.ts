@@ -91,7 +91,7 @@ tracker:
   const requestText = `GET /a.php${QUERY}&port=5 HTTP/1.1\r\n\r\n`
   socket.write(requestText)
   await once(socket, 'data')
-  const restart = service.reload(
+  const restart = await service.reload(
     loadConfig({
       text: yaml('trusted_proxies: [10.0.0.1]')
         .replace('20m', '21m')
@@ -111,6 +111,27 @@ tracker:
   await peer(6)
   assert.ok((await peer(7)).includes('\x7f\0\0\x01\0\x06'), 'the proxy is not believed any more')
   assert.equal(service.stats().store.leechers4, 6)
+})
+
+test('hooks come and go with a reload; one that cannot start changes nothing', async (t) => {
+  const yaml = (hooks: string) =>
+    `tracker: {http: {addr: "127.0.0.1:0"}, udp: {addr: ""}, prehooks: [${hooks}]}`
+  const other = 'b'.repeat(40)
+  const service = await start(t, yaml(`{name: torrent approval, options: {whitelist: [${other}]}}`))
+  const announce = () => get(service, `/announce${QUERY}&port=1`)
+  assert.equal(await announce(), 'd14:failure reason18:unapproved torrente')
+  const reload = (hooks: string) => service.reload(loadConfig({ text: yaml(hooks) }).config)
+  await reload('{name: client approval, options: {blacklist: [SB0100]}}')
+  assert.equal(await announce(), 'd14:failure reason17:unapproved cliente')
+  await assert.rejects(
+    reload('{name: torrent approval, options: {whitelist_file: /nowhere/list}}'),
+    {
+      code: 'TRACKER_CONFIG_UNREADABLE',
+    },
+  )
+  assert.equal(await announce(), 'd14:failure reason17:unapproved cliente')
+  await reload('')
+  assert.match(await announce(), /^d8:complete/)
 })
 
 test('without keep-alive every answer is the last', async (t) => {

@@ -64,7 +64,11 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     random: systemRandom(),
     logger,
   })
-  const onHangUp = (): void => reload(service, load, output)
+  // One after the other: a reload waits for lists to be read.
+  let reloading = Promise.resolve()
+  const onHangUp = (): void => {
+    reloading = reloading.then(() => reload(service, load, output))
+  }
   process.on('SIGHUP', onHangUp)
   output.object({ event: 'ready', tracker: { http: service.http, udp: service.udp } })
   tell(output, 'http', service.http)
@@ -73,6 +77,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   await signals.ended
   output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)
   process.off('SIGHUP', onHangUp)
+  await reloading
   await service.stop()
   output.result({ event: 'stopped' }, 'stopped')
   signals.dispose()
@@ -87,11 +92,15 @@ function tell(output: Output, protocol: string, endpoints: readonly Endpoint[]):
 }
 
 /** A configuration with mistakes is told and changes nothing. */
-function reload(service: TrackerService, load: () => LoadedConfig, output: Output): void {
+async function reload(
+  service: TrackerService,
+  load: () => LoadedConfig,
+  output: Output,
+): Promise<void> {
   try {
     const { config, notices } = load()
     for (const notice of notices) output.notice(notice)
-    const restart = service.reload(config)
+    const restart = await service.reload(config)
     const waits = restart.length === 0 ? '' : `; these keys need a restart: ${restart.join(', ')}`
     output.result({ event: 'reloaded', restart }, `configuration reloaded${waits}`)
   } catch (error) {

@@ -1,4 +1,5 @@
 /** The configuration for people: commented defaults in YAML, and the reference page in Markdown. */
+import { hookSections } from './hook-settings.ts'
 import { ENVIRONMENT_PREFIX } from './load.ts'
 import { type AnyMember, type AnySection, membersOf } from './schema.ts'
 import { trackerSchema } from './settings.ts'
@@ -51,6 +52,23 @@ function comment(text: string, indent: string): string[] {
 export function renderReference(): string {
   const lines: string[] = []
   section(root, root.key, lines)
+  lines.push(
+    '## Hooks',
+    '',
+    '```yaml',
+    'tracker:',
+    '  prehooks:',
+    '    - name: torrent approval',
+    '      options:',
+    '        whitelist_file: /etc/seedbed/torrents',
+    '    - name: interval variation',
+    '      options: {modify_response_probability: 0.2, max_increase_delta: 60}',
+    '```',
+    '',
+    'They run in this order on every announce (not on scrapes); the first that refuses ends it, in the words of chihaya.',
+    '',
+  )
+  for (const [name, hook] of hookSections) section(hook, name, lines)
   return lines.join('\n')
 }
 

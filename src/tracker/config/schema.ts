@@ -88,11 +88,7 @@ export function readSection<T>(
     const keyPath = path === '' ? key : `${path}.${key}`
     const inert = section.inert?.[key]
     if (inert !== undefined) {
-      const { value: given } = entry.value
-      // A list of hooks that would not run is no small matter.
-      if (Array.isArray(given) && given.length > 0)
-        reports.problem(entry.keyAt, `${keyPath}: ${inert}`)
-      else reports.notice(entry.keyAt, `${keyPath} has no effect: ${inert}`)
+      reports.notice(entry.keyAt, `${keyPath} has no effect: ${inert}`)
       continue
     }
     const found = members.get(key)

@@ -4,6 +4,7 @@ import { PRIVATE_NETWORKS, parseNetwork } from '../client-address.ts'
 import { routeProblem } from '../http-routes.ts'
 import { MAX_WANTED_LIMIT } from '../options.ts'
 import { bytes, choice, count, duration, endpoints, list, text, toggle } from './fields.ts'
+import { type HookConfig, posthooks, prehooks } from './hook-settings.ts'
 import type { Field, Section } from './schema.ts'
 
 export interface HttpConfig {
@@ -49,6 +50,8 @@ export interface TrackerConfig {
   readonly http: HttpConfig
   readonly udp: UdpConfig
   readonly storage: { readonly name: string; readonly config: StoreConfig }
+  readonly prehooks: readonly HookConfig[]
+  readonly posthooks: readonly HookConfig[]
 }
 
 const SECOND_MS = 1000
@@ -281,7 +284,7 @@ export const trackerSchema: Section<TrackerConfig> = {
   kind: 'section',
   key: 'tracker',
   doc: 'The tracker.',
-  inert: { metrics_addr: NOT_YET, prometheus_addr: NOT_YET, prehooks: NOT_YET, posthooks: NOT_YET },
+  inert: { metrics_addr: NOT_YET, prometheus_addr: NOT_YET },
   fields: {
     announceIntervalMs: duration({
       key: 'announce_interval',
@@ -307,5 +310,7 @@ export const trackerSchema: Section<TrackerConfig> = {
     http,
     udp,
     storage,
+    prehooks: prehooks(),
+    posthooks: posthooks(),
   },
 }

@@ -130,6 +130,88 @@ test('every mistake is named with file, line, column and limit', () => {
   }
 })
 
+test('hooks have the names and options of chihaya, and a mistake in one has its place', () => {
+  const hooks = (text: string) => `tracker:\n  prehooks:\n${text}`
+  const { config } = loadConfig({
+    text: hooks(`    - name: jwt
+      options: {issuer: a, audience: b, jwk_set_url: "https://c/keys", jwk_set_update_interval: 7m}
+    - name: "client approval"
+      options:
+        whitelist:
+          - "OP1011"
+    - name: interval variation
+      config: {modify_response_probability: 0.2, max_increase_delta: 60, modify_min_interval: true}
+    - name: torrent approval
+      options: {blacklist: [A1B2c3d4e5a1b2c3d4e5a1b2c3d4e5a1b2c3d4e5]}
+`),
+  })
+  assert.deepEqual(config.prehooks, [
+    {
+      name: 'jwt',
+      options: {
+        issuer: 'a',
+        audience: 'b',
+        jwkSetUrl: 'https://c/keys',
+        updateIntervalMs: 420_000,
+      },
+    },
+    { name: 'client approval', options: { whitelist: ['OP1011'], blacklist: [] } },
+    {
+      name: 'interval variation',
+      options: { probability: 0.2, maxIncreaseSeconds: 60, modifyMinInterval: true },
+    },
+    {
+      name: 'torrent approval',
+      options: {
+        whitelist: [],
+        blacklist: ['a1b2c3d4e5a1b2c3d4e5a1b2c3d4e5a1b2c3d4e5'],
+        whitelistFile: '',
+        blacklistFile: '',
+      },
+    },
+  ])
+  for (const [text, pattern] of [
+    ['    - name: jwtt', /^F:3:13: tracker.prehooks: "jwtt" is none of the hooks: jwt, client/],
+    ['    - options: {}', /^F:3:7: tracker.prehooks: "" is none/],
+    ['    - jwt', /^F:3:7: tracker.prehooks: a hook is a map/],
+    [
+      '    - {name: jwt, options: {issuer: a}}',
+      /^F:3:28: tracker.prehooks: jwt: audience, jwk_set_url must be given/,
+    ],
+    [
+      '    - {name: jwt, options: {isuer: a, issuer: a, audience: a, jwk_set_url: "http://a"}}',
+      /^F:3:29: .*jwt.isuer is not a key .*did you mean issuer/,
+    ],
+    [
+      '    - {name: client approval, options: {whitelist: [TOOLONG]}}',
+      /^F:3:53: .*"TOOLONG" is not six/,
+    ],
+    [
+      '    - {name: client approval, options: {whitelist: [AAAAAA], blacklist: [BBBBBB]}}',
+      /only one list/,
+    ],
+    ['    - {name: torrent approval}', /^F:3:7: .*a list must be given/],
+    [
+      '    - {name: interval variation, options: {modify_response_probability: 0}}',
+      /0 is not above 0/,
+    ],
+    [
+      '    - {name: jwt, when: now, options: {issuer: a, audience: a, jwk_set_url: "http://a"}}',
+      /^F:3:19: .*when is not a key of a hook/,
+    ],
+  ] as const) {
+    const found = mistakes(hooks(text))
+    assert.equal(found.length, 1, found.join('\n'))
+    assert.match(found[0]!, pattern)
+  }
+  assert.match(mistakes('tracker: {prehooks: 5}')[0]!, /must be a list of hooks/)
+  assert.match(mistakes('tracker: {posthooks: [{name: jwt}]}')[0]!, /belong to prehooks/)
+  assert.deepEqual(
+    loadConfig({ text: 'tracker:\n  prehooks:\n  posthooks: []\n' }).config.prehooks,
+    [],
+  )
+})
+
 test('anchors work, and unfold only so far', () => {
   const { config } = loadConfig({
     text: 'tracker:\n  http: {max_numwant: &n 70}\n  udp: {max_numwant: *n}\n',

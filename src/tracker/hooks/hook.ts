@@ -1,0 +1,80 @@
+/**
+ * Hooks: what a tracker's owner adds to every announce, in the order of the configuration.
+ *
+ *     approve   before the store is asked: null, or the reason to refuse
+ *     vary      before the answer is written: may change it
+ *     observe   after it: may count it
+ *
+ * Scrapes have none, as in chihaya. Hooks run on the path of every announce, so they answer at once: what they need
+ * from files or other hosts they fetch beside. An empty list costs one comparison.
+ */
+import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
+import type { Failure } from '../failures.ts'
+
+export interface Hook {
+  approve?(request: AnnounceRequest): Failure | null
+  vary?(request: AnnounceRequest, answer: AnnounceAnswer): void
+  observe?(request: AnnounceRequest, answer: AnnounceAnswer): void
+  /** Gets what it needs; rejects when that cannot be had. */
+  start?(): Promise<void>
+  /** Gets it anew if it changed. On failure what it had stays, and the failure is logged. */
+  refresh?(): Promise<void>
+  stop?(): void
+}
+
+export class HookList {
+  readonly all: readonly Hook[]
+  readonly #approving: readonly Required<Pick<Hook, 'approve'>>[]
+  readonly #varying: readonly Required<Pick<Hook, 'vary'>>[]
+  readonly #observing: readonly Required<Pick<Hook, 'observe'>>[]
+
+  constructor(hooks: readonly Hook[] = []) {
+    this.all = hooks
+    this.#approving = hooks.filter(
+      (hook): hook is Hook & Required<Pick<Hook, 'approve'>> => hook.approve !== undefined,
+    )
+    this.#varying = hooks.filter(
+      (hook): hook is Hook & Required<Pick<Hook, 'vary'>> => hook.vary !== undefined,
+    )
+    this.#observing = hooks.filter(
+      (hook): hook is Hook & Required<Pick<Hook, 'observe'>> => hook.observe !== undefined,
+    )
+  }
+
+  /** The reason of the first hook that refuses. */
+  approve(request: AnnounceRequest): Failure | null {
+    const hooks = this.#approving
+    for (let i = 0; i < hooks.length; i++) {
+      const failure = hooks[i]!.approve(request)
+      if (failure !== null) return failure
+    }
+    return null
+  }
+
+  finish(request: AnnounceRequest, answer: AnnounceAnswer): void {
+    for (let i = 0; i < this.#varying.length; i++) this.#varying[i]!.vary(request, answer)
+    for (let i = 0; i < this.#observing.length; i++) this.#observing[i]!.observe(request, answer)
+  }
+
+  /** Starts them in order; stops those that were started when one fails. */
+  async start(): Promise<void> {
+    const started: Hook[] = []
+    try {
+      for (const hook of this.all) {
+        started.push(hook)
+        await hook.start?.()
+      }
+    } catch (error) {
+      for (const hook of started) hook.stop?.()
+      throw error
+    }
+  }
+
+  async refresh(): Promise<void> {
+    await Promise.all(this.all.map((hook) => hook.refresh?.()))
+  }
+
+  stop(): void {
+    for (const hook of this.all) hook.stop?.()
+  }
+}
