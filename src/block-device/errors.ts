@@ -12,6 +12,7 @@ export const blockDeviceErrors = {
   DEVICE_READ_ONLY: 'The device was opened, or is, read-only.',
   DEVICE_RANGE: 'An offset or a length is not a multiple of the sector, or beyond the end.',
   DEVICE_CLOSED: 'The device was closed before the operation.',
+  DEVICE_NO_LOG: 'The file is no access log, or holds something else that a log must not replace.',
   DEVICE_IO: 'The operating system reported an input/output error.',
 } as const
 

@@ -1,8 +1,18 @@
+export {
+  ACCESS_OPERATIONS,
+  type AccessLogInfo,
+  type AccessLogOptions,
+  AccessLogWriter,
+  type AccessOperation,
+  type AccessVisitor,
+  readAccessLog,
+} from './access-log.ts'
 export { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
 export { blockDeviceConformance, type Conformance } from './conformance.ts'
 export { type CrashOptions, type CrashState, crashStates, OverlayDevice } from './crash-states.ts'
 export { blockDeviceErrors } from './errors.ts'
 export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-device.ts'
+export { LoggedDevice } from './logged-device.ts'
 export { MemoryDevice, type MemoryDeviceOptions, SparseImage } from './memory-device.ts'
 export {
   type Fault,
