@@ -30,7 +30,8 @@ const KNOWS: Readonly<Record<string, readonly string[]>> = {
     'filesystem',
     'engine',
   ],
-  cli: ['base', 'node', 'metainfo', 'tracker', 'block-device', 'filesystem'],
+  plot: ['base', 'block-device', 'filesystem'],
+  cli: ['base', 'node', 'metainfo', 'tracker', 'block-device', 'filesystem', 'plot'],
 }
 
 interface Import {
