@@ -8,6 +8,7 @@ import { growCommand } from './commands/grow.ts'
 import { infoCommand } from './commands/info.ts'
 import { lsCommand } from './commands/ls.ts'
 import { mkfsCommand } from './commands/mkfs.ts'
+import { plotCommand } from './commands/plot.ts'
 import { rmCommand } from './commands/rm.ts'
 import { scrubCommand } from './commands/scrub.ts'
 import { trackerCommand } from './commands/tracker.ts'
@@ -30,6 +31,7 @@ export function makeProgram(): Command {
     fsckCommand(),
     scrubCommand(),
     growCommand(),
+    plotCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program).exitOverride())
   }

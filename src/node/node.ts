@@ -35,6 +35,8 @@ export interface NodeOptions {
   /** The device or image; made when it is not there. */
   readonly device: string
   readonly imageBytes?: number
+  /** Where to note what is asked of the device; a file that `seedbed plot` draws. */
+  readonly accessLog?: string
   /** Keeps .torrent files and import records. */
   readonly dataDir: string
   /** Absent: no tracker of our own. */
@@ -98,6 +100,15 @@ export class SeedbedNode {
         random,
         create: true,
         ...(options.imageBytes === undefined ? {} : { imageBytes: options.imageBytes }),
+        ...(options.accessLog === undefined
+          ? {}
+          : {
+              accessLog: {
+                path: options.accessLog,
+                onFailure: (error) =>
+                  logger.warn({ err: error }, 'the access log ends: it cannot be written'),
+              },
+            }),
       })
       undo.push(() => discardNewStorage(storage))
       for (const problem of storage.volume.problems) {

@@ -7,7 +7,12 @@ import { existsSync } from 'node:fs'
 import { access, constants, mkdir, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Clock, errnoOf, type Random, SeedbedError } from '../base/index.ts'
-import { type BlockDevice, openFileDevice } from '../block-device/index.ts'
+import {
+  AccessLogWriter,
+  type BlockDevice,
+  LoggedDevice,
+  openFileDevice,
+} from '../block-device/index.ts'
 import {
   formatVolume,
   type GrowReport,
@@ -33,6 +38,8 @@ export interface StorageOptions {
   /** Size of an image that has to be made; chosen from the free space when absent. */
   readonly imageBytes?: number
   readonly label?: string
+  /** Notes what is asked of the device from mounting on, in a file that `plot` draws. */
+  readonly accessLog?: { readonly path: string; onFailure(error: Error): void }
 }
 
 export interface Storage {
@@ -69,14 +76,19 @@ export async function makeDataDir(dataDir: string): Promise<void> {
 export async function openStorage(path: string, options: StorageOptions): Promise<Storage> {
   const isNew = !existsSync(path)
   if (isNew && options.create !== true) throw noVolume(path)
-  const device = isNew
+  const file = isNew
     ? await openFileDevice(path, {
         create: { bytes: options.imageBytes ?? (await imageBytesFor(dirname(path))) },
       })
     : await openFileDevice(path, { readOnly: options.readOnly === true, exclusive: true })
+  const device = new LoggedDevice(file)
+  let log: AccessLogWriter | undefined
   let created = false
   try {
+    // Making a volume wipes the far end of its device, which would rule the picture: not noted.
+    log = await beginLog(options, file.sizeBytes)
     created = await ensureFormatted(device, options)
+    device.log = log
     const volume = await mountVolume(device, {
       clock: options.clock,
       random: options.random,
@@ -85,9 +97,19 @@ export async function openStorage(path: string, options: StorageOptions): Promis
     return { path, volume, created, fileCreated: isNew }
   } catch (error) {
     await device.close()
+    await log?.close()
     if (isNew) await unlink(path)
     throw error
   }
+}
+
+async function beginLog(
+  { accessLog, clock }: StorageOptions,
+  deviceBytes: number,
+): Promise<AccessLogWriter | undefined> {
+  if (accessLog === undefined) return undefined
+  const { path, onFailure } = accessLog
+  return AccessLogWriter.create(path, { clock, deviceBytes, onFailure })
 }
 
 /** Closes; an image that was made for a run that could not start goes again. */

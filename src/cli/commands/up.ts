@@ -41,6 +41,7 @@ interface UpOptions {
   readonly data?: string
   readonly device?: string
   readonly imageSize?: number
+  readonly accessLog?: string
   readonly trackerPort: number
   readonly peerPort: number
   readonly host?: readonly string[]
@@ -64,6 +65,7 @@ export function upCommand(): Command {
         parseSize,
       ),
     )
+    .option('--access-log <file>', 'note every access to the device, for `seedbed plot`')
     .addOption(
       new Option('--tracker-port <n>', 'UDP and TCP port of the tracker; 0 lets the system choose')
         .default(DEFAULT_TRACKER_PORT)
@@ -112,6 +114,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     network,
     logger,
     ...(options.imageSize === undefined ? {} : { imageBytes: options.imageSize }),
+    ...(options.accessLog === undefined ? {} : { accessLog: options.accessLog }),
     onEvent: (event) => printEvent(output, event),
   })
   try {
