@@ -25,7 +25,7 @@ export function drawSvg(figure: Figure): string {
   const { width, height } = figure
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="${FONT_PX}" fill="${hex(INK)}">`,
-    `<title>${escape(figure.panels.map((panel) => panel.title).join('; '))}</title>`,
+    `<title>${escapeXml(figure.panels.map((panel) => panel.title).join('; '))}</title>`,
     `<rect width="${width}" height="${height}" fill="${hex(PAPER)}"/>`,
     ...figure.panels.flatMap(drawPanel),
     '</svg>',
@@ -84,10 +84,10 @@ function drawLegend(panel: Panel): string[] {
 }
 
 function text(content: string, x: number, y: number, anchor: string, more = ''): string {
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}"${more}>${escape(content)}</text>`
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}"${more}>${escapeXml(content)}</text>`
 }
 
-function escape(content: string): string {
+function escapeXml(content: string): string {
   return content.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
