@@ -7,15 +7,19 @@ export interface Clock {
   monotonicMs(): number
   /** Milliseconds since 1970 as the system believes them to be; may step. */
   wallMs(): number
-  /** Runs `task` once after `delayMs`; the result cancels it. */
-  after(delayMs: number, task: () => void): () => void
+  /**
+   * Runs `task` once after `delayMs`; the result cancels it. In the background it does not keep the
+   * process alive.
+   */
+  after(delayMs: number, task: () => void, background?: boolean): () => void
 }
 
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
-  after(delayMs, task) {
+  after(delayMs, task, background = false) {
     const timer = setTimeout(task, delayMs)
+    if (background) timer.unref()
     return () => clearTimeout(timer)
   },
 }
