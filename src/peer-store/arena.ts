@@ -1,48 +1,42 @@
 /**
- * Memory for blocks of 32-bit words, cut from fixed slabs and given back to them.
+ * Blocks of 32-bit words out of spans, for every thread.
  *
- *     slab (1 MiB)   = 64 spans; span 0 holds the headers of the other 63
- *     span (16 KiB)  = blocks of one size class, or part of a run of 1, 2, 4 … 32 spans
- *     block address  = slab number << 18 | word in the slab; 0 is no block
+ *     block of up to 2048 words: one of the blocks of its size class in a span
+ *     larger block:              a run of spans of its own (spans.ts)
+ *     address:                   word in the buffer; 0 is no block
  *
- *     header of span s, words 8s…8s+5 of its slab:
- *     0 class + 1 (0: free or a run)   1 live blocks   2 first freed block (word in the slab, 0: none)
- *     3 first word never used          4, 5 previous and next span of the class with room (span id)
+ * Freed blocks of a span are chained through their first word. A block is as it was left: callers that need zeros
+ * write them.
  *
- * Blocks of more than half a slab take whole slabs, which then have no header. Freed blocks are chained
- * through their first word. Contents of a new block are whatever was there before.
- *
- * Invariants: a span is in its class's list if and only if it has room; a span with no live block
- * goes back to its slab, so any class may have it next; slabs are never moved or copied.
+ * Invariants: a span is in its class's list if and only if it has room; a span without a live block
+ * goes back to the runs, for any class or shard; `allocate` returns 0 instead of passing the reservation, and callers
+ * then leave everything as it was.
  */
-import { assert } from '../base/index.ts'
+import {
+  H_ALLOCATOR_LOCK,
+  H_FIRST_SPAN,
+  H_FREE_SPANS,
+  H_FRONTIER,
+  H_PARTIAL,
+  H_TOTAL_SPANS,
+  H_USED_WORDS,
+  SPAN_BYTES,
+  SPAN_SHIFT,
+  SPAN_WORDS,
+} from './layout.ts'
+import { lock, type Memory, unlock } from './memory.ts'
+import { D_FREED, D_FRESH, D_KIND, D_LIVE, D_NEXT, D_PREVIOUS, Spans } from './spans.ts'
 
-const SLAB_SHIFT = 18
-export const SLAB_WORDS: number = 1 << SLAB_SHIFT
-export const SLAB_MASK: number = SLAB_WORDS - 1
-export const SLAB_BYTES: number = SLAB_WORDS * 4
-export const MAX_SLABS: number = 1 << 14
-const SPAN_SHIFT = 12
-const SPAN_WORDS = 1 << SPAN_SHIFT
-const SPANS = SLAB_WORDS / SPAN_WORDS
-/** One for each block that a put may allocate, and a run for a directory that doubles. */
-const SPANS_A_PUT_MAY_TAKE = 16
 /** Larger blocks are runs of spans. */
-const MAX_SMALL_WORDS = SPAN_WORDS / 2
+export const MAX_SMALL_WORDS: number = SPAN_WORDS / 2
 
-const KIND = 0
-const LIVE = 1
-const FREED = 2
-const FRESH = 3
-const PREVIOUS = 4
-const NEXT = 5
-
-/** Sizes in words: every even one up to 32, then eight to the doubling. */
-const CLASS_WORDS: number[] = []
+/** Every even size up to 32, eight to the doubling above, and the odd sizes of segments (swarm-table.ts). */
+const CLASS_WORDS: number[] = [408, 680, 816]
 for (let words = 2; words <= 32; words += 2) CLASS_WORDS.push(words)
 for (let power = 32; power < MAX_SMALL_WORDS; power *= 2) {
   for (let eighth = 1; eighth <= 8; eighth++) CLASS_WORDS.push(power + (power / 8) * eighth)
 }
+CLASS_WORDS.sort((a, b) => a - b)
 const CLASS_OF = new Uint8Array(MAX_SMALL_WORDS + 1)
 for (let words = 1, klass = 0; words <= MAX_SMALL_WORDS; words++) {
   if (words > CLASS_WORDS[klass]!) klass++
@@ -50,221 +44,136 @@ for (let words = 1, klass = 0; words <= MAX_SMALL_WORDS; words++) {
 }
 
 export class Arena {
-  /** The word at `address` is `slabs[address >>> 18][address & SLAB_MASK]`. */
-  readonly slabs: Uint32Array[] = []
-  bytesUsed = 0
-  readonly #maximumSlabs: number
-  /** Free spans of each slab, as bits 0…63; none for a slab taken whole. */
-  readonly #freeLow: number[] = []
-  readonly #freeHigh: number[] = []
-  readonly #wholeSlabs: number[] = []
-  readonly #partial: Uint32Array = new Uint32Array(CLASS_WORDS.length)
-  #freeSpans = 0
-  /** No slab before this one has a free span. */
-  #firstFree = 0
+  readonly #memory: Memory
+  readonly #words: Int32Array
+  readonly #spans: Spans
 
-  constructor(maximumBytes: number) {
-    this.#maximumSlabs = Math.min(MAX_SLABS, Math.floor(maximumBytes / SLAB_BYTES))
+  constructor(memory: Memory) {
+    this.#memory = memory
+    this.#words = memory.words
+    this.#spans = new Spans(memory.words)
   }
 
+  /** Bytes of blocks in use, as rounded to their classes. */
+  get bytesUsed(): number {
+    return this.#words[H_USED_WORDS]! * 4
+  }
+
+  /** Bytes of spans that were ever used. */
   get bytesReserved(): number {
-    return this.slabs.length * SLAB_BYTES
+    return (this.#words[H_FRONTIER]! - this.#words[H_FIRST_SPAN]!) * SPAN_BYTES
   }
 
-  /**
-   * Whether one more peer may be put: all that this can need, growth of tables included, is there. The maximum
-   * is shared with `otherBytes` of whole slabs elsewhere.
-   * A fragmented arena may still pass its maximum by the slab that a large table takes.
-   */
-  hasRoom(otherBytes: number): boolean {
-    const slabs = this.slabs.length + Math.ceil(otherBytes / SLAB_BYTES)
-    if (slabs > this.#maximumSlabs) return false
-    const freeSpans = this.#freeSpans + this.#wholeSlabs.length * (SPANS - 1)
-    return slabs < this.#maximumSlabs || freeSpans >= SPANS_A_PUT_MAY_TAKE
+  /** Bytes of spans that wait for a use: free runs, and what lies beyond the frontier. */
+  get bytesFree(): number {
+    const words = this.#words
+    return (words[H_FREE_SPANS]! + words[H_TOTAL_SPANS]! - words[H_FRONTIER]!) * SPAN_BYTES
   }
 
-  allocate(words: number): number {
-    if (words > MAX_SMALL_WORDS) return this.#allocateRun(words)
-    const klass = CLASS_OF[words]!
+  /** Address of a block of at least `size` words, or 0 when there is no memory left for it. */
+  allocate(size: number): number {
+    const shared = this.#memory.shared
+    if (shared) lock(this.#words, H_ALLOCATOR_LOCK)
+    const address = size > MAX_SMALL_WORDS ? this.#takeRun(size) : this.#takeBlock(size)
+    if (shared) unlock(this.#words, H_ALLOCATOR_LOCK)
+    return address
+  }
+
+  /** `size` as it was asked for. */
+  free(address: number, size: number): void {
+    const shared = this.#memory.shared
+    if (shared) lock(this.#words, H_ALLOCATOR_LOCK)
+    if (size > MAX_SMALL_WORDS) this.#giveRun(address, size)
+    else this.#giveBlock(address, size)
+    if (shared) unlock(this.#words, H_ALLOCATOR_LOCK)
+  }
+
+  #takeRun(size: number): number {
+    const count = (size + SPAN_WORDS - 1) >>> SPAN_SHIFT
+    const span = this.#spans.take(count)
+    if (span !== 0) this.#words[H_USED_WORDS] = this.#words[H_USED_WORDS]! + count * SPAN_WORDS
+    return span << SPAN_SHIFT
+  }
+
+  #giveRun(address: number, size: number): void {
+    const count = (size + SPAN_WORDS - 1) >>> SPAN_SHIFT
+    this.#words[H_USED_WORDS] = this.#words[H_USED_WORDS]! - count * SPAN_WORDS
+    this.#spans.give(address >>> SPAN_SHIFT, count)
+  }
+
+  #takeBlock(asked: number): number {
+    const words = this.#words
+    const klass = CLASS_OF[asked]!
     const size = CLASS_WORDS[klass]!
-    let id = this.#partial[klass]!
-    if (id === 0) id = this.#openSpan(klass)
-    const slab = this.slabs[id >>> 6]!
-    const header = (id & 63) << 3
-    let word = slab[header + FREED]!
-    if (word !== 0) {
-      slab[header + FREED] = slab[word]!
+    let span = words[H_PARTIAL + klass]!
+    if (span === 0) {
+      span = this.#openSpan(klass)
+      if (span === 0) return 0
+    }
+    const at = this.#spans.descriptor(span)
+    let block = words[at + D_FREED]!
+    if (block !== 0) {
+      words[at + D_FREED] = words[block]!
     } else {
-      word = slab[header + FRESH]!
-      slab[header + FRESH] = word + size
+      block = words[at + D_FRESH]!
+      words[at + D_FRESH] = block + size
     }
-    const live = slab[header + LIVE]! + 1
-    slab[header + LIVE] = live
-    if ((live + 1) * size > SPAN_WORDS) this.#unlink(klass, id)
-    this.bytesUsed += size * 4
-    return (id >>> 6) * SLAB_WORDS + word
+    const live = words[at + D_LIVE]! + 1
+    words[at + D_LIVE] = live
+    if ((live + 1) * size > SPAN_WORDS) this.#unlink(klass, span)
+    words[H_USED_WORDS] = words[H_USED_WORDS]! + size
+    return block
   }
 
-  /** `words` as they were asked for. */
-  free(address: number, words: number): void {
-    if (words > MAX_SMALL_WORDS) {
-      this.#freeRun(address, words)
-      return
-    }
-    const number = address >>> SLAB_SHIFT
-    const slab = this.slabs[number]!
-    const word = address & SLAB_MASK
-    const span = word >>> SPAN_SHIFT
-    const header = span << 3
-    const klass = CLASS_OF[words]!
+  #giveBlock(address: number, asked: number): void {
+    const words = this.#words
+    const klass = CLASS_OF[asked]!
     const size = CLASS_WORDS[klass]!
-    assert(slab[header + KIND] === klass + 1, 'a block is freed with the size it was asked for')
-    const live = slab[header + LIVE]! - 1
-    slab[header + LIVE] = live
-    this.bytesUsed -= size * 4
-    const id = number * SPANS + span
-    if ((live + 2) * size > SPAN_WORDS) this.#link(klass, id)
+    const span = address >>> SPAN_SHIFT
+    const at = this.#spans.descriptor(span)
+    const live = words[at + D_LIVE]! - 1
+    words[at + D_LIVE] = live
+    words[H_USED_WORDS] = words[H_USED_WORDS]! - size
+    if ((live + 2) * size > SPAN_WORDS) this.#link(klass, span)
     if (live === 0) {
-      this.#unlink(klass, id)
-      this.#giveSpans(number, span, 1)
+      this.#unlink(klass, span)
+      words[at + D_KIND] = 0
+      this.#spans.give(span, 1)
       return
     }
-    slab[word] = slab[header + FREED]!
-    slab[header + FREED] = word
-  }
-
-  /** Sets `words` words at `address` to zero. */
-  clear(address: number, words: number): void {
-    for (let at = address; at < address + words; ) {
-      const start = at & SLAB_MASK
-      const end = Math.min(SLAB_WORDS, start + address + words - at)
-      this.slabs[at >>> SLAB_SHIFT]!.fill(0, start, end)
-      at += end - start
-    }
+    words[address] = words[at + D_FREED]!
+    words[at + D_FREED] = address
   }
 
   #openSpan(klass: number): number {
-    const id = this.#takeSpans(1)
-    const slab = this.slabs[id >>> 6]!
-    const header = (id & 63) << 3
-    slab[header + KIND] = klass + 1
-    slab[header + LIVE] = 0
-    slab[header + FREED] = 0
-    slab[header + FRESH] = (id & 63) << SPAN_SHIFT
-    this.#link(klass, id)
-    return id
+    const span = this.#spans.take(1)
+    if (span === 0) return 0
+    const at = this.#spans.descriptor(span)
+    this.#words[at + D_KIND] = klass + 1
+    this.#words[at + D_LIVE] = 0
+    this.#words[at + D_FREED] = 0
+    this.#words[at + D_FRESH] = span << SPAN_SHIFT
+    this.#link(klass, span)
+    return span
   }
 
-  #link(klass: number, id: number): void {
-    const slab = this.slabs[id >>> 6]!
-    const header = (id & 63) << 3
-    const next = this.#partial[klass]!
-    slab[header + PREVIOUS] = 0
-    slab[header + NEXT] = next
-    if (next !== 0) this.slabs[next >>> 6]![((next & 63) << 3) + PREVIOUS] = id
-    this.#partial[klass] = id
+  #link(klass: number, span: number): void {
+    const words = this.#words
+    const at = this.#spans.descriptor(span)
+    const next = words[H_PARTIAL + klass]!
+    words[at + D_PREVIOUS] = 0
+    words[at + D_NEXT] = next
+    if (next !== 0) words[this.#spans.descriptor(next) + D_PREVIOUS] = span
+    words[H_PARTIAL + klass] = span
   }
 
-  #unlink(klass: number, id: number): void {
-    const slab = this.slabs[id >>> 6]!
-    const header = (id & 63) << 3
-    const previous = slab[header + PREVIOUS]!
-    const next = slab[header + NEXT]!
-    if (previous === 0) this.#partial[klass] = next
-    else this.slabs[previous >>> 6]![((previous & 63) << 3) + NEXT] = next
-    if (next !== 0) this.slabs[next >>> 6]![((next & 63) << 3) + PREVIOUS] = previous
+  #unlink(klass: number, span: number): void {
+    const words = this.#words
+    const at = this.#spans.descriptor(span)
+    const previous = words[at + D_PREVIOUS]!
+    const next = words[at + D_NEXT]!
+    if (previous === 0) words[H_PARTIAL + klass] = next
+    else words[this.#spans.descriptor(previous) + D_NEXT] = next
+    if (next !== 0) words[this.#spans.descriptor(next) + D_PREVIOUS] = previous
   }
-
-  #allocateRun(words: number): number {
-    if (words > SLAB_WORDS / 2) return this.#takeSlabs(Math.ceil(words / SLAB_WORDS)) * SLAB_WORDS
-    const spans = runSpans(words)
-    const id = this.#takeSpans(spans)
-    this.bytesUsed += spans * SPAN_WORDS * 4
-    return (id >>> 6) * SLAB_WORDS + ((id & 63) << SPAN_SHIFT)
-  }
-
-  #freeRun(address: number, words: number): void {
-    const number = address >>> SLAB_SHIFT
-    if (words > SLAB_WORDS / 2) {
-      const slabs = Math.ceil(words / SLAB_WORDS)
-      for (let i = 0; i < slabs; i++) this.#wholeSlabs.push(number + i)
-      this.bytesUsed -= slabs * SLAB_BYTES
-      return
-    }
-    const spans = runSpans(words)
-    this.bytesUsed -= spans * SPAN_WORDS * 4
-    this.#giveSpans(number, (address & SLAB_MASK) >>> SPAN_SHIFT, spans)
-  }
-
-  /** The id of the first of `spans` free ones; runs are aligned to their length. */
-  #takeSpans(spans: number): number {
-    for (let number = this.#firstFree; number < this.slabs.length; number++) {
-      const low = this.#freeLow[number]!
-      const high = this.#freeHigh[number]!
-      if (low === 0 && high === 0) {
-        if (number === this.#firstFree) this.#firstFree++
-        continue
-      }
-      const inLow = alignedRun(low, spans)
-      if (inLow >= 0) return this.#claim(number, inLow, spans)
-      const inHigh = alignedRun(high, spans)
-      if (inHigh >= 0) return this.#claim(number, 32 + inHigh, spans)
-    }
-    const number = this.#wholeSlabs.pop() ?? this.#takeNewSlab()
-    this.#freeLow[number] = ~1
-    this.#freeHigh[number] = ~0
-    this.#freeSpans += SPANS - 1
-    this.#firstFree = Math.min(this.#firstFree, number)
-    this.slabs[number]!.fill(0, 0, SPANS * 8)
-    return this.#claim(number, spans === 32 ? 32 : spans, spans)
-  }
-
-  #claim(number: number, span: number, spans: number): number {
-    const mask = runMask(spans) << (span & 31)
-    if (span < 32) this.#freeLow[number] = this.#freeLow[number]! & ~mask
-    else this.#freeHigh[number] = this.#freeHigh[number]! & ~mask
-    this.#freeSpans -= spans
-    return number * SPANS + span
-  }
-
-  #giveSpans(number: number, span: number, spans: number): void {
-    const mask = runMask(spans) << (span & 31)
-    if (span < 32) this.#freeLow[number] = this.#freeLow[number]! | mask
-    else this.#freeHigh[number] = this.#freeHigh[number]! | mask
-    this.slabs[number]![(span << 3) + KIND] = 0
-    this.#freeSpans += spans
-    this.#firstFree = Math.min(this.#firstFree, number)
-  }
-
-  #takeSlabs(count: number): number {
-    this.bytesUsed += count * SLAB_BYTES
-    if (count === 1) return this.#wholeSlabs.pop() ?? this.#takeNewSlab()
-    const first = this.#takeNewSlab()
-    for (let i = 1; i < count; i++) this.#takeNewSlab()
-    return first
-  }
-
-  #takeNewSlab(): number {
-    assert(this.slabs.length < MAX_SLABS, 'the store keeps within the memory that it can address')
-    this.#freeLow.push(0)
-    this.#freeHigh.push(0)
-    return this.slabs.push(new Uint32Array(new SharedArrayBuffer(SLAB_BYTES))) - 1
-  }
-}
-
-function runSpans(words: number): number {
-  let spans = 1
-  while (spans * SPAN_WORDS < words) spans *= 2
-  return spans
-}
-
-function runMask(spans: number): number {
-  return spans === 32 ? ~0 : (1 << spans) - 1
-}
-
-/** Where in `bits` the first aligned run of `spans` set bits begins, or -1. */
-function alignedRun(bits: number, spans: number): number {
-  const mask = runMask(spans)
-  for (let at = 0; at < 32; at += spans) if (((bits >>> at) & mask) === mask) return at
-  return -1
 }

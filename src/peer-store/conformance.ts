@@ -237,6 +237,41 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
       assert.equal(announce(store, hash, false, 50, endpoint(family, 3)).length, 49)
     })
 
+    test(`IPv${family}: seeders and leechers are listed apart, and the last one leaves nothing`, () => {
+      const { store } = fresh()
+      const listed = (seeders: boolean): string[] => {
+        const list = store.listPeers(hash, family, seeders)
+        const found: string[] = []
+        for (let at = 0; at < list.length; at += COMPACT_BYTES[family]) {
+          found.push(keyOf(list.subarray(at, at + COMPACT_BYTES[family])))
+        }
+        return found.sort()
+      }
+      const expected = { seeders: [] as string[], leechers: [] as string[] }
+      for (let n = 0; n < 300; n++) {
+        put(store, n % 3 === 0 ? 'seeder' : 'leecher', n)
+        expected[n % 3 === 0 ? 'seeders' : 'leechers'].push(keyOfEndpoint(endpoint(family, n)))
+      }
+      assert.deepEqual(listed(true), expected.seeders.sort())
+      assert.deepEqual(listed(false), expected.leechers.sort())
+      assert.equal(store.numTotalPeers(family), 300)
+      assert.equal(store.numTotalPeers(other), 0)
+      assert.equal(store.numSwarms(), 1)
+      for (let n = 0; n < 300; n++) {
+        const { address, port } = endpoint(family, n)
+        if (n % 3 === 0) assert.equal(store.deleteSeeder(hash, address, port), true)
+      }
+      assert.deepEqual(listed(true), [])
+      assert.equal(listed(false).length, 200)
+      for (let n = 0; n < 300; n++) {
+        const { address, port } = endpoint(family, n)
+        if (n % 3 !== 0) assert.equal(store.deleteLeecher(hash, address, port), true)
+      }
+      assert.deepEqual(listed(false), [])
+      assert.equal(store.numSwarms(), 0)
+      assert.equal(store.listPeers(infoHash(77), family, true).length, 0)
+    })
+
     test(`IPv${family}: one seeder among thousands of leechers is always found`, () => {
       const { store } = fresh()
       for (let n = 0; n < 3000; n++) put(store, 'leecher', n)
@@ -361,7 +396,7 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
 
   test('garbage is collected in steps as it is at once', () => {
     const { store, clock } = fresh()
-    for (let n = 0; n < 100; n++) store.putSeeder(infoHash(n), endpoint(4, n).address, 1)
+    for (let n = 0; n < 3000; n++) store.putSeeder(infoHash(n), endpoint(4, n).address, 1)
     clock.advance(MINUTE_MS)
     for (let n = 0; n < 30; n++) store.putSeeder(infoHash(n), endpoint(4, n).address, 1)
     clock.advance(30_000)
@@ -413,6 +448,9 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
       () => store.collectGarbage(1),
       () => store.collectGarbageStep(1, 1),
       () => store.stats(),
+      () => store.numSwarms(),
+      () => store.numTotalPeers(4),
+      () => store.listPeers(hash, 4, true),
       () => store.stop(),
     ]
     for (const call of calls) throwsCode('PEER_STORE_STOPPED', call)

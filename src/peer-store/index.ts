@@ -1,7 +1,21 @@
-/** The peer store: swarms and their peers in slabs of shared memory. */
+/** The peer store: swarms and their peers in memory that all threads share. */
 export { MAX_LIFETIME_MS, TICK_MS } from './age.ts'
+export { type PeerStoreConfig, parseDurationMs, parsePeerStoreConfig } from './config.ts'
 export { type PeerStoreConformance, peerStoreConformance } from './conformance.ts'
+export { contractOf, type StrictPeerStore } from './contract.ts'
 export { peerStoreErrors } from './errors.ts'
-export { createPeerStore, type PeerStoreOptions } from './store.ts'
+export {
+  GC_DURATION_BOUNDS_MS,
+  type MaintenanceOptions,
+  maintainPeerStore,
+  type PeerStoreMaintenance,
+  type PeerStoreMetrics,
+} from './maintenance.ts'
+export {
+  createPeerStore,
+  type OpenPeerStoreOptions,
+  openPeerStore,
+  type PeerStoreOptions,
+} from './store.ts'
 export type * from './types.ts'
 export { COMPACT_BYTES } from './types.ts'

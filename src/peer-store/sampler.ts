@@ -4,79 +4,137 @@
  * Floyd's algorithm: for j = n-k … n-1 draw t in [0, j]; take t, or j if t is taken already. Every subset
  * of size k is equally likely; there is one draw a number and no retry. (A walk with a random start and a random
  * stride would be cheaper, but can reach only a few of the subsets: neighbours would always be met together.)
- * What is taken is kept in a small open-addressing set that a generation number empties.
+ * What is taken is stamped with the number of the call in an array of one entry a position.
+ *
+ * A draw is exact: 16 random bits times the bound, of which the upper half is the result and a lower half
+ * below 65536 mod bound is drawn again (Lemire, Fast Random Integer Generation in an Interval).
+ * The generator is xoshiro128**, seeded from the Random that was handed in: who is met is no secret.
  */
 import type { Random } from '../base/index.ts'
 
-const FIRST_CAPACITY = 256
+/** An address beyond all peers. */
+export const NOBODY = 0x7fffffff
+/** Bound on n: positions of small and dense swarms. */
+export const MAX_POSITIONS: number = 1 << 15
 
 export class Sampler {
   /** The result of `choose`. */
-  chosen: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  readonly #random: Random
-  #members = new Uint32Array(FIRST_CAPACITY * 4)
-  #generations = new Uint32Array(FIRST_CAPACITY * 4)
-  #generation = 0
+  chosen: Int32Array = new Int32Array(MAX_POSITIONS)
+  readonly #stamps = new Int32Array(MAX_POSITIONS)
+  #stamp = 0
+  #s0: number
+  #s1: number
+  #s2: number
+  #s3: number
+  /** State of `#again`. */
+  #seldom: number
 
   constructor(random: Random) {
-    this.#random = random
+    this.#seldom = random.uint32() | 0
+    this.#s0 = random.uint32() | 0
+    this.#s1 = random.uint32() | 0
+    this.#s2 = random.uint32() | 0
+    // All zeros would stay all zeros.
+    this.#s3 = random.uint32() | 1
   }
 
-  /**
-   * Fills `chosen[0…count)` with different numbers below `bound`; `count` is at most `bound`. Allocates only when
-   * `count` is larger than ever before.
-   */
-  choose(count: number, bound: number): void {
-    if (count > this.chosen.length) this.#enlarge(count)
-    const chosen = this.chosen
-    if (count === bound) {
-      for (let i = 0; i < count; i++) chosen[i] = i
-      return
-    }
-    this.#generation = (this.#generation + 1) >>> 0
-    if (this.#generation === 0) {
-      this.#generations.fill(0)
-      this.#generation = 1
-    }
-    for (let i = 0, last = bound - count; i < count; i++, last++) {
-      const drawn = this.#below(last + 1)
-      if (this.#take(drawn)) {
-        chosen[i] = drawn
-      } else {
-        // Never taken before: all that was taken is below it.
-        this.#take(last)
-        chosen[i] = last
-      }
-    }
+  /** Makes room for `count` results. Allocates only when `count` is larger than ever before. */
+  reserve(count: number): void {
+    if (count > this.chosen.length) this.chosen = new Int32Array(count)
   }
 
-  /** Uniform over [0, bound): the bits that bound needs, drawn again (less than every second time) if beyond. */
-  #below(bound: number): number {
-    const mask = 0xffffffff >>> Math.clz32(bound - 1)
-    if (bound === 1) return 0
+  /** 32 random bits, as int32. */
+  next(): number {
+    const s1 = this.#s1
+    const product = Math.imul(s1, 5)
+    const result = Math.imul((product << 7) | (product >>> 25), 9)
+    const t = s1 << 9
+    const s2 = this.#s2 ^ this.#s0
+    const s3 = this.#s3 ^ s1
+    this.#s1 = s1 ^ s2
+    this.#s0 ^= s3
+    this.#s2 = s2 ^ t
+    this.#s3 = (s3 << 11) | (s3 >>> 21)
+    return result
+  }
+
+  /** Uniform over [0, bound), for a bound from 1 to 2^26: exact. */
+  below(bound: number): number {
+    const mask = bound === 1 ? 0 : 0xffffffff >>> Math.clz32(bound - 1)
     for (;;) {
-      const value = this.#random.uint32() & mask
+      const value = this.next() & mask
       if (value >>> 0 < bound) return value >>> 0
     }
   }
 
-  /** False when `value` was taken already. */
-  #take(value: number): boolean {
-    const mask = this.#members.length - 1
-    let slot = Math.imul(value, 0x9e3779b1) >>> Math.clz32(mask)
-    for (; this.#generations[slot] === this.#generation; slot = (slot + 1) & mask) {
-      if (this.#members[slot] === value) return false
+  /**
+   * Fills `chosen[0…count)` with different numbers p below `bound`, as addresses `base + p * stride`, of which those at
+   * or after `skipped` are one stride further. `bound` is at most MAX_POSITIONS, `count` at most `bound`. Allocates
+   * nothing.
+   */
+  choose(count: number, bound: number, base: number, stride: number, skipped: number): void {
+    const chosen = this.chosen
+    if (count >= bound) {
+      for (let i = 0, at = base; i < count; i++, at += stride) {
+        chosen[i] = at >= skipped ? at + stride : at
+      }
+      return
     }
-    this.#generations[slot] = this.#generation
-    this.#members[slot] = value
-    return true
+    const stamps = this.#stamps
+    this.#stamp = (this.#stamp + 1) | 0
+    if (this.#stamp === 0) {
+      stamps.fill(0)
+      this.#stamp = 1
+    }
+    const stamp = this.#stamp
+    let s0 = this.#s0
+    let s1 = this.#s1
+    let s2 = this.#s2
+    let s3 = this.#s3
+    // One generator step serves two draws.
+    for (let i = 0, range = bound - count + 1; i < count; i += 2, range += 2) {
+      const five = Math.imul(s1, 5)
+      const bits = Math.imul((five << 7) | (five >>> 25), 9)
+      const t = s1 << 9
+      s2 ^= s0
+      s3 ^= s1
+      s1 ^= s2
+      s0 ^= s3
+      s2 ^= t
+      s3 = (s3 << 11) | (s3 >>> 21)
+      let product = Math.imul(bits & 0xffff, range)
+      let value = product >>> 16
+      if ((product & 0xffff) < range && (product & 0xffff) < 65536 % range) {
+        value = this.#again(range)
+      }
+      // Were `value` taken, the last of the range cannot be: all that was taken is below it.
+      if (stamps[value] === stamp) value = range - 1
+      stamps[value] = stamp
+      let at = base + Math.imul(value, stride)
+      chosen[i] = at >= skipped ? at + stride : at
+      if (i + 1 === count) break
+      product = Math.imul(bits >>> 16, range + 1)
+      value = product >>> 16
+      if ((product & 0xffff) <= range && (product & 0xffff) < 65536 % (range + 1)) {
+        value = this.#again(range + 1)
+      }
+      if (stamps[value] === stamp) value = range
+      stamps[value] = stamp
+      at = base + Math.imul(value, stride)
+      chosen[i + 1] = at >= skipped ? at + stride : at
+    }
+    this.#s0 = s0
+    this.#s1 = s1
+    this.#s2 = s2
+    this.#s3 = s3
   }
 
-  #enlarge(count: number): void {
-    let capacity = this.chosen.length
-    while (capacity < count) capacity *= 2
-    this.chosen = new Uint32Array(capacity)
-    this.#members = new Uint32Array(capacity * 4)
-    this.#generations = new Uint32Array(capacity * 4)
+  /** A draw that must be made again, by a generator of its own: that of `choose` is in its hands. */
+  #again(range: number): number {
+    for (;;) {
+      this.#seldom = (Math.imul(this.#seldom, 0x915f77f5) + 0x6a09e667) | 0
+      const product = Math.imul(this.#seldom >>> 16, range)
+      if ((product & 0xffff) >= 65536 % range) return product >>> 16
+    }
   }
 }

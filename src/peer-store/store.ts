@@ -1,44 +1,73 @@
 /**
- * The peer store in typed arrays: optmem's job without an object for a peer or a swarm.
+ * The peer store in shared memory: optmem's job without an object for a peer or a swarm, for every thread.
  *
- *     info-hash --keyed hash--> shard --> tagged index --> swarm record --> peers of each family
- *     (keyed-hash.ts)           (roots)   (tagged-index.ts) (swarm-records.ts) (swarm-peers.ts)
+ *     info-hash --keyed hash--> shard --> segment --> record --> peers of each family
+ *     (keyed-hash.ts)           (layout.ts) (swarm-table.ts)     (swarm-peers.ts, peer-set.ts)
  *
- * All state lies in 1 MiB slabs of shared memory (arena.ts). One thread works on them today; a shard is the
- * unit that a lock will guard. Counters run along, so `stats` reads nothing but them.
+ * `createPeerStore` makes the memory, and its thread keeps the time; `openPeerStore` is another thread's view of
+ * the same memory. One lock a shard. Scrapes, announces and deletions of what is not there read without a lock
+ * and check after that nobody wrote meanwhile; if somebody did, they lock and read again.
  *
- * Invariants: a swarm exists if and only if it has a peer of either family; the counters equal the contents;
- * no peer is older than its age can say (age.ts).
+ * Time is a word of the shared memory that a timer of the first thread sets every 2 s: a put reads a word, not a clock.
+ *
+ * Invariants: those of core.ts; no peer is older than its age can say (age.ts).
  */
-import { type Clock, type Random, readU32BE, systemRandom } from '../base/index.ts'
+import { totalmem } from 'node:os'
+import { type Clock, type Random, readU32BE, systemClock, systemRandom } from '../base/index.ts'
 import {
-  AGE_MODULUS,
+  ageBits,
   lifetimeTicks,
   MAX_LIFETIME_MS,
+  NO_AGE,
   SEEDER_BIT,
   SWEEP_TICKS,
   TICK_MS,
 } from './age.ts'
-import { Arena, MAX_SLABS, SLAB_BYTES } from './arena.ts'
+import { baseBytes, Core, createMemory } from './core.ts'
 import { peerStoreError } from './errors.ts'
-import { KeyedHash } from './keyed-hash.ts'
-import { Sampler } from './sampler.ts'
-import { SwarmPeers } from './swarm-peers.ts'
-import { KEY_WORDS, SwarmRecords } from './swarm-records.ts'
-import { ROOT_WORDS, TaggedIndex } from './tagged-index.ts'
+import {
+  H_AGE,
+  H_MAGIC,
+  H_STOPPED,
+  H_TICK,
+  H_VERSION,
+  LAYOUT_VERSION,
+  MAGIC,
+  MAX_MEMORY_BYTES,
+  S_EVICTED,
+  S_EXPIRED,
+  S_LEECHERS4,
+  S_LEECHERS6,
+  S_REFUSED,
+  S_SEEDERS4,
+  S_SEEDERS6,
+  S_SWARMS,
+  S_VERSION,
+} from './layout.ts'
+import { lock, Memory, ORDERED_LOADS, unlock } from './memory.ts'
+import { loadSnapshot, saveSnapshot } from './snapshot.ts'
+import type { SwarmPeers } from './swarm-peers.ts'
+import { R_META4, R_PEERS4, R_PEERS6, type SwarmTable } from './swarm-table.ts'
+import { Sweeper } from './sweeper.ts'
 import {
   type AddressFamily,
   COMPACT_BYTES,
-  type PeerStore,
+  type PeerStoreHandle,
   type PeerStoreStats,
+  type SharedPeerStore,
   type SwarmCounts,
 } from './types.ts'
+import { verifyCore } from './verify.ts'
 
+const MIB = 2 ** 20
 const DEFAULT_SHARD_COUNT_BITS = 10
-const MAX_SHARD_COUNT_BITS = 16
-const MINIMUM_MEMORY_BYTES: number = 4 * SLAB_BYTES
-/** Addresses reach 16 GiB; what a put may take beyond the limit must be within their reach too. */
-const MAXIMUM_MEMORY_BYTES: number = (MAX_SLABS * SLAB_BYTES * 15) / 16
+export const MAX_SHARD_COUNT_BITS = 16
+const MINIMUM_MEMORY_BYTES: number = 4 * MIB
+/** The default is not taken below this. */
+const MINIMUM_DEFAULT_BYTES: number = 64 * MIB
+const INFO_HASH_BYTES = 20
+/** Info-hashes that `prefetch` keeps in flight at a time. */
+const PREFETCH = 128
 
 export interface PeerStoreOptions {
   readonly clock: Clock
@@ -51,76 +80,166 @@ export interface PeerStoreOptions {
    * maximum: 15 h 55 min 40 s.
    */
   readonly peerLifetimeMs?: number
-  /** Bound on `bytesReserved`, at least 4 MiB. Default 15 GiB, which is also the maximum. */
+  /**
+   * Bound on `bytesReserved`, at least 4 MiB. Default: half of the machine's memory (less, where the system refuses to
+   * reserve that), at most 8 GiB less 1 MiB, which is also the maximum. So many addresses are reserved at once, and memory
+   * is taken as it is used.
+   */
   readonly maxMemoryBytes?: number
 }
 
-/** Throws PEER_STORE_INVALID_OPTION or PEER_STORE_LIFETIME_TOO_LONG. */
-export function createPeerStore(options: PeerStoreOptions): PeerStore {
-  return new TypedArrayPeerStore(options)
+export interface OpenPeerStoreOptions {
+  /** Draws the peers. Default: the system's. */
+  readonly random?: Random
 }
 
-class TypedArrayPeerStore implements PeerStore {
-  readonly #clock: Clock
+/** Throws PEER_STORE_INVALID_OPTION, PEER_STORE_LIFETIME_TOO_LONG or PEER_STORE_NO_MEMORY. */
+export function createPeerStore(options: PeerStoreOptions): SharedPeerStore {
+  const bits = options.shardCountBits ?? DEFAULT_SHARD_COUNT_BITS
+  if (!Number.isInteger(bits) || bits < 0 || bits > MAX_SHARD_COUNT_BITS) {
+    throw peerStoreError(
+      'PEER_STORE_INVALID_OPTION',
+      `shardCountBits is ${bits}: it must be a whole number from 0 to ${MAX_SHARD_COUNT_BITS}`,
+    )
+  }
+  const least = Math.max(MINIMUM_MEMORY_BYTES, Math.ceil(baseBytes(bits) / MIB + 1) * MIB)
+  const memory =
+    options.maxMemoryBytes ?? Math.max(least, Math.min(MAX_MEMORY_BYTES, defaultMemoryBytes()))
+  if (!(memory >= least && memory <= MAX_MEMORY_BYTES)) {
+    throw peerStoreError(
+      'PEER_STORE_INVALID_OPTION',
+      `maxMemoryBytes is ${memory}: with 2^${bits} shards it must be ${least} to ${MAX_MEMORY_BYTES} (8 GiB less 1 MiB)`,
+    )
+  }
+  const lifetime = lifetimeTicks(options.peerLifetimeMs ?? MAX_LIFETIME_MS)
+  const random = options.random ?? systemRandom()
+  const floor =
+    options.maxMemoryBytes === undefined ? Math.max(least, MINIMUM_DEFAULT_BYTES) : memory
+  const core = new Core(reserve(memory, floor, bits, random), random)
+  for (let number = 0; number < core.shardCount; number++) core.table.create(core.shard(number))
+  return new SharedMemoryStore(core, new Timekeeper(core, options.clock, lifetime))
+}
+
+/** Another thread's view of a store. Throws PEER_STORE_FOREIGN_HANDLE. */
+export function openPeerStore(
+  handle: PeerStoreHandle,
+  options: OpenPeerStoreOptions = {},
+): SharedPeerStore {
+  const isBuffer = handle?.buffer instanceof SharedArrayBuffer && handle.buffer.byteLength >= MIB
+  const memory = isBuffer ? new Memory(handle.buffer, true) : undefined
+  if (memory?.words[H_MAGIC] !== MAGIC || memory.words[H_VERSION] !== LAYOUT_VERSION) {
+    throw peerStoreError(
+      'PEER_STORE_FOREIGN_HANDLE',
+      'the handle is not of a peer store, or not of this version',
+    )
+  }
+  return new SharedMemoryStore(new Core(memory, options.random ?? systemRandom()), undefined)
+}
+
+function defaultMemoryBytes(): number {
+  return Math.max(MINIMUM_DEFAULT_BYTES, Math.floor(totalmem() / 2 / MIB) * MIB)
+}
+
+/** Reserves `bytes`, or half as much and so on down to `least` where the system refuses. */
+function reserve(bytes: number, least: number, bits: number, random: Random): Memory {
+  try {
+    return createMemory(bytes, bits, random)
+  } catch (cause) {
+    if (bytes > least) return reserve(Math.max(least, Math.floor(bytes / 2)), least, bits, random)
+    throw peerStoreError(
+      'PEER_STORE_NO_MEMORY',
+      `the system refuses to reserve ${bytes} bytes of addresses for the peer store`,
+      { mend: 'Lower max_memory, or allow the process more address space.', cause },
+    )
+  }
+}
+
+/** Keeps the shared time, and sweeps when nobody else did for too long. Only the thread that made a store has one. */
+class Timekeeper {
+  readonly clock: Clock
+  readonly sweeper: Sweeper
+  readonly #core: Core
   readonly #baseMs: number
   readonly #lifetimeTicks: number
-  readonly #shardCountBits: number
-  readonly #arena: Arena
-  readonly #records = new SwarmRecords()
-  readonly #hash: KeyedHash
-  readonly #index: TaggedIndex
-  readonly #sampler: Sampler
+  #sweptTick = 0
+  #cancel: () => void
+
+  constructor(core: Core, clock: Clock, lifetime: number) {
+    this.#core = core
+    this.clock = clock
+    this.#baseMs = clock.monotonicMs()
+    this.#lifetimeTicks = lifetime
+    this.sweeper = new Sweeper(core)
+    const tick = (): void => {
+      this.advance()
+      this.#cancel = clock.after(this.#untilNextMs(), tick, true)
+    }
+    this.#cancel = clock.after(TICK_MS, tick, true)
+  }
+
+  /** Reads the clock. A sweep that is overdue runs first, as of the moment when it was due. */
+  advance(): void {
+    const now = Math.floor((this.clock.monotonicMs() - this.#baseMs) / TICK_MS)
+    while (now - this.#sweptTick > SWEEP_TICKS) {
+      if (this.#core.sum(S_SWARMS) === 0) {
+        this.#sweptTick = now
+        this.sweeper.restart()
+      } else {
+        this.#set(this.#sweptTick + SWEEP_TICKS)
+        this.sweeper.restart()
+        this.step(this.#lifetimeTicks, Number.POSITIVE_INFINITY)
+      }
+    }
+    this.#set(now)
+  }
+
+  step(lifetime: number, swarms: number): boolean {
+    const ended = this.sweeper.step(lifetime, swarms)
+    if (ended) this.#sweptTick = this.sweeper.passTick
+    return ended
+  }
+
+  stop(): void {
+    this.#cancel()
+  }
+
+  #set(tick: number): void {
+    const { words } = this.#core
+    if (words[H_TICK] === tick) return
+    words[H_TICK] = tick
+    words[H_AGE] = ageBits(tick)
+  }
+
+  #untilNextMs(): number {
+    return TICK_MS - ((this.clock.monotonicMs() - this.#baseMs) % TICK_MS)
+  }
+}
+
+class SharedMemoryStore implements SharedPeerStore {
+  readonly #core: Core
+  readonly #words: Int32Array
+  readonly #memory: Memory
+  readonly #table: SwarmTable
   readonly #peers4: SwarmPeers
   readonly #peers6: SwarmPeers
-  /** Index roots, one a shard, in a row. */
-  #roots = 0
-  readonly #key = new Uint32Array(KEY_WORDS)
-  // Of the info-hash at hand.
-  #root = 0
-  #high = 0
-  #low = 0
+  readonly #time: Timekeeper | undefined
+  readonly #sweeper: Sweeper
+  readonly #places = new Int32Array(PREFETCH)
+  /** Over the buffer of the last target. */
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  #closed = false
+  /** Keeps the loads of `prefetch` alive. */
+  #sink = 0
 
-  #tick = 0
-  #sweepCursor = 0
-  /** When the pass under way began, and the last complete one. */
-  #passTick = 0
-  #sweptTick = 0
-
-  #seeders4 = 0
-  #leechers4 = 0
-  #seeders6 = 0
-  #leechers6 = 0
-  #refused = 0
-  #expired = 0
-  #stopped = false
-
-  constructor(options: PeerStoreOptions) {
-    const bits = options.shardCountBits ?? DEFAULT_SHARD_COUNT_BITS
-    if (!Number.isInteger(bits) || bits < 0 || bits > MAX_SHARD_COUNT_BITS) {
-      throw peerStoreError(
-        'PEER_STORE_INVALID_OPTION',
-        `shardCountBits is ${bits}: it must be a whole number from 0 to ${MAX_SHARD_COUNT_BITS}`,
-      )
-    }
-    const memory = options.maxMemoryBytes ?? MAXIMUM_MEMORY_BYTES
-    if (!(memory >= MINIMUM_MEMORY_BYTES && memory <= MAXIMUM_MEMORY_BYTES)) {
-      throw peerStoreError(
-        'PEER_STORE_INVALID_OPTION',
-        `maxMemoryBytes is ${memory}: it must be ${MINIMUM_MEMORY_BYTES} (4 MiB) to ${MAXIMUM_MEMORY_BYTES} (15 GiB)`,
-      )
-    }
-    const random = options.random ?? systemRandom()
-    this.#lifetimeTicks = lifetimeTicks(options.peerLifetimeMs ?? MAX_LIFETIME_MS)
-    this.#clock = options.clock
-    this.#baseMs = options.clock.monotonicMs()
-    this.#shardCountBits = bits
-    this.#arena = new Arena(memory)
-    this.#hash = new KeyedHash(random)
-    this.#sampler = new Sampler(random)
-    this.#peers4 = new SwarmPeers(4, this.#arena, this.#records, this.#hash)
-    this.#peers6 = new SwarmPeers(6, this.#arena, this.#records, this.#hash)
-    this.#index = this.#swarmIndex()
-    this.#roots = this.#allocateRoots()
+  constructor(core: Core, time: Timekeeper | undefined) {
+    this.#core = core
+    this.#words = core.words
+    this.#memory = core.memory
+    this.#table = core.table
+    this.#peers4 = core.peers4
+    this.#peers6 = core.peers6
+    this.#time = time
+    this.#sweeper = time?.sweeper ?? new Sweeper(core)
   }
 
   putSeeder(infoHash: Uint8Array, address: Uint8Array, port: number): void {
@@ -152,142 +271,178 @@ class TypedArrayPeerStore implements PeerStore {
     target: Uint8Array,
     offset: number,
   ): number {
-    const peers = this.#begin(infoHash, address, port)
-    if (wanted <= 0) return 0
-    const record = this.#find()
-    if (record === 0) return 0
-    peers.open(record)
-    if (peers.count === 0) return 0
-    const self = peers.find()
-    const size = COMPACT_BYTES[peers.family]
-    let written = 0
-    if (!seeder) written = this.#sample(peers, 0, peers.seeders, wanted, self, target, offset)
-    return (
-      written +
-      this.#sample(
-        peers,
-        peers.seeders,
-        peers.count,
-        wanted - written,
-        self,
-        target,
-        offset + written * size,
-      )
-    )
+    const peers = this.#enter(infoHash, address, port)
+    const size = COMPACT_BYTES[peers.endpoint.family]
+    let most = wanted
+    if (most * size > target.length - offset) most = Math.floor((target.length - offset) / size)
+    if (!(most > 0)) return 0
+    const { buffer } = target
+    if (this.#view.buffer !== buffer) this.#view = new DataView(buffer)
+    const at = target.byteOffset + offset
+    const memory = this.#memory
+    const table = this.#table
+    if (!memory.shared) return this.#draw(peers, seeder, most, at, size)
+    const words = this.#words
+    const line = table.shard + S_VERSION
+    if (ORDERED_LOADS) {
+      const version = Atomics.load(words, line)
+      if ((version & 1) === 0) {
+        const drawn = this.#draw(peers, seeder, most, at, size)
+        if (Atomics.load(words, line) === version) return drawn
+      }
+    }
+    lock(words, line)
+    const drawn = this.#draw(peers, seeder, most, at, size)
+    unlock(words, line)
+    return drawn
   }
 
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void {
-    this.#advance()
-    this.#enter(infoHash)
-    counts.seeders = 0
-    counts.leechers = 0
-    counts.completed = 0
-    const record = this.#find()
-    if (record === 0) return
+    this.#enterInfoHash(infoHash)
+    const memory = this.#memory
+    const table = this.#table
     const peers = family === 4 ? this.#peers4 : this.#peers6
-    peers.open(record)
-    counts.seeders = peers.seeders
-    counts.leechers = peers.count - peers.seeders
-    counts.completed = peers.completed
+    if (!memory.shared) {
+      this.#readCounts(peers, counts)
+      return
+    }
+    const words = this.#words
+    const line = table.shard + S_VERSION
+    if (ORDERED_LOADS) {
+      const version = Atomics.load(words, line)
+      if ((version & 1) === 0) {
+        this.#readCounts(peers, counts)
+        if (Atomics.load(words, line) === version) return
+      }
+    }
+    lock(words, line)
+    this.#readCounts(peers, counts)
+    unlock(words, line)
+  }
+
+  listPeers(infoHash: Uint8Array, family: AddressFamily, seeders: boolean): Uint8Array {
+    this.#enterInfoHash(infoHash)
+    const core = this.#core
+    const { table, sampler } = core
+    const peers = family === 4 ? this.#peers4 : this.#peers6
+    const size = COMPACT_BYTES[family]
+    core.lock(table.shard)
+    const record = table.find()
+    let total = 0
+    if (record !== 0) {
+      peers.open(record)
+      total = peers.all(seeders, sampler)
+    }
+    const list = new Uint8Array(total * size)
+    this.#view = new DataView(list.buffer)
+    this.#write(peers, total, 0, size)
+    core.unlock(table.shard)
+    return list
+  }
+
+  prefetch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void {
+    this.#mustRun()
+    this.#time?.advance()
+    for (let from = 0; from < count; from += PREFETCH) {
+      this.#touch(infoHashes, offset + from * stride, stride, Math.min(PREFETCH, count - from))
+    }
   }
 
   collectGarbage(maximumAgeMs: number): number {
-    const before = this.#expired
     const ticks = lifetimeTicks(maximumAgeMs)
-    this.#advance()
-    this.#sweepAll(ticks)
-    return this.#expired - before
+    this.#mustRun()
+    this.#time?.advance()
+    this.#sweeper.restart()
+    this.#step(ticks, Number.POSITIVE_INFINITY)
+    return this.#sweeper.dropped
   }
 
   collectGarbageStep(maximumAgeMs: number, maximumSwarms: number): boolean {
     const ticks = lifetimeTicks(maximumAgeMs)
-    this.#advance()
-    return this.#sweep(ticks, maximumSwarms)
+    this.#mustRun()
+    this.#time?.advance()
+    return this.#step(ticks, maximumSwarms)
+  }
+
+  numSwarms(): number {
+    this.#mustRun()
+    return this.#core.sum(S_SWARMS)
+  }
+
+  numTotalPeers(family: AddressFamily): number {
+    this.#mustRun()
+    const core = this.#core
+    return family === 4
+      ? core.sum(S_SEEDERS4) + core.sum(S_LEECHERS4)
+      : core.sum(S_SEEDERS6) + core.sum(S_LEECHERS6)
   }
 
   stats(): PeerStoreStats {
     this.#mustRun()
+    const core = this.#core
     return {
-      swarms: this.#records.live,
-      seeders4: this.#seeders4,
-      leechers4: this.#leechers4,
-      seeders6: this.#seeders6,
-      leechers6: this.#leechers6,
-      bytesUsed: this.#arena.bytesUsed + this.#records.bytesUsed,
-      bytesReserved: this.#arena.bytesReserved + this.#records.bytesReserved,
-      refused: this.#refused,
-      expired: this.#expired,
+      swarms: core.sum(S_SWARMS),
+      seeders4: core.sum(S_SEEDERS4),
+      leechers4: core.sum(S_LEECHERS4),
+      seeders6: core.sum(S_SEEDERS6),
+      leechers6: core.sum(S_LEECHERS6),
+      bytesUsed: core.arena.bytesUsed + core.fixedBytes,
+      bytesReserved: core.arena.bytesReserved + core.fixedBytes,
+      refused: core.sum(S_REFUSED),
+      expired: core.sum(S_EXPIRED),
+      evicted: core.sum(S_EVICTED),
     }
+  }
+
+  handle(): PeerStoreHandle {
+    this.#mustRun()
+    this.#core.memory.shared = true
+    return { buffer: this.#core.memory.buffer, layoutVersion: LAYOUT_VERSION }
+  }
+
+  async save(path: string): Promise<number> {
+    this.#mustRun()
+    this.#time?.advance()
+    return saveSnapshot(this.#core, path, this.#wallMs())
+  }
+
+  async load(path: string): Promise<number> {
+    this.#mustRun()
+    this.#time?.advance()
+    return loadSnapshot(this.#core, path, this.#wallMs())
+  }
+
+  verify(): string[] {
+    this.#mustRun()
+    return verifyCore(this.#core)
   }
 
   stop(): void {
     this.#mustRun()
-    this.#stopped = true
-    this.#arena.slabs.length = 0
-    this.#records.slabs.length = 0
+    this.#closed = true
+    if (this.#time === undefined) return
+    this.#words[H_STOPPED] = 1
+    this.#time.stop()
   }
 
-  #allocateRoots(): number {
-    // Address 0 means no block, which the first allocation of whole slabs would have.
-    this.#arena.allocate(2)
-    const words = ROOT_WORDS << this.#shardCountBits
-    const roots = this.#arena.allocate(words)
-    this.#arena.clear(roots, words)
-    return roots
-  }
-
-  /** The index over the records; its keys are the info-hashes in them. */
-  #swarmIndex(): TaggedIndex {
-    const hash = this.#hash
-    const records = this.#records
-    const bits = this.#shardCountBits
-    return new TaggedIndex(this.#arena, {
-      get high() {
-        return shardRest(hash.high, bits)
-      },
-      get low() {
-        return hash.low
-      },
-      rehash(number) {
-        const words = records.words(number)
-        const at = records.offset(number)
-        for (let i = 0; i < KEY_WORDS; i++) hash.words[i] = words[at + i]!
-        hash.run(KEY_WORDS)
-      },
-    })
+  #wallMs(): number {
+    return (this.#time?.clock ?? systemClock).wallMs()
   }
 
   #mustRun(): void {
-    if (this.#stopped) {
+    if (this.#closed || this.#words[H_STOPPED] !== 0) {
       throw peerStoreError('PEER_STORE_STOPPED', 'the peer store was stopped')
     }
   }
 
-  /** Reads the clock. A sweep that is overdue runs first, as of the moment when it was due. */
-  #advance(): void {
-    this.#mustRun()
-    const now = Math.floor((this.#clock.monotonicMs() - this.#baseMs) / TICK_MS)
-    while (now - this.#sweptTick > SWEEP_TICKS) {
-      if (this.#records.live === 0) {
-        this.#sweptTick = now
-        this.#sweepCursor = 0
-      } else {
-        this.#tick = this.#sweptTick + SWEEP_TICKS
-        this.#sweepAll(this.#lifetimeTicks)
-      }
-    }
-    this.#tick = now
-  }
-
   /** Takes in the info-hash, and the endpoint for the window of its family. */
-  #begin(infoHash: Uint8Array, address: Uint8Array, port: number): SwarmPeers {
-    this.#advance()
-    this.#enter(infoHash)
-    const length = address.length
+  #enter(infoHash: Uint8Array, address: Uint8Array, port: number): SwarmPeers {
+    this.#enterInfoHash(infoHash)
+    const { length } = address
     if (length === 4 || (length === 16 && isMapped(address))) {
       const peers = this.#peers4
-      peers.address[0] = readU32BE(address, length - 4)
-      peers.port = port & 0xffff
+      peers.endpoint.a = readU32BE(address, length - 4) | 0
+      peers.endpoint.port = port & 0xffff
       return peers
     }
     if (length !== 16) {
@@ -297,57 +452,24 @@ class TypedArrayPeerStore implements PeerStore {
       )
     }
     const peers = this.#peers6
-    for (let i = 0; i < 4; i++) peers.address[i] = readU32BE(address, i * 4)
-    peers.port = port & 0xffff
+    const { endpoint } = peers
+    endpoint.a = readU32BE(address, 0) | 0
+    endpoint.b = readU32BE(address, 4) | 0
+    endpoint.c = readU32BE(address, 8) | 0
+    endpoint.d = readU32BE(address, 12) | 0
+    endpoint.port = port & 0xffff
     return peers
   }
 
-  #enter(infoHash: Uint8Array): void {
-    if (infoHash.length !== 20) {
+  #enterInfoHash(infoHash: Uint8Array): void {
+    this.#mustRun()
+    if (infoHash.length !== INFO_HASH_BYTES) {
       throw peerStoreError(
         'PEER_STORE_INVALID_INFO_HASH',
-        `an info-hash of ${infoHash.length} bytes: it has 20`,
+        `an info-hash of ${infoHash.length} bytes: it has ${INFO_HASH_BYTES}`,
       )
     }
-    const hash = this.#hash
-    for (let i = 0; i < KEY_WORDS; i++) {
-      const word = readU32BE(infoHash, i * 4)
-      this.#key[i] = word
-      hash.words[i] = word
-    }
-    this.#route()
-  }
-
-  /** Hashes the info-hash in `hash.words`: which shard, where in its index. */
-  #route(): void {
-    const hash = this.#hash
-    const bits = this.#shardCountBits
-    hash.run(KEY_WORDS)
-    const shard = bits === 0 ? 0 : hash.high >>> (32 - bits)
-    this.#root = this.#roots + shard * ROOT_WORDS
-    this.#high = shardRest(hash.high, bits)
-    this.#low = hash.low
-  }
-
-  /** The record of the info-hash at hand, or 0. */
-  #find(): number {
-    const key = this.#key
-    let number = this.#index.first(this.#root, this.#high, this.#low)
-    while (number !== 0) {
-      const words = this.#records.words(number)
-      const at = this.#records.offset(number)
-      if (
-        words[at] === key[0] &&
-        words[at + 1] === key[1] &&
-        words[at + 2] === key[2] &&
-        words[at + 3] === key[3] &&
-        words[at + 4] === key[4]
-      ) {
-        return number
-      }
-      number = this.#index.next()
-    }
-    return 0
+    this.#table.enter(infoHash, 0)
   }
 
   #put(
@@ -357,166 +479,156 @@ class TypedArrayPeerStore implements PeerStore {
     seeder: boolean,
     graduates: boolean,
   ): void {
-    const peers = this.#begin(infoHash, address, port)
-    const meta = (this.#tick % AGE_MODULUS) | (seeder ? SEEDER_BIT : 0)
-    let record = this.#find()
-    if (record !== 0) {
-      peers.open(record)
-      const position = peers.find()
-      if (position >= 0) {
-        const wasSeeder = position < peers.seeders
-        peers.put(position, meta)
-        if (wasSeeder !== seeder) {
-          this.#count(peers.family, wasSeeder, -1)
-          this.#count(peers.family, seeder, 1)
-        }
-        // The counter of an inline peer needs a block, so at the limit of memory it stays uncounted.
-        if (graduates && !wasSeeder && this.#hasRoom()) peers.addCompleted()
-        return
-      }
+    const peers = this.#enter(infoHash, address, port)
+    const core = this.#core
+    const { shard } = core.table
+    const { shared } = core.memory
+    if (shared) lock(this.#words, shard)
+    // Within the lock: a sweep must not meet a put that is younger than its own time.
+    const meta = this.#words[H_AGE]! | (seeder ? SEEDER_BIT : 0)
+    if (!this.#putLocked(peers, shard, meta, seeder, graduates)) core.add(shard, S_REFUSED, 1)
+    if (shared) unlock(this.#words, shard)
+  }
+
+  /** False: refused. */
+  #putLocked(
+    peers: SwarmPeers,
+    shard: number,
+    meta: number,
+    seeder: boolean,
+    graduates: boolean,
+  ): boolean {
+    const core = this.#core
+    const record = core.findOrInsert()
+    if (record === 0) return false
+    peers.open(record)
+    if (peers.find(seeder)) {
+      const wasSeeder = peers.foundSeeder
+      if (!peers.put(meta)) return false
+      if (wasSeeder === seeder) return true
+      core.count(shard, peers, seeder ? 1 : -1, seeder ? -1 : 1)
+      if (graduates) peers.addCompleted(1)
+      return true
     }
-    if (peers.full || !this.#hasRoom()) {
-      this.#refused++
-      return
+    if (!peers.add(meta)) {
+      core.dropIfEmpty(record)
+      return false
     }
-    if (record === 0) {
-      record = this.#addRecord()
-      peers.open(record)
-    }
-    peers.add(meta)
-    if (graduates) peers.addCompleted()
-    this.#count(peers.family, seeder, 1)
+    core.count(shard, peers, seeder ? 1 : 0, seeder ? 0 : 1)
+    if (graduates) peers.addCompleted(1)
+    return true
   }
 
   #delete(infoHash: Uint8Array, address: Uint8Array, port: number, seeder: boolean): boolean {
-    const peers = this.#begin(infoHash, address, port)
-    const record = this.#find()
+    const peers = this.#enter(infoHash, address, port)
+    const memory = this.#memory
+    const table = this.#table
+    if (!memory.shared) return this.#deleteLocked(peers, seeder)
+    const words = this.#words
+    const line = table.shard + S_VERSION
+    if (ORDERED_LOADS) {
+      const version = Atomics.load(words, line)
+      if ((version & 1) === 0) {
+        const record = table.find()
+        if (record === 0 && Atomics.load(words, line) === version) return false
+      }
+    }
+    lock(words, line)
+    const deleted = this.#deleteLocked(peers, seeder)
+    unlock(words, line)
+    return deleted
+  }
+
+  #deleteLocked(peers: SwarmPeers, seeder: boolean): boolean {
+    const core = this.#core
+    const record = core.table.find()
     if (record === 0) return false
     peers.open(record)
-    const position = peers.find()
-    if (position < 0 || position < peers.seeders !== seeder) return false
-    peers.remove(position)
-    this.#count(peers.family, seeder, -1)
-    if (peers.count === 0) this.#dropIfEmpty(record)
+    if (!peers.find(seeder) || peers.foundSeeder !== seeder) return false
+    peers.remove()
+    core.count(core.table.shard, peers, seeder ? -1 : 0, seeder ? 0 : -1)
+    if (peers.count === 0) core.dropIfEmpty(record)
     return true
   }
 
-  #hasRoom(): boolean {
-    const records = this.#records
-    const more = records.needsSlab ? SLAB_BYTES : 0
-    return !records.full && this.#arena.hasRoom(records.bytesReserved + more)
-  }
-
-  #addRecord(): number {
-    const number = this.#records.allocate()
-    const words = this.#records.words(number)
-    const at = this.#records.offset(number)
-    for (let i = 0; i < KEY_WORDS; i++) words[at + i] = this.#key[i]!
-    this.#index.insert(this.#root, this.#high, this.#low, number)
-    return number
-  }
-
-  #count(family: AddressFamily, seeder: boolean, by: number): void {
-    if (family === 4) {
-      if (seeder) this.#seeders4 += by
-      else this.#leechers4 += by
-    } else if (seeder) {
-      this.#seeders6 += by
-    } else {
-      this.#leechers6 += by
+  #readCounts(peers: SwarmPeers, counts: SwarmCounts): void {
+    const record = this.#table.find()
+    if (record !== 0) {
+      peers.readCounts(record, counts)
+      return
     }
+    counts.seeders = 0
+    counts.leechers = 0
+    counts.completed = 0
   }
 
-  /** Drops a swarm that has no peer left, whose info-hash may be any. */
-  #dropIfEmpty(record: number): void {
-    this.#peers4.open(record)
-    this.#peers6.open(record)
-    if (this.#peers4.count !== 0 || this.#peers6.count !== 0) return
-    this.#peers4.release()
-    this.#peers6.release()
-    const words = this.#records.words(record)
-    const at = this.#records.offset(record)
-    for (let i = 0; i < KEY_WORDS; i++) this.#hash.words[i] = words[at + i]!
-    this.#route()
-    this.#index.remove(this.#root, this.#high, this.#low, record)
-    this.#records.release(record)
-  }
-
-  /** Writes up to `wanted` of the positions from `from` to before `end`, without `self`. */
-  #sample(
-    peers: SwarmPeers,
-    from: number,
-    end: number,
-    wanted: number,
-    self: number,
-    target: Uint8Array,
-    offset: number,
-  ): number {
-    const excludes = self >= from && self < end
-    const available = end - from - (excludes ? 1 : 0)
-    const count = Math.min(wanted, available)
-    if (count <= 0) return 0
-    const sampler = this.#sampler
-    sampler.choose(count, available)
-    const chosen = sampler.chosen
-    const size = COMPACT_BYTES[peers.family]
-    for (let i = 0; i < count; i++) {
-      let position = from + chosen[i]!
-      if (excludes && position >= self) position++
-      peers.writeCompact(position, target, offset + i * size)
-    }
-    return count
-  }
-
-  /** A whole pass, whatever a pass under way has seen. */
-  #sweepAll(lifetime: number): void {
-    this.#sweepCursor = 0
-    this.#sweep(lifetime, Number.POSITIVE_INFINITY)
-  }
-
-  #sweep(lifetime: number, maximumSwarms: number): boolean {
-    const records = this.#records
-    if (this.#sweepCursor === 0) this.#passTick = this.#tick
-    let visited = 0
-    while (this.#sweepCursor < records.last) {
-      if (visited >= maximumSwarms) return false
-      const record = ++this.#sweepCursor
-      visited++
-      if (!records.isFree(record)) this.#sweepSwarm(record, lifetime)
-    }
-    this.#sweepCursor = 0
-    this.#sweptTick = this.#passTick
-    return true
-  }
-
-  #sweepSwarm(record: number, lifetime: number): void {
-    const dropped =
-      this.#sweepPeers(this.#peers4, record, lifetime) +
-      this.#sweepPeers(this.#peers6, record, lifetime)
-    if (dropped === 0) return
-    this.#expired += dropped
-    this.#dropIfEmpty(record)
-  }
-
-  /** From the last position down: what a removal moves has been looked at already. */
-  #sweepPeers(peers: SwarmPeers, record: number, lifetime: number): number {
+  #draw(peers: SwarmPeers, seeder: boolean, wanted: number, at: number, size: number): number {
+    const { table, sampler } = this.#core
+    const record = table.find()
+    if (record === 0) return 0
     peers.open(record)
-    let dropped = 0
-    for (let position = peers.count - 1; position >= 0; position--) {
-      // A put may be a whole tick older or younger than the difference says: nobody goes too early.
-      if (peers.age(position, this.#tick) <= lifetime) continue
-      const seeder = position < peers.seeders
-      peers.remove(position)
-      this.#count(peers.family, seeder, -1)
-      dropped++
+    let drawn = 0
+    if (!seeder) {
+      drawn = peers.sample(true, wanted, sampler)
+      this.#write(peers, drawn, at, size)
     }
-    return dropped
+    if (drawn >= wanted) return drawn
+    const leechers = peers.sample(false, wanted - drawn, sampler)
+    this.#write(peers, leechers, at + drawn * size, size)
+    return drawn + leechers
   }
-}
 
-/** What is left of the high hash when the shard has taken its bits. */
-function shardRest(high: number, bits: number): number {
-  return (high << bits) >>> 0
+  /** Writes the peers whose addresses are the first of `chosen`, compact. */
+  #write(peers: SwarmPeers, count: number, start: number, size: number): void {
+    const words = this.#words
+    const view = this.#view
+    const { chosen } = this.#core.sampler
+    let to = start
+    if (peers === this.#peers4) {
+      for (let i = 0; i < count; i++, to += size) {
+        const at = chosen[i]!
+        view.setInt32(to, words[at]!)
+        view.setUint16(to + 4, words[at + 1]! >>> 16)
+      }
+      return
+    }
+    for (let i = 0; i < count; i++, to += size) {
+      const at = chosen[i]!
+      view.setInt32(to, words[at]!)
+      view.setInt32(to + 4, words[at + 1]!)
+      view.setInt32(to + 8, words[at + 2]!)
+      view.setInt32(to + 12, words[at + 3]!)
+      view.setUint16(to + 16, words[at + 4]! >>> 16)
+    }
+  }
+
+  #touch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void {
+    const words = this.#words
+    const places = this.#places
+    const { table } = this.#core
+    let sink = 0
+    // Each phase runs over all before the next, and the loops that miss the cache do nothing else: the processor looks
+    // a few hundred instructions ahead, and one hash would fill that.
+    for (let i = 0; i < count; i++) {
+      table.enter(infoHashes, offset + i * stride)
+      places[i] = table.touch()
+    }
+    for (let i = 0; i < count; i++) sink ^= words[places[i]!]!
+    for (let i = 0; i < count; i++) {
+      const place = places[i]!
+      const isInline = (words[place + R_META4]! & 0xffff) !== NO_AGE
+      // Negative for a count of completed downloads (swarm-peers.ts).
+      places[i] = Math.max(0, words[place + (isInline ? R_PEERS6 : R_PEERS4)]!)
+    }
+    for (let i = 0; i < count; i++) sink ^= words[places[i]!]!
+    this.#sink ^= sink
+  }
+
+  #step(ticks: number, swarms: number): boolean {
+    return this.#time === undefined
+      ? this.#sweeper.step(ticks, swarms)
+      : this.#time.step(ticks, swarms)
+  }
 }
 
 /** ::ffff:0:0/96 (RFC 4291, section 2.5.5.2). */

@@ -1,28 +1,29 @@
 /**
  * The peers of one family of one swarm: a window that is opened on a swarm record, works, and moves on.
  *
- *     IPv4 peer (2 words): address | port << 16 | age and role
- *     IPv6 peer (5 words): address, 4 words | port << 16 | age and role
+ *     one IPv4 peer:      inline in the record
+ *     small, up to 64:    block: count | seeders << 8 | class << 16,  completed,  peers …
+ *     large:              root of 6 words: LARGE << 16, completed, set of seeders, set of leechers (peer-set.ts),
+ *                         seeders, leechers
  *
- *     one IPv4 peer:       inline in the record
- *     small, up to 128:    count | seeders << 8 | class << 16, completed, peers …
- *     large:               root of 12 words: LARGE << 16, completed, count, seeders, page directory, its
- *                          size, pages, -, index root (4 words)
- *                          pages of 256 peers; the index leads from a peer's hash to its position + 1
+ * In a small swarm positions 0…seeders-1 are seeders, the others leechers, without holes; it is scanned (a few
+ * cache lines). In a large one each role has a set of its own, so that one seeder among a million
+ * leechers is as easily drawn as any.
  *
- * Positions 0…seeders-1 are seeders, the others leechers, without holes: a random seeder is a random
- * number. Small swarms are scanned (a few cache lines), large ones looked up in their index, so put and
- * delete cost the same in a swarm of ten million.
+ * The completed downloads of an inline peer stand, negative, in the record's word for IPv6, while that is free: most
+ * small swarms have a count, and no block.
  *
- * Invariants: inline if and only if one peer and no completed download; in a large swarm the index has exactly
- * one entry a peer; pages hold at most 1.5 pages of room beyond the peers.
+ * Invariants: one IPv4 peer is inline unless its count has no place; a root's counts are those of its sets; every call that returns false for want of memory
+ * leaves the swarm as it was.
  */
-import { ageTicks, NO_AGE, SEEDER_BIT } from './age.ts'
-import { type Arena, SLAB_MASK } from './arena.ts'
-import type { KeyedHash } from './keyed-hash.ts'
-import { META4, PEERS4, PEERS6, type SwarmRecords } from './swarm-records.ts'
-import { type KeySource, ROOT_WORDS, TaggedIndex } from './tagged-index.ts'
-import type { AddressFamily } from './types.ts'
+import { NO_AGE, SEEDER_BIT } from './age.ts'
+import type { Arena } from './arena.ts'
+import type { Endpoint } from './endpoint.ts'
+import { PeerSet } from './peer-set.ts'
+import { NOBODY, type Sampler } from './sampler.ts'
+import { R_META4, R_PEERS4, R_PEERS6 } from './swarm-table.ts'
+import type { SweepTerms } from './sweep-terms.ts'
+import type { SwarmCounts } from './types.ts'
 
 const NONE = 0
 const INLINE = 1
@@ -31,233 +32,290 @@ const LARGE = 3
 type Kind = typeof NONE | typeof INLINE | typeof SMALL | typeof LARGE
 
 const LARGE_CLASS = 255
-const CAPACITIES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] as const
-const LAST_CLASS = CAPACITIES.length - 1
-/** A large swarm that shrinks to this becomes small again; far below the last capacity, so that it does not flutter. */
-const SHRINK_TO_SMALL = 64
-const SMALL_HEADER_WORDS = 2
-
+const CAPACITIES: readonly number[] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+const LAST_CLASS: number = CAPACITIES.length - 1
+const MAX_SMALL = 64
+/** A large swarm that shrinks to this becomes small again; far below MAX_SMALL, so that it does not flutter. */
+const SHRINK_TO_SMALL = 24
+const HEADER_WORDS = 2
 const COMPLETED = 1
-const COUNT = 2
-const SEEDERS = 3
-const DIRECTORY = 4
-const DIRECTORY_WORDS = 5
-const PAGES = 6
-const INDEX = 8
-const LARGE_ROOT_WORDS: number = INDEX + ROOT_WORDS
+const SEEDERS = 2
+const LEECHERS = 3
+const SEEDER_COUNT = 4
+const LEECHER_COUNT = 5
+const ROOT_WORDS = 6
 
-const PAGE_SHIFT = 8
-const PAGE_PEERS = 1 << PAGE_SHIFT
-const PAGE_MASK = PAGE_PEERS - 1
-const FIRST_DIRECTORY_WORDS = 4
-/** Positions have 26 bits in the index. */
-const MAX_PEERS: number = (1 << 26) - 2
-
-export class SwarmPeers implements KeySource {
-  readonly family: AddressFamily
-  /** The endpoint that `find` and `add` are about; IPv4 uses the first word only. */
-  readonly address: Uint32Array = new Uint32Array(4)
-  port = 0
+export class SwarmPeers {
+  readonly endpoint: Endpoint
+  readonly sets: PeerSet
   /** Of the open swarm. */
   count = 0
   seeders = 0
-
+  /** Whether the peer that `find` found is a seeder. */
+  foundSeeder = false
+  readonly #words: Int32Array
   readonly #arena: Arena
-  readonly #records: SwarmRecords
-  readonly #hash: KeyedHash
-  readonly #index: TaggedIndex
-  readonly #addressWords: number
   readonly #peerWords: number
-  readonly #swap = new Uint32Array(5)
-  #record: Uint32Array = new Uint32Array(0)
-  #recordAt = 0
+  #record = 0
   #kind: Kind = NONE
+  /** Block or root. */
   #block = 0
-  /** Where the block's own words are; for an inline peer, the record. */
-  #words: Uint32Array = this.#record
-  #at = 0
-  // Where `#locate` found a position.
-  #peers: Uint32Array = this.#record
-  #peerAt = 0
+  /** Address of the first peer of an inline or small swarm. */
+  #base = 0
+  /** Address of the peer that `find` found. */
+  #found = 0
 
-  constructor(family: AddressFamily, arena: Arena, records: SwarmRecords, hash: KeyedHash) {
-    this.family = family
-    this.#addressWords = family === 4 ? 1 : 4
-    this.#peerWords = this.#addressWords + 1
+  constructor(words: Int32Array, arena: Arena, endpoint: Endpoint) {
+    this.#words = words
     this.#arena = arena
-    this.#records = records
-    this.#hash = hash
-    this.#index = new TaggedIndex(arena, this)
-  }
-
-  get high(): number {
-    return this.#hash.high
-  }
-
-  get low(): number {
-    return this.#hash.low
-  }
-
-  get full(): boolean {
-    return this.count >= MAX_PEERS
+    this.endpoint = endpoint
+    this.sets = new PeerSet(words, arena, endpoint)
+    this.#peerWords = endpoint.peerWords
   }
 
   get completed(): number {
-    return this.#kind === SMALL || this.#kind === LARGE ? this.#words[this.#at + COMPLETED]! : 0
+    if (this.#kind === NONE) return 0
+    if (this.#kind !== INLINE) return this.#words[this.#block + COMPLETED]!
+    const held = this.#words[this.#record + R_PEERS6]!
+    return held < 0 ? -held : 0
   }
 
-  open(recordNumber: number): void {
-    const record = this.#records.words(recordNumber)
-    const recordAt = this.#records.offset(recordNumber)
+  get isLarge(): boolean {
+    return this.#kind === LARGE
+  }
+
+  /** Of the open swarm, which is large. */
+  isDense(seeder: boolean): boolean {
+    const set = this.#words[this.#block + (seeder ? SEEDERS : LEECHERS)]!
+    return set === 0 || this.sets.isDense(set)
+  }
+
+  open(record: number): void {
+    const words = this.#words
     this.#record = record
-    this.#recordAt = recordAt
-    if (this.family === 4) {
-      const meta = record[recordAt + META4]! & 0xffff
+    if (this.#peerWords === 2) {
+      const meta = words[record + R_META4]! & 0xffff
       if (meta !== NO_AGE) {
-        this.#setKind(INLINE)
+        this.#kind = INLINE
+        this.#base = record + R_PEERS4
         this.count = 1
         this.seeders = meta >>> 15
         return
       }
-      this.#block = record[recordAt + PEERS4]!
+      this.#block = words[record + R_PEERS4]!
     } else {
-      this.#block = record[recordAt + PEERS6]!
+      this.#block = Math.max(0, words[record + R_PEERS6]!)
     }
-    if (this.#block === 0) {
+    const block = this.#block
+    if (block === 0) {
       this.#kind = NONE
       this.count = 0
       this.seeders = 0
       return
     }
-    const words = this.#arena.slabs[this.#block >>> 18]!
-    const at = this.#block & SLAB_MASK
-    this.#words = words
-    this.#at = at
-    const head = words[at]!
+    const head = words[block]!
     if (head >>> 16 === LARGE_CLASS) {
       this.#kind = LARGE
-      this.count = words[at + COUNT]!
-      this.seeders = words[at + SEEDERS]!
+      this.seeders = words[block + SEEDER_COUNT]!
+      this.count = this.seeders + words[block + LEECHER_COUNT]!
     } else {
       this.#kind = SMALL
+      this.#base = block + HEADER_WORDS
       this.count = head & 0xff
       this.seeders = (head >>> 8) & 0xff
     }
   }
 
-  /** The position of the endpoint in the open swarm, or -1. */
-  find(): number {
-    if (this.#kind === LARGE) {
-      this.#hashEndpoint()
-      const root = this.#block + INDEX
-      for (let found = this.#index.first(root, this.high, this.low); found !== 0; ) {
-        this.#locate(found - 1)
-        if (this.#isEndpoint(this.#peers, this.#peerAt)) return found - 1
-        found = this.#index.next()
+  /** The counts of a swarm, without opening it. */
+  readCounts(record: number, counts: SwarmCounts): void {
+    const words = this.#words
+    let block = words[record + R_PEERS6]!
+    if (this.#peerWords === 2) {
+      const meta = words[record + R_META4]! & 0xffff
+      if (meta !== NO_AGE) {
+        counts.seeders = meta >>> 15
+        counts.leechers = 1 - (meta >>> 15)
+        counts.completed = block < 0 ? -block : 0
+        return
       }
-      return -1
+      block = words[record + R_PEERS4]!
     }
-    if (this.count === 0) return -1
-    this.#locate(0)
-    const words = this.#peers
-    let at = this.#peerAt
-    for (let position = 0; position < this.count; position++, at += this.#peerWords) {
-      if (this.#isEndpoint(words, at)) return position
+    if (block <= 0) {
+      counts.seeders = 0
+      counts.leechers = 0
+      counts.completed = 0
+      return
     }
-    return -1
+    const head = words[block]!
+    counts.completed = words[block + COMPLETED]!
+    if (head >>> 16 === LARGE_CLASS) {
+      counts.seeders = words[block + SEEDER_COUNT]!
+      counts.leechers = words[block + LEECHER_COUNT]!
+    } else {
+      counts.seeders = (head >>> 8) & 0xff
+      counts.leechers = (head & 0xff) - ((head >>> 8) & 0xff)
+    }
+  }
+
+  /** Whether the endpoint is in the open swarm; looks among the seeders first if so told. */
+  find(seeder: boolean): boolean {
+    if (this.#kind === LARGE) {
+      const words = this.#words
+      const first = this.#block + (seeder ? SEEDERS : LEECHERS)
+      this.foundSeeder = seeder
+      this.#found = this.sets.find(words[first]!)
+      if (this.#found >= 0) return true
+      this.foundSeeder = !seeder
+      this.#found = this.sets.find(words[this.#block + SEEDERS + LEECHERS - (first - this.#block)]!)
+      return this.#found >= 0
+    }
+    let at = this.#base
+    const peerWords = this.#peerWords
+    for (let position = 0; position < this.count; position++, at += peerWords) {
+      if (!this.endpoint.isAt(at)) continue
+      this.#found = at
+      this.foundSeeder = position < this.seeders
+      return true
+    }
+    return false
+  }
+
+  /** Sets age and role of the peer found. False: no memory, and only its age was set. */
+  put(meta: number): boolean {
+    const seeder = (meta & SEEDER_BIT) !== 0
+    if (seeder === this.foundSeeder) {
+      this.endpoint.setMetaAt(this.#found, meta)
+      return true
+    }
+    if (this.#kind === LARGE) return this.#changeSet(meta, seeder)
+    if (this.#kind === SMALL) {
+      // The first leecher or the last seeder changes places, and the boundary moves over it.
+      const boundary = seeder ? this.seeders++ : --this.seeders
+      const at = this.#base + boundary * this.#peerWords
+      if (at !== this.#found) this.endpoint.exchange(at, this.#found)
+      this.#found = at
+      this.#saveSmall()
+    } else {
+      this.seeders = seeder ? 1 : 0
+    }
+    this.endpoint.setMetaAt(this.#found, meta)
+    this.foundSeeder = seeder
+    return true
   }
 
   /** Adds the endpoint, which is not there, with its age and role. */
-  add(meta: number): void {
-    this.#makeRoom()
+  add(meta: number): boolean {
     const seeder = (meta & SEEDER_BIT) !== 0
-    let position = this.count
-    this.count++
-    if (seeder) {
-      if (this.seeders !== position) this.#move(this.seeders, position)
-      position = this.seeders++
-    }
-    this.#locate(position)
-    for (let i = 0; i < this.#addressWords; i++) this.#peers[this.#peerAt + i] = this.address[i]!
-    this.#peers[this.#peerAt + this.#addressWords] = ((this.port << 16) | meta) >>> 0
-    this.#save()
+    if (!this.#makeRoom()) return false
     if (this.#kind === LARGE) {
-      this.#hashEndpoint()
-      this.#index.insert(this.#block + INDEX, this.high, this.low, position + 1)
+      const at = this.#block + (seeder ? SEEDERS : LEECHERS)
+      const set = this.sets.add(this.#words[at]!, meta)
+      if (set === 0) return false
+      this.#words[at] = set
+      this.count++
+      if (seeder) this.seeders++
+      this.#saveLarge()
+      return true
     }
+    const peerWords = this.#peerWords
+    let at = this.#base + this.count * peerWords
+    if (seeder && this.seeders < this.count) {
+      const boundary = this.#base + this.seeders * peerWords
+      this.endpoint.copy(boundary, at)
+      at = boundary
+    }
+    this.count++
+    if (seeder) this.seeders++
+    this.endpoint.writeAt(at, meta)
+    if (this.#kind === SMALL) this.#saveSmall()
+    return true
   }
 
-  remove(position: number): void {
+  /** Removes the peer found. */
+  remove(): void {
     if (this.#kind === LARGE) {
-      this.rehash(position + 1)
-      this.#index.remove(this.#block + INDEX, this.high, this.low, position + 1)
+      const at = this.#block + (this.foundSeeder ? SEEDERS : LEECHERS)
+      this.#words[at] = this.sets.remove(this.#words[at]!, this.#found)
+      this.count--
+      if (this.foundSeeder) this.seeders--
+      this.#saveLarge()
+    } else {
+      this.#removeAt(this.#found, this.foundSeeder)
     }
-    let hole = position
-    if (hole < this.seeders) {
-      const last = --this.seeders
-      if (hole !== last) this.#move(last, hole)
-      hole = last
-    }
-    const last = --this.count
-    if (hole !== last) this.#move(last, hole)
-    this.#save()
     this.#shrink()
   }
 
-  /** Makes the peer at `position` a seeder or a leecher, as `meta` says; sets its age too. */
-  put(position: number, meta: number): void {
-    let at = position
-    if (position >= this.seeders && (meta & SEEDER_BIT) !== 0) {
-      at = this.seeders
-      this.#exchange(position, at)
-      this.seeders++
-      this.#save()
-    } else if (position < this.seeders && (meta & SEEDER_BIT) === 0) {
-      at = this.seeders - 1
-      this.#exchange(position, at)
-      this.seeders--
-      this.#save()
+  /** Counts a completed download of the open swarm, which has a peer; at the limit of memory it may stay uncounted. */
+  addCompleted(by: number): void {
+    if (by === 0) return
+    if (this.#kind === INLINE) {
+      const held = this.#words[this.#record + R_PEERS6]!
+      if (held <= 0) {
+        this.#words[this.#record + R_PEERS6] = held - by
+        return
+      }
+      if (!this.#inlineToSmall(0)) return
     }
-    this.#locate(at)
-    const word = this.#peerAt + this.#addressWords
-    this.#peers[word] = ((this.#peers[word]! & 0xffff0000) | meta) >>> 0
+    this.#words[this.#block + COMPLETED] = (this.#words[this.#block + COMPLETED]! + by) | 0
   }
 
-  age(position: number, nowTick: number): number {
-    this.#locate(position)
-    return ageTicks(nowTick, this.#peers[this.#peerAt + this.#addressWords]! & 0xffff)
-  }
-
-  /** Counts a completed download of the open swarm, which has a peer. */
-  addCompleted(): void {
-    if (this.#kind === INLINE) this.#inlineToSmall(0)
-    this.#words[this.#at + COMPLETED]!++
-  }
-
-  /** Writes the peer at `position` as compact bytes. Allocates nothing. */
-  writeCompact(position: number, target: Uint8Array, offset: number): void {
-    this.#locate(position)
-    const peers = this.#peers
-    let at = this.#peerAt
-    let to = offset
-    for (let i = 0; i < this.#addressWords; i++, at++, to += 4) {
-      const word = peers[at]!
-      target[to] = word >>> 24
-      target[to + 1] = word >>> 16
-      target[to + 2] = word >>> 8
-      target[to + 3] = word
+  /**
+   * Draws up to `wanted` peers of a role, not the endpoint, and leaves their addresses in the sampler's `chosen`.
+   * Returns how many.
+   */
+  sample(seeder: boolean, wanted: number, sampler: Sampler): number {
+    if (wanted <= 0) return 0
+    if (this.#kind === LARGE) {
+      const set = this.#words[this.#block + (seeder ? SEEDERS : LEECHERS)]!
+      return this.sets.sample(set, wanted, this.sets.find(set), sampler)
     }
-    const last = peers[at]!
-    target[to] = last >>> 24
-    target[to + 1] = last >>> 16
+    const from = seeder ? 0 : this.seeders
+    const end = Math.min(seeder ? this.seeders : this.count, MAX_SMALL)
+    const peerWords = this.#peerWords
+    const base = this.#base + from * peerWords
+    let self = -1
+    for (let i = 0, at = base; i < end - from; i++, at += peerWords) {
+      if (this.endpoint.isAt(at)) {
+        self = i
+        break
+      }
+    }
+    const available = end - from - (self >= 0 ? 1 : 0)
+    const count = Math.min(wanted, available)
+    if (count <= 0) return 0
+    sampler.choose(count, available, base, peerWords, self < 0 ? NOBODY : base + self * peerWords)
+    return count
+  }
+
+  /** Leaves the addresses of a role's peers in `chosen`, from where the sampler has room. Returns how many. */
+  all(seeder: boolean, sampler: Sampler): number {
+    const total = seeder ? this.seeders : this.count - this.seeders
+    sampler.reserve(total)
+    const { chosen } = sampler
+    if (this.#kind === LARGE) {
+      return this.sets.sample(
+        this.#words[this.#block + (seeder ? SEEDERS : LEECHERS)]!,
+        total,
+        -1,
+        sampler,
+      )
+    }
+    const base = this.#base + (seeder ? 0 : this.seeders) * this.#peerWords
+    for (let i = 0; i < total; i++) chosen[i] = base + i * this.#peerWords
+    return total
   }
 
   /** Frees what the open swarm holds outside its record. */
   release(): void {
-    if (this.#kind === SMALL) {
-      this.#arena.free(this.#block, this.#smallWords((this.#words[this.#at]! >>> 16) & 0xff))
+    if (this.#kind === INLINE) {
+      const held = this.#words[this.#record + R_PEERS6]!
+      if (held < 0) this.#words[this.#record + R_PEERS6] = 0
+    } else if (this.#kind === SMALL) {
+      this.#arena.free(this.#block, this.#blockWords(this.#class()))
     } else if (this.#kind === LARGE) {
-      this.#releaseLarge()
+      this.sets.release(this.#words[this.#block + SEEDERS]!)
+      this.sets.release(this.#words[this.#block + LEECHERS]!)
+      this.#arena.free(this.#block, ROOT_WORDS)
     }
     this.#setBlock(0)
     this.#kind = NONE
@@ -265,278 +323,238 @@ export class SwarmPeers implements KeySource {
     this.seeders = 0
   }
 
-  /** KeySource: the hash of the peer whose position is `number - 1`. */
-  rehash(number: number): void {
-    this.#locate(number - 1)
-    const words = this.#hash.words
-    for (let i = 0; i < this.#addressWords; i++) words[i] = this.#peers[this.#peerAt + i]!
-    words[this.#addressWords] = this.#peers[this.#peerAt + this.#addressWords]! >>> 16
-    this.#hash.run(this.#peerWords)
-  }
-
-  #hashEndpoint(): void {
-    const words = this.#hash.words
-    for (let i = 0; i < this.#addressWords; i++) words[i] = this.address[i]!
-    words[this.#addressWords] = this.port
-    this.#hash.run(this.#peerWords)
-  }
-
-  #isEndpoint(words: Uint32Array, at: number): boolean {
-    const address = this.address
-    if (words[at] !== address[0]) return false
-    if (this.#addressWords === 1) return words[at + 1]! >>> 16 === this.port
-    return (
-      words[at + 4]! >>> 16 === this.port &&
-      words[at + 1] === address[1] &&
-      words[at + 2] === address[2] &&
-      words[at + 3] === address[3]
-    )
-  }
-
-  #locate(position: number): void {
-    if (this.#kind !== LARGE) {
-      this.#peers = this.#words
-      this.#peerAt =
-        this.#kind === INLINE
-          ? this.#at
-          : this.#at + SMALL_HEADER_WORDS + position * this.#peerWords
-      return
+  /** Sweeps an inline or small swarm. */
+  sweepSmall(terms: SweepTerms): void {
+    const { endpoint } = this
+    let removed = false
+    // From the last down: what a removal moves was looked at already.
+    for (let position = this.count - 1; position >= 0; position--) {
+      const at = this.#base + position * this.#peerWords
+      if (!terms.drops(endpoint.metaAt(at))) continue
+      this.#removeAt(at, position < this.seeders)
+      removed = true
     }
-    const entry = this.#words[this.#at + DIRECTORY]! + (position >>> PAGE_SHIFT)
-    const page = this.#arena.slabs[entry >>> 18]![entry & SLAB_MASK]!
-    this.#peers = this.#arena.slabs[page >>> 18]!
-    this.#peerAt = (page & SLAB_MASK) + (position & PAGE_MASK) * this.#peerWords
+    if (removed) this.#shrink()
   }
 
-  #setKind(kind: Kind): void {
-    this.#kind = kind
-    if (kind === INLINE) {
-      this.#words = this.#record
-      this.#at = this.#recordAt + PEERS4
-    } else if (kind !== NONE) {
-      this.#words = this.#arena.slabs[this.#block >>> 18]!
-      this.#at = this.#block & SLAB_MASK
+  /** Sweeps on in one role of a large swarm; see PeerSet.sweep. */
+  sweepLarge(seeder: boolean, cursor: number, budget: number, terms: SweepTerms): number {
+    const at = this.#block + (seeder ? SEEDERS : LEECHERS)
+    const set = this.#words[at]!
+    if (set === 0) return -1
+    const next = this.sets.sweep(set, cursor, budget, terms)
+    if (next < 0) this.#words[at] = this.sets.settle(set, 64)
+    this.seeders = this.sets.count(this.#words[this.#block + SEEDERS]!)
+    this.count = this.seeders + this.sets.count(this.#words[this.#block + LEECHERS]!)
+    this.#saveLarge()
+    if (next < 0) this.#shrink()
+    return next
+  }
+
+  #removeAt(found: number, seeder: boolean): void {
+    const { endpoint } = this
+    let hole = found
+    if (seeder) {
+      const last = this.#base + --this.seeders * this.#peerWords
+      if (last !== hole) endpoint.copy(last, hole)
+      hole = last
     }
+    const last = this.#base + --this.count * this.#peerWords
+    if (last !== hole) endpoint.copy(last, hole)
+    if (this.#kind === SMALL) this.#saveSmall()
+  }
+
+  #changeSet(meta: number, seeder: boolean): boolean {
+    const words = this.#words
+    const to = this.#block + (seeder ? SEEDERS : LEECHERS)
+    const from = this.#block + (seeder ? LEECHERS : SEEDERS)
+    const set = this.sets.add(words[to]!, meta)
+    if (set === 0) {
+      this.endpoint.setMetaAt(this.#found, (meta & ~SEEDER_BIT) | (seeder ? 0 : SEEDER_BIT))
+      return false
+    }
+    words[to] = set
+    words[from] = this.sets.remove(words[from]!, this.#found)
+    this.seeders += seeder ? 1 : -1
+    this.foundSeeder = seeder
+    this.#saveLarge()
+    return true
+  }
+
+  #class(): number {
+    return (this.#words[this.#block]! >>> 16) & 0xff
+  }
+
+  #blockWords(klass: number): number {
+    return HEADER_WORDS + CAPACITIES[klass]! * this.#peerWords
   }
 
   #setBlock(block: number): void {
     this.#block = block
-    if (this.family === 4) {
-      this.#record[this.#recordAt + PEERS4] = block
-      this.#record[this.#recordAt + META4] = NO_AGE
+    if (this.#peerWords === 2) {
+      this.#words[this.#record + R_PEERS4] = block
+      this.#words[this.#record + R_META4] = NO_AGE
     } else {
-      this.#record[this.#recordAt + PEERS6] = block
+      this.#words[this.#record + R_PEERS6] = block
     }
   }
 
-  #save(): void {
+  #saveSmall(): void {
     const words = this.#words
-    const at = this.#at
-    if (this.#kind === SMALL) {
-      words[at] = (words[at]! & 0xffff0000) | (this.seeders << 8) | this.count
-    } else if (this.#kind === LARGE) {
-      words[at + COUNT] = this.count
-      words[at + SEEDERS] = this.seeders
-    }
+    const block = this.#block
+    words[block] = (words[block]! & 0xffff0000) | (this.seeders << 8) | this.count
   }
 
-  #copyPeer(from: number, to: number): void {
-    this.#locate(from)
-    const source = this.#peers
-    const sourceAt = this.#peerAt
-    this.#locate(to)
-    for (let i = 0; i < this.#peerWords; i++) this.#peers[this.#peerAt + i] = source[sourceAt + i]!
+  #saveLarge(): void {
+    this.#words[this.#block + SEEDER_COUNT] = this.seeders
+    this.#words[this.#block + LEECHER_COUNT] = this.count - this.seeders
   }
 
-  #move(from: number, to: number): void {
-    if (this.#kind === LARGE) {
-      this.rehash(from + 1)
-      const root = this.#block + INDEX
-      this.#index.renumber(this.#index.slotOf(root, this.high, this.low, from + 1), to + 1)
-    }
-    this.#copyPeer(from, to)
-  }
-
-  #exchange(a: number, b: number): void {
-    if (a === b) return
-    if (this.#kind === LARGE) {
-      const root = this.#block + INDEX
-      this.rehash(a + 1)
-      const slotA = this.#index.slotOf(root, this.high, this.low, a + 1)
-      this.rehash(b + 1)
-      const slotB = this.#index.slotOf(root, this.high, this.low, b + 1)
-      this.#index.renumber(slotA, b + 1)
-      this.#index.renumber(slotB, a + 1)
-    }
-    this.#locate(a)
-    for (let i = 0; i < this.#peerWords; i++) this.#swap[i] = this.#peers[this.#peerAt + i]!
-    this.#copyPeer(b, a)
-    this.#locate(b)
-    for (let i = 0; i < this.#peerWords; i++) this.#peers[this.#peerAt + i] = this.#swap[i]!
-  }
-
-  #smallWords(klass: number): number {
-    return SMALL_HEADER_WORDS + CAPACITIES[klass]! * this.#peerWords
-  }
-
-  #makeRoom(): void {
+  #makeRoom(): boolean {
     if (this.#kind === NONE) {
+      if (this.#peerWords !== 2) return this.#clearCount() && this.#newSmall(0, 0)
       // The inline place has no header: `add` writes the peer, and its age says that it is there.
-      if (this.family === 4) this.#setKind(INLINE)
-      else this.#newSmall(0, 0)
-    } else if (this.#kind === INLINE) {
-      this.#inlineToSmall(1)
-    } else if (this.#kind === LARGE) {
-      if (this.count === this.#words[this.#at + PAGES]! << PAGE_SHIFT) this.#addPage()
-    } else {
-      const klass = (this.#words[this.#at]! >>> 16) & 0xff
-      if (this.count < CAPACITIES[klass]!) return
-      if (klass === LAST_CLASS) this.#smallToLarge(klass)
-      else this.#resize(klass, klass + 1)
+      this.#kind = INLINE
+      this.#base = this.#record + R_PEERS4
+      return true
     }
+    if (this.#kind === INLINE) return this.#inlineToSmall(1)
+    if (this.#kind === LARGE) return true
+    const klass = this.#class()
+    if (this.count < CAPACITIES[klass]!) return true
+    return klass === LAST_CLASS ? this.#smallToLarge() : this.#resize(klass, klass + 1)
   }
 
-  #newSmall(klass: number, completed: number): void {
-    this.#setBlock(this.#arena.allocate(this.#smallWords(klass)))
-    this.#setKind(SMALL)
-    this.#words[this.#at] = klass << 16
-    this.#words[this.#at + COMPLETED] = completed
-    this.#save()
+  /** Makes a block the open swarm's, and leaves `count` and `seeders` as they are. */
+  #newSmall(klass: number, completed: number): boolean {
+    const block = this.#arena.allocate(this.#blockWords(klass))
+    if (block === 0) return false
+    this.#setBlock(block)
+    this.#kind = SMALL
+    this.#base = block + HEADER_WORDS
+    this.#words[block] = klass << 16
+    this.#words[block + COMPLETED] = completed
+    this.#saveSmall()
+    return true
   }
 
-  #inlineToSmall(klass: number): void {
-    const address = this.#words[this.#at]!
-    const rest = this.#words[this.#at + 1]!
-    this.#newSmall(klass, 0)
-    this.#words[this.#at + SMALL_HEADER_WORDS] = address
-    this.#words[this.#at + SMALL_HEADER_WORDS + 1] = rest
-  }
-
-  #resize(klass: number, to: number): void {
-    const old = this.#block
+  /** Moves the inline IPv4 peer's count, with the peer, out of the word that an IPv6 block needs. */
+  #clearCount(): boolean {
     const words = this.#words
-    const from = this.#at + SMALL_HEADER_WORDS
-    this.#newSmall(to, words[this.#at + COMPLETED]!)
-    const at = this.#at + SMALL_HEADER_WORDS
+    const record = this.#record
+    const held = words[record + R_PEERS6]!
+    if (held >= 0) return true
+    const block = this.#arena.allocate(HEADER_WORDS + 2)
+    if (block === 0) return false
+    const last = words[record + R_META4]!
+    words[block] = ((last & SEEDER_BIT) >>> 7) | 1
+    words[block + COMPLETED] = -held
+    words[block + HEADER_WORDS] = words[record + R_PEERS4]!
+    words[block + HEADER_WORDS + 1] = last
+    words[record + R_PEERS4] = block
+    words[record + R_META4] = NO_AGE
+    words[record + R_PEERS6] = 0
+    return true
+  }
+
+  #inlineToSmall(klass: number): boolean {
+    const address = this.#words[this.#base]!
+    const rest = this.#words[this.#base + 1]!
+    const completed = this.completed
+    if (!this.#newSmall(klass, completed)) return false
+    if (completed > 0) this.#words[this.#record + R_PEERS6] = 0
+    this.#words[this.#base] = address
+    this.#words[this.#base + 1] = rest
+    return true
+  }
+
+  #resize(klass: number, to: number): boolean {
+    const words = this.#words
+    const old = this.#block
+    const from = this.#base
+    if (!this.#newSmall(to, words[old + COMPLETED]!)) return false
     const length = this.count * this.#peerWords
-    for (let i = 0; i < length; i++) this.#words[at + i] = words[from + i]!
-    this.#arena.free(old, this.#smallWords(klass))
+    for (let i = 0; i < length; i++) words[this.#base + i] = words[from + i]!
+    this.#arena.free(old, this.#blockWords(klass))
+    return true
   }
 
-  #smallToLarge(klass: number): void {
-    const old = this.#block
+  #smallToLarge(): boolean {
     const words = this.#words
-    const from = this.#at + SMALL_HEADER_WORDS
-    const completed = words[this.#at + COMPLETED]!
-    const root = this.#arena.allocate(LARGE_ROOT_WORDS)
-    this.#arena.clear(root, LARGE_ROOT_WORDS)
+    const old = this.#block
+    const { dense } = this.sets
+    const root = this.#arena.allocate(ROOT_WORDS)
+    if (root === 0) return false
+    const leechers = this.count - this.seeders
+    const seedersSet = this.seeders === 0 ? 0 : dense.create(this.seeders + 8)
+    const leechersSet = leechers === 0 ? 0 : dense.create(leechers + 8)
+    if ((this.seeders > 0 && seedersSet === 0) || (leechers > 0 && leechersSet === 0)) {
+      if (seedersSet !== 0) dense.release(seedersSet)
+      if (leechersSet !== 0) dense.release(leechersSet)
+      this.#arena.free(root, ROOT_WORDS)
+      return false
+    }
+    for (let i = 0; i < this.count; i++) {
+      dense.addCopy(i < this.seeders ? seedersSet : leechersSet, this.#base + i * this.#peerWords)
+    }
+    words[root] = LARGE_CLASS << 16
+    words[root + COMPLETED] = words[old + COMPLETED]!
+    words[root + SEEDERS] = seedersSet
+    words[root + LEECHERS] = leechersSet
     this.#setBlock(root)
-    this.#setKind(LARGE)
-    this.#words[this.#at] = (LARGE_CLASS << 16) >>> 0
-    this.#words[this.#at + COMPLETED] = completed
-    this.#words[this.#at + DIRECTORY] = this.#arena.allocate(FIRST_DIRECTORY_WORDS)
-    this.#words[this.#at + DIRECTORY_WORDS] = FIRST_DIRECTORY_WORDS
-    this.#addPage()
-    this.#save()
-    this.#locate(0)
-    const length = this.count * this.#peerWords
-    for (let i = 0; i < length; i++) this.#peers[this.#peerAt + i] = words[from + i]!
-    for (let position = 0; position < this.count; position++) {
-      this.rehash(position + 1)
-      this.#index.insert(root + INDEX, this.high, this.low, position + 1)
-    }
-    this.#arena.free(old, this.#smallWords(klass))
+    this.#kind = LARGE
+    this.#saveLarge()
+    this.#arena.free(old, this.#blockWords(LAST_CLASS))
+    return true
   }
 
-  #addPage(): void {
-    const words = this.#words
-    const at = this.#at
-    const pages = words[at + PAGES]!
-    const size = words[at + DIRECTORY_WORDS]!
-    if (pages === size) {
-      const old = words[at + DIRECTORY]!
-      const larger = this.#arena.allocate(size * 2)
-      for (let i = 0; i < size; i++) this.#write(larger + i, this.#read(old + i))
-      this.#arena.free(old, size)
-      words[at + DIRECTORY] = larger
-      words[at + DIRECTORY_WORDS] = size * 2
-    }
-    this.#write(words[at + DIRECTORY]! + pages, this.#arena.allocate(this.#peerWords << PAGE_SHIFT))
-    words[at + PAGES] = pages + 1
-  }
-
-  #read(address: number): number {
-    return this.#arena.slabs[address >>> 18]![address & SLAB_MASK]!
-  }
-
-  #write(address: number, value: number): void {
-    this.#arena.slabs[address >>> 18]![address & SLAB_MASK] = value
-  }
-
-  /** After a removal: gives back what is no longer needed, with slack so that one peer does not flutter. */
+  /** Gives back what the open swarm does not need any more; without memory it stays as it is. */
   #shrink(): void {
-    if (this.#kind === INLINE) {
-      this.#setBlock(0)
-      this.#kind = NONE
-    } else if (this.#kind === LARGE) {
-      const pages = this.#words[this.#at + PAGES]!
+    if (this.count === 0) {
+      // The counter of completed downloads lives while the swarm does, that is while the other family has peers.
+      if (this.completed === 0 || this.#kind === INLINE) this.release()
+      else if (this.#kind === LARGE) this.#largeToSmall()
+      return
+    }
+    if (this.#kind === LARGE) {
       if (this.count <= SHRINK_TO_SMALL) this.#largeToSmall()
-      else if (this.count <= ((pages - 1) << PAGE_SHIFT) - PAGE_PEERS / 2) {
-        this.#arena.free(
-          this.#read(this.#words[this.#at + DIRECTORY]! + pages - 1),
-          this.#peerWords << PAGE_SHIFT,
-        )
-        this.#words[this.#at + PAGES] = pages - 1
-      }
-    } else {
-      this.#shrinkSmall()
+    } else if (this.#kind === SMALL) {
+      const klass = this.#class()
+      const counts = this.completed > 0
+      const hasPlace = !counts || this.#words[this.#record + R_PEERS6] === 0
+      if (this.count === 1 && this.#peerWords === 2 && hasPlace) this.#smallToInline()
+      else if (klass > 1 && this.count <= CAPACITIES[klass - 2]!) this.#resize(klass, klass - 1)
     }
   }
 
-  #shrinkSmall(): void {
-    const klass = (this.#words[this.#at]! >>> 16) & 0xff
-    if (this.completed === 0 && this.count === 0) {
-      this.release()
-    } else if (this.completed === 0 && this.count === 1 && this.family === 4) {
-      const address = this.#words[this.#at + SMALL_HEADER_WORDS]!
-      const rest = this.#words[this.#at + SMALL_HEADER_WORDS + 1]!
-      this.#arena.free(this.#block, this.#smallWords(klass))
-      this.#record[this.#recordAt + PEERS4] = address
-      this.#record[this.#recordAt + META4] = rest
-      this.#setKind(INLINE)
-    } else if (klass >= 2 && this.count <= CAPACITIES[klass - 2]!) {
-      this.#resize(klass, klass - 1)
-    }
+  #smallToInline(): void {
+    const words = this.#words
+    const klass = this.#class()
+    const block = this.#block
+    const completed = words[block + COMPLETED]!
+    if (completed > 0) words[this.#record + R_PEERS6] = -completed
+    words[this.#record + R_PEERS4] = words[this.#base]!
+    words[this.#record + R_META4] = words[this.#base + 1]!
+    this.#arena.free(block, this.#blockWords(klass))
+    this.#kind = INLINE
+    this.#base = this.#record + R_PEERS4
   }
 
   #largeToSmall(): void {
-    const completed = this.completed
-    this.#locate(0)
-    const peers = this.#peers
-    const from = this.#peerAt
+    const words = this.#words
     const root = this.#block
-    const rootWords = this.#words
-    const rootAt = this.#at
+    const sets = [words[root + SEEDERS]!, words[root + LEECHERS]!]
     let klass = 0
-    while (CAPACITIES[klass]! < this.count) klass++
-    this.#newSmall(klass + 1, completed)
-    const at = this.#at + SMALL_HEADER_WORDS
-    const length = this.count * this.#peerWords
-    for (let i = 0; i < length; i++) this.#words[at + i] = peers[from + i]!
-    this.#freeLarge(root, rootWords, rootAt)
-  }
-
-  #releaseLarge(): void {
-    this.#freeLarge(this.#block, this.#words, this.#at)
-  }
-
-  #freeLarge(root: number, words: Uint32Array, at: number): void {
-    this.#index.clear(root + INDEX)
-    const directory = words[at + DIRECTORY]!
-    for (let page = 0; page < words[at + PAGES]!; page++) {
-      this.#arena.free(this.#read(directory + page), this.#peerWords << PAGE_SHIFT)
+    while (CAPACITIES[klass]! < this.count + 2) klass++
+    if (sets.some((set) => set !== 0 && !this.sets.isDense(set))) return
+    if (!this.#newSmall(klass, words[root + COMPLETED]!)) return
+    let at = this.#base
+    for (const set of sets) {
+      for (let i = 0; i < this.sets.count(set); i++, at += this.#peerWords) {
+        this.endpoint.copy(this.sets.dense.peerAt(set, i), at)
+      }
+      this.sets.release(set)
     }
-    this.#arena.free(directory, words[at + DIRECTORY_WORDS]!)
-    this.#arena.free(root, LARGE_ROOT_WORDS)
+    this.#arena.free(root, ROOT_WORDS)
   }
 }

@@ -10,7 +10,11 @@
  * - Lifetimes beyond the store's limit are PEER_STORE_LIFETIME_TOO_LONG.
  * - Every call after `stop` throws PEER_STORE_STOPPED.
  * - At the limit of its memory a store refuses new peers, counts them in `refused`, and goes on: peers
- *   it has are put again, deleted and returned as before.
+ *   it has are put again, deleted and returned as before. The next pass of garbage collection evicts the
+ *   stalest eighth, counted in `evicted`.
+ *
+ * What is not there is no error here: these calls return false or 0, because on a tracker's hot path it is an
+ * ordinary answer. `contractOf` (contract.ts) gives the form with errors.
  *
  * Hot path: nothing here allocates or keeps what it was given; peers are written as compact bytes (BEP 23, BEP 7) into the caller's buffer.
  */
@@ -35,9 +39,11 @@ export interface PeerStoreStats {
   readonly leechers6: number
   readonly bytesUsed: number
   readonly bytesReserved: number
-  /** Puts of new peers refused for want of memory, and peers dropped for their age, since the start. */
+  /** Puts refused for want of memory since the start. */
   readonly refused: number
+  /** Peers dropped since the start: for their age, and to make room. */
   readonly expired: number
+  readonly evicted: number
 }
 
 export interface PeerStore {
@@ -51,7 +57,7 @@ export interface PeerStore {
   /**
    * Writes up to `wanted` peers of the announcer's family at `target[offset…]`, compact, and returns
    * how many. Uniform without replacement; never the announcer; a leecher gets seeders first, then
-   * leechers; a seeder gets leechers only. 0 for an unknown swarm. `target` must have room for `wanted`.
+   * leechers; a seeder gets leechers only. 0 for an unknown swarm. What `target` has no room for is not written.
    */
   announcePeers(
     infoHash: Uint8Array,
@@ -64,6 +70,8 @@ export interface PeerStore {
   ): number
   /** Zeros for an unknown swarm. */
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void
+  /** All seeders, or all leechers, as compact bytes in no order: for looking at a store, not for announces. */
+  listPeers(infoHash: Uint8Array, family: AddressFamily, seeders: boolean): Uint8Array
   /** Drops peers not put again for `maximumAgeMs`, and swarms left empty. Returns how many peers. */
   collectGarbage(maximumAgeMs: number): number
   /**
@@ -71,6 +79,36 @@ export interface PeerStore {
    * the step was the last of a pass over the whole store.
    */
   collectGarbageStep(maximumAgeMs: number, maximumSwarms: number): boolean
+  /** Info-hashes known; one with peers of both families counts once. */
+  numSwarms(): number
+  numTotalPeers(family: AddressFamily): number
   stats(): PeerStoreStats
   stop(): void
+}
+
+/** What another thread needs to open a store: may be posted to a worker. */
+export interface PeerStoreHandle {
+  readonly buffer: SharedArrayBuffer
+  readonly layoutVersion: number
+}
+
+/** A store in shared memory. */
+export interface SharedPeerStore extends PeerStore {
+  /** For `openPeerStore` in another thread. From the first call on every access locks. */
+  handle(): PeerStoreHandle
+  /**
+   * Touches what calls about `count` info-hashes will read, the first at `infoHashes[offset]` and each `stride` bytes
+   * after the one before, so that their cache misses overlap: a front end calls it for a batch of packets, then
+   * acts on each. Changes nothing. Allocates nothing.
+   */
+  prefetch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void
+  /** Looks at everything and says what is wrong, as sentences; for tests. Nobody may work on the store meanwhile. */
+  verify(): readonly string[]
+  /** Writes all peers to a file, atomically; other threads may go on working. Resolves to the number of peers. */
+  save(path: string): Promise<number>
+  /**
+   * Reads what `save` wrote into this store, which must be empty, and drops who grew too old meanwhile. Resolves to the number
+   * of peers. Rejects with PEER_STORE_SNAPSHOT_… and leaves the store empty when the file is torn, foreign or newer.
+   */
+  load(path: string): Promise<number>
 }

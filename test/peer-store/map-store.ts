@@ -125,7 +125,23 @@ export class MapStore implements PeerStore {
       bytesReserved: 0,
       refused: 0,
       expired: this.#expired,
+      evicted: 0,
     }
+  }
+
+  listPeers(infoHash: Uint8Array, family: AddressFamily, seeders: boolean): Uint8Array {
+    this.#check(infoHash)
+    const peers = [...(this.#swarms.get(hex(infoHash))?.[family].peers.values() ?? [])]
+    return Buffer.concat(peers.filter((peer) => peer.seeder === seeders).map((p) => p.compact))
+  }
+
+  numSwarms(): number {
+    return this.stats().swarms
+  }
+
+  numTotalPeers(family: AddressFamily): number {
+    const { seeders4, leechers4, seeders6, leechers6 } = this.stats()
+    return family === 4 ? seeders4 + leechers4 : seeders6 + leechers6
   }
 
   stop(): void {

@@ -29,33 +29,34 @@ function populate(store: PeerStore, swarms: number): void {
   }
 }
 
-test('a swarm of one IPv4 peer costs about 40 bytes, index included', () => {
+test('a swarm of one IPv4 peer costs less than 50 bytes, its share of the table included', () => {
   const store = create()
   const base = store.stats().bytesUsed
   populate(store, 100_000)
   const each = (store.stats().bytesUsed - base) / 100_000
-  assert.ok(each < 44, `${each} bytes a swarm`)
+  assert.ok(each < 50, `${each} bytes a swarm`)
 })
 
 test('an empty store of 1024 shards reserves at most 2 MiB', () => {
   assert.ok(create().stats().bytesReserved <= 2 * MIB)
 })
 
-test('peers of a large swarm cost about 16 bytes in IPv4 and 28 in IPv6', () => {
+test('peers of a large swarm cost less than 9.5 bytes in IPv4 and 23 in IPv6', () => {
   const store = create()
   const base = store.stats().bytesUsed
-  for (let n = 0; n < 100_000; n++) {
+  const peers = 300_000
+  for (let n = 0; n < peers; n++) {
     view4.setUint32(0, n)
     store.putLeecher(hash, address4, n & 0xffff)
   }
-  const used4 = (store.stats().bytesUsed - base) / 100_000
-  assert.ok(used4 < 18, `${used4} bytes an IPv4 peer`)
-  for (let n = 0; n < 100_000; n++) {
+  const used4 = (store.stats().bytesUsed - base) / peers
+  assert.ok(used4 < 9.5, `${used4} bytes an IPv4 peer`)
+  for (let n = 0; n < peers; n++) {
     view6.setUint32(0, n)
     store.putLeecher(hash, address6, n & 0xffff)
   }
-  const used6 = (store.stats().bytesUsed - base) / 100_000 - used4
-  assert.ok(used6 < 30, `${used6} bytes an IPv6 peer`)
+  const used6 = (store.stats().bytesUsed - base) / peers - used4
+  assert.ok(used6 < 23, `${used6} bytes an IPv6 peer`)
 })
 
 test('what leaves is reused: population after population in the same memory, of any shape', () => {
@@ -88,8 +89,10 @@ test('what leaves is reused: population after population in the same memory, of 
       assert.equal(store.stats().swarms, 0)
       assert.equal(store.stats().bytesUsed, empty, 'nothing is left behind')
     }
-    if (round === 0) reserved = store.stats().bytesReserved
-    assert.equal(store.stats().bytesReserved, reserved)
+    // The first round finds how the shapes lie beside one another.
+    if (round < 2) reserved = store.stats().bytesReserved
+    // Blocks come to lie elsewhere, by a span or two.
+    assert.ok(store.stats().bytesReserved <= reserved * 1.05)
   }
 })
 
@@ -102,21 +105,64 @@ test('at its limit the store refuses new peers, counts them, and serves those it
   assert.ok(full.bytesReserved <= limit)
   assert.equal(full.swarms + full.refused, 300_000)
   const kept = full.swarms
-  assert.ok(kept > 60_000, `${kept} swarms in 6 MiB`)
-  populate(store, kept)
+  assert.ok(kept > 90_000, `${kept} swarms in 6 MiB`)
+  const counts = { seeders: 0, leechers: 0, completed: 0 }
+  let known = -1
+  for (let n = 0, again = 0; again < 1000; n++) {
+    view.setUint32(4, n)
+    view4.setUint32(0, n)
+    store.scrapeSwarm(hash, 4, counts)
+    if (counts.seeders === 0) continue
+    store.putSeeder(hash, address4, 6881)
+    again++
+    known = n
+  }
   assert.equal(store.stats().refused, full.refused, 'putting again is not refused')
-  view.setUint32(4, 5)
-  view4.setUint32(0, 5)
+  view.setUint32(4, known)
+  view4.setUint32(0, known)
   assert.equal(store.deleteSeeder(hash, address4, 6881), true)
   store.putLeecher(hash, address4, 6881)
   assert.equal(store.stats().swarms, kept, 'what leaves makes room')
+})
+
+test('after refusals a pass evicts the stalest eighth, and there is room again', () => {
+  const clock = new ManualClock()
+  const store = createPeerStore({ clock, random: seededRandom(3), maxMemoryBytes: 6 * MIB })
+  let n = 0
+  for (; store.stats().refused === 0; n += 1000) {
+    for (let i = n; i < n + 1000; i++) {
+      view.setUint32(4, i)
+      store.putSeeder(hash, address4, 6881)
+    }
+    clock.advance(20_000)
+  }
+  // The first pass learns the ages, the second goes by them.
+  const lifetimeMs = 10 * 3600_000
+  store.collectGarbage(lifetimeMs)
+  const before = store.stats()
+  for (let i = n; i < n + 2000; i++) {
+    view.setUint32(4, i)
+    store.putSeeder(hash, address4, 6881)
+  }
+  store.collectGarbage(lifetimeMs)
+  const after = store.stats()
+  assert.equal(after.expired, 0)
+  const evicted = after.evicted / before.swarms
+  assert.ok(evicted >= 0.1 && evicted < 0.2, `${evicted} of the peers`)
+  const counts = { seeders: 0, leechers: 0, completed: 0 }
+  view.setUint32(4, 0)
+  store.scrapeSwarm(hash, 4, counts)
+  assert.equal(counts.seeders, 0, 'the stalest is gone')
+  view.setUint32(4, n - 30_000)
+  store.scrapeSwarm(hash, 4, counts)
+  assert.equal(counts.seeders, 1, 'a fresh one stays')
 })
 
 test('a limit on memory is kept by large swarms too', () => {
   for (const bytes of [4, 8, 16]) {
     const store = create(bytes * MIB)
     view.setUint32(4, 0)
-    for (let n = 0; n < 600_000 && store.stats().refused === 0; n++) {
+    for (let n = 0; n < 900_000 && (n % 4096 !== 0 || store.stats().refused === 0); n++) {
       view6.setUint32(0, n)
       store.putLeecher(hash, address6, 1)
     }

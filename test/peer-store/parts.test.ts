@@ -3,221 +3,410 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
-import { Arena, SLAB_BYTES, SLAB_MASK, SLAB_WORDS } from '../../src/peer-store/arena.ts'
-import { createPeerStore } from '../../src/peer-store/index.ts'
+import { SEEDER_BIT } from '../../src/peer-store/age.ts'
+import { Arena } from '../../src/peer-store/arena.ts'
+import { Core, createMemory } from '../../src/peer-store/core.ts'
+import { createPeerStore, type SharedPeerStore } from '../../src/peer-store/index.ts'
 import { KeyedHash } from '../../src/peer-store/keyed-hash.ts'
-import { Sampler } from '../../src/peer-store/sampler.ts'
-import { ROOT_WORDS, TaggedIndex } from '../../src/peer-store/tagged-index.ts'
+import { SPAN_BYTES, SPAN_WORDS } from '../../src/peer-store/layout.ts'
+import type { Memory } from '../../src/peer-store/memory.ts'
+import { PeerSet } from '../../src/peer-store/peer-set.ts'
+import { NOBODY, Sampler } from '../../src/peer-store/sampler.ts'
+import { SwarmTable } from '../../src/peer-store/swarm-table.ts'
+import { SweepTerms } from '../../src/peer-store/sweep-terms.ts'
+
+const MIB = 2 ** 20
+
+function memoryOf(bytes: number): Memory {
+  return createMemory(bytes, 0, seededRandom(1))
+}
 
 test('blocks never overlap, and what is freed is all there again', () => {
   const size = fc.oneof(
-    { weight: 20, arbitrary: fc.integer({ min: 1, max: 2048 }) },
-    { weight: 4, arbitrary: fc.integer({ min: 2049, max: SLAB_WORDS / 2 }) },
-    { weight: 1, arbitrary: fc.integer({ min: SLAB_WORDS / 2 + 1, max: SLAB_WORDS * 3 }) },
+    { weight: 20, arbitrary: fc.integer({ min: 1, max: SPAN_WORDS / 2 }) },
+    { weight: 6, arbitrary: fc.integer({ min: SPAN_WORDS / 2 + 1, max: SPAN_WORDS * 20 }) },
   )
   const step = fc.record({ frees: fc.boolean(), which: fc.nat(), size })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 150, size: 'max' }), (steps) => {
-      const arena = new Arena(Number.POSITIVE_INFINITY)
+      const memory = memoryOf(4 * MIB)
+      const { words } = memory
+      const arena = new Arena(memory)
       const live: { address: number; words: number; mark: number }[] = []
-      const at = (address: number): [Uint32Array, number] => [
-        arena.slabs[address >>> 18]!,
-        address & SLAB_MASK,
-      ]
       const free = (which: number): void => {
         const [block] = live.splice(which % live.length, 1)
-        const { address, words, mark } = block!
-        for (const word of [address, address + words - 1]) {
-          const [slab, offset] = at(word)
-          assert.equal(slab[offset], mark, 'nobody else wrote here')
+        const { address, words: length, mark } = block!
+        for (let at = address; at < address + length; at++) {
+          assert.equal(words[at], mark, 'nobody else wrote here')
         }
-        arena.free(address, words)
+        arena.free(address, length)
       }
       let mark = 1
-      for (const { frees, which, size } of steps) {
+      for (const { frees, which, size: length } of steps) {
         if (frees && live.length > 0) {
           free(which)
           continue
         }
-        const address = arena.allocate(size)
-        assert.ok(address > 0 || size > SLAB_WORDS / 2)
-        arena.clear(address, size)
-        for (const word of new Set([address, address + size - 1])) {
-          const [slab, offset] = at(word)
-          assert.equal(slab[offset], 0)
-          slab[offset] = mark
-        }
-        live.push({ address, words: size, mark: mark++ })
+        const address = arena.allocate(length)
+        if (address === 0) continue
+        words.fill(mark, address, address + length)
+        live.push({ address, words: length, mark: mark++ })
       }
       while (live.length > 0) free(0)
       assert.equal(arena.bytesUsed, 0)
+      const all = arena.bytesFree
+      assert.ok(arena.allocate(MIB / 4) > 0, 'free runs unite again')
+      assert.ok(arena.bytesFree < all)
     }),
-    { numRuns: 200, seed: 11 },
+    { numRuns: 150, seed: 11 },
   )
 })
 
 test('a block of any class is reused by any other once its span is empty', () => {
-  const arena = new Arena(Number.POSITIVE_INFINITY)
+  const arena = new Arena(memoryOf(4 * MIB))
   for (const words of [4, 2048, 100, 4096, 640, 65_536]) {
     const blocks = Array.from({ length: Math.floor(200_000 / words) }, () => arena.allocate(words))
+    assert.ok(blocks.every((block) => block > 0))
     for (const block of blocks) arena.free(block, words)
   }
-  assert.ok(arena.bytesReserved <= 2 * SLAB_BYTES, `${arena.bytesReserved} bytes`)
+  assert.ok(arena.bytesReserved <= 1.5 * MIB, `${arena.bytesReserved} bytes`)
 })
 
-/** An index whose keys are their own hashes, as bad as a test wants them. */
-function indexOver(hashOf: (number: number) => [high: number, low: number]) {
-  const arena = new Arena(Number.POSITIVE_INFINITY)
-  const root = arena.allocate(ROOT_WORDS)
-  arena.clear(root, ROOT_WORDS)
-  const empty = arena.bytesUsed
-  let high = 0
-  let low = 0
-  const index = new TaggedIndex(arena, {
-    get high() {
-      return high
-    },
-    get low() {
-      return low
-    },
-    rehash(number) {
-      ;[high, low] = hashOf(number)
-    },
-  })
-  const has = (number: number): boolean => {
-    const [h, l] = hashOf(number)
-    let found = index.first(root, h, l)
-    while (found !== 0 && found !== number) found = index.next()
-    return found === number
-  }
-  return {
-    has,
-    insert: (number: number) => index.insert(root, ...hashOf(number), number),
-    remove: (number: number) => index.remove(root, ...hashOf(number), number),
-    leftOver: () => arena.bytesUsed - empty,
-  }
-}
+test('at the end of the reservation there is no block, and later there is one again', () => {
+  const arena = new Arena(memoryOf(4 * MIB))
+  const blocks: number[] = []
+  for (let block = arena.allocate(1000); block !== 0; block = arena.allocate(1000))
+    blocks.push(block)
+  assert.ok(blocks.length > 900)
+  assert.ok(arena.bytesReserved <= 4 * MIB)
+  assert.equal(arena.allocate(SPAN_WORDS), 0)
+  for (const block of blocks) arena.free(block, 1000)
+  assert.ok(arena.allocate(MIB / 4) > 0)
+  assert.ok(arena.bytesReserved <= 4 * MIB && arena.bytesReserved % SPAN_BYTES === 0)
+})
 
-const HASHES: Readonly<Record<string, (number: number) => [number, number]>> = {
-  good: (n) => [Math.imul(n, 0x9e3779b1) >>> 0, Math.imul(n ^ 0x5bd1e995, 0x85ebca6b) >>> 0],
-  'one slot': (n) => [Math.imul(n, 0x9e3779b1) >>> 0, 0xffffffff],
-  'few slots and tags': (n) => [Math.imul(n, 0x9e3779b1) >>> 0, (n % 7) << 18],
-  'one half of the directory': (n) => [
-    Math.imul(n, 0x9e3779b1) >>> 20,
-    Math.imul(n, 0x85ebca6b) >>> 0,
-  ],
+const HASHES: Readonly<Record<string, (n: number) => [number, number]>> = {
+  good: (n) => [Math.imul(n, 0x9e3779b1), Math.imul(n ^ 0x5bd1e995, 0x85ebca6b)],
+  'one home': (n) => [Math.imul(n, 0x9e3779b1), -1],
+  'few homes': (n) => [Math.imul(n, 0x9e3779b1), (n % 7) << 28],
+  'one end of the directory': (n) => [Math.imul(n, 0x9e3779b1) >>> 12, Math.imul(n, 0x85ebca6b)],
 }
 
 for (const [name, hashOf] of Object.entries(HASHES)) {
-  test(`the index holds what a set holds; hash: ${name}`, () => {
-    const bound = name === 'one slot' ? 400 : 4000
+  test(`a table of swarms holds what a set holds; hash: ${name}`, () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.integer({ min: 1, max: bound }), fc.integer({ min: 1, max: bound })), {
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 3000 })), {
           minLength: 1,
-          maxLength: 12,
+          maxLength: 10,
         }),
         (ranges) => {
-          const index = indexOver(hashOf)
+          const memory = memoryOf(16 * MIB)
+          const { words } = memory
+          const arena = new Arena(memory)
+          const hash = {
+            high: 0,
+            low: 0,
+            five(a: number) {
+              ;[hash.high, hash.low] = hashOf(a)
+            },
+          }
+          const shard = 1024
+          const table = new SwarmTable(words, arena, hash as unknown as KeyedHash, shard, 0)
+          table.create(shard)
+          const empty = arena.bytesUsed
+          const key = new Int32Array(5)
+          const at = (n: number): number => {
+            key[0] = n
+            table.enterWords(key, 0)
+            return table.find()
+          }
           const model = new Set<number>()
           for (const [from, length] of ranges) {
-            for (let n = from; n < Math.min(bound, from + length); n++) {
+            for (let n = from; n < Math.min(3000, from + length); n++) {
+              const found = at(n)
+              assert.equal(found > 0, model.has(n))
               if (model.has(n) && (n + length) % 3 !== 0) {
-                index.remove(n)
+                table.remove(found)
                 model.delete(n)
-              } else if (!model.has(n)) {
-                index.insert(n)
+              } else if (!model.has(n) && table.insert() > 0) {
                 model.add(n)
               }
             }
           }
-          for (let n = 1; n <= bound; n++) assert.equal(index.has(n), model.has(n), `${n}`)
-          for (const n of model) index.remove(n)
-          assert.equal(index.leftOver(), 0)
+          for (let n = 1; n <= 3000; n++) assert.equal(at(n) > 0, model.has(n), `${n}`)
+          for (const n of model) table.remove(at(n))
+          assert.equal(arena.bytesUsed, empty, 'segments and directory shrank')
         },
       ),
-      { numRuns: 15, seed: 12 },
+      { numRuns: 12, seed: 12 },
     )
   })
 }
 
-test('the sampler draws different numbers below the bound', () => {
+for (const family of [4, 6] as const) {
+  test(`a set of IPv${family} peers holds what a map holds, dense, in buckets and back, while it is swept`, () => {
+    const memory = memoryOf(48 * MIB)
+    const core = new Core(memory, seededRandom(2))
+    const { endpoint } = family === 4 ? core.peers4 : core.peers6
+    const sets = new PeerSet(core.words, core.arena, endpoint)
+    const random = seededRandom(3)
+    const model = new Map<number, number>()
+    const before = core.arena.bytesUsed
+    let set = 0
+    let cursor = -1
+    const terms = new SweepTerms()
+    terms.limitTicks = terms.lifetimeTicks = 5
+    terms.now = 10
+    const enter = (n: number): void => {
+      endpoint.a = n
+      endpoint.port = n & 0xffff
+    }
+    const drop = (): void => {
+      if (set === 0) return
+      cursor = sets.sweep(set, Math.max(0, cursor), 300, terms)
+      if (cursor < 0) set = sets.settle(set, 64)
+    }
+    const check = (): void => {
+      assert.equal(sets.count(set), model.size)
+      for (const [n, meta] of model) {
+        enter(n)
+        const at = sets.find(set)
+        assert.ok(at > 0, `${n} of ${model.size}`)
+        assert.equal(endpoint.metaAt(at), meta)
+      }
+    }
+    // Up past the limit of dense sets, down below that of buckets, up again, and away.
+    for (const [target, steps] of [
+      [45_000, 60_000],
+      [3000, 60_000],
+      [40_000, 50_000],
+      [0, 60_000],
+    ] as const) {
+      const grows = target > model.size
+      for (let step = 0; step < steps && model.size !== target; step++) {
+        const n = random.uint32() % 60_000
+        enter(n)
+        const at = sets.find(set)
+        assert.equal(at >= 0, model.has(n))
+        if (at >= 0 && (!grows || step % 5 === 0)) {
+          set = sets.remove(set, at)
+          model.delete(n)
+        } else if (at < 0 && (grows || step % 5 === 0)) {
+          // Ages 0 to 3 of tick 10: younger than the limit.
+          const meta = SEEDER_BIT | (11 - (n & 3))
+          set = sets.add(set, meta)
+          assert.ok(set > 0)
+          model.set(n, meta)
+        }
+        if (step % 97 === 0) drop()
+      }
+      check()
+      for (let i = 0; i < 3000 && (cursor >= 0 || i < 2); i++) drop()
+      check()
+    }
+    for (const n of [...model.keys()]) {
+      enter(n)
+      set = sets.remove(set, sets.find(set))
+    }
+    for (let i = 0; i < 3000 && set !== 0; i++) drop()
+    assert.equal(set, 0)
+    assert.equal(core.arena.bytesUsed, before)
+  })
+
+  test(`a sweep of a large set of IPv${family} peers drops the old, only them, whatever happens between its steps`, () => {
+    const core = new Core(memoryOf(48 * MIB), seededRandom(2))
+    const { endpoint } = family === 4 ? core.peers4 : core.peers6
+    const sets = new PeerSet(core.words, core.arena, endpoint)
+    const random = seededRandom(5)
+    for (const size of [9000, 40_000]) {
+      let set = 0
+      const young = new Set<number>()
+      const add = (n: number, isYoung: boolean): void => {
+        endpoint.a = n
+        endpoint.port = 1
+        if (sets.find(set) >= 0) return
+        set = sets.add(set, isYoung ? 101 : 11)
+        if (isYoung) young.add(n)
+      }
+      for (let n = 0; n < size; n++) add(n, n % 3 === 0)
+      const terms = new SweepTerms()
+      terms.now = 100
+      terms.limitTicks = terms.lifetimeTicks = 50
+      let cursor = 0
+      for (let steps = 0; cursor >= 0; steps++) {
+        assert.ok(steps < 10_000)
+        cursor = sets.sweep(set, cursor, 500, terms)
+        for (let i = 0; i < 40; i++) {
+          const n = random.uint32() % (size * 2)
+          // Who is there and old stays so; others arrive young.
+          if (!young.has(n)) add(n, true)
+          else {
+            endpoint.a = n
+            endpoint.port = 1
+            set = sets.remove(set, sets.find(set))
+            young.delete(n)
+          }
+        }
+      }
+      assert.equal(sets.count(set), young.size, 'nobody old is left')
+      set = sets.settle(set, 1000)
+      for (const n of young) {
+        endpoint.a = n
+        endpoint.port = 1
+        assert.ok(sets.find(set) >= 0, 'nobody young is dropped')
+      }
+      sets.release(set)
+    }
+  })
+}
+
+test('peers in buckets are drawn uniformly, different ones, never the one to be left out', () => {
+  const core = new Core(memoryOf(16 * MIB), seededRandom(2))
+  const { endpoint } = core.peers4
+  const sets = new PeerSet(core.words, core.arena, endpoint)
+  const size = 34_000
+  let set = 0
+  for (let n = 0; n < size; n++) {
+    endpoint.a = n
+    set = sets.add(set, 1)
+  }
+  assert.equal(sets.isDense(set), false)
+  endpoint.a = 77
+  const self = sets.find(set)
+  const seen = new Int32Array(size)
+  const rounds = 3400
+  for (let round = 0; round < rounds; round++) {
+    assert.equal(sets.sample(set, 50, self, core.sampler), 50)
+    const chosen = core.sampler.chosen.subarray(0, 50)
+    assert.equal(new Set(chosen).size, 50)
+    for (const at of chosen) seen[core.words[at]!]!++
+  }
+  assert.equal(seen[77], 0)
+  const expected = (rounds * 50) / (size - 1)
+  let chiSquared = 0
+  for (const [n, count] of seen.entries()) {
+    if (n !== 77) chiSquared += (count - expected) ** 2 / expected
+  }
+  // Mean size - 2; five standard deviations on either side.
+  assert.ok(Math.abs(chiSquared - (size - 2)) < 5 * Math.sqrt(2 * size), `${chiSquared}`)
+  assert.equal(sets.sample(set, size, self, core.sampler), size - 1, 'all but one')
+  assert.equal(new Set(core.sampler.chosen.subarray(0, size - 1)).size, size - 1)
+})
+
+test('the sampler draws different numbers below the bound, and steps over one', () => {
   const sampler = new Sampler(seededRandom(4))
   fc.assert(
-    fc.property(fc.nat(1500), fc.integer({ min: 1, max: 2 ** 26 }), (count, bound) => {
+    fc.property(fc.nat(1500), fc.integer({ min: 1, max: 32_768 }), fc.nat(), (count, bound, n) => {
       const wanted = Math.min(count, bound)
-      sampler.choose(wanted, bound)
+      const skipped = 100 + (n % bound) * 5
+      sampler.choose(wanted, bound, 100, 5, n % 2 === 0 ? skipped : NOBODY)
       const chosen = sampler.chosen.subarray(0, wanted)
       assert.equal(new Set(chosen).size, wanted)
-      assert.ok(chosen.every((value) => value < bound))
+      assert.ok(chosen.every((at) => (at - 100) % 5 === 0 && at >= 100 && at <= 100 + bound * 5))
+      if (n % 2 === 0) assert.ok(!chosen.includes(skipped))
     }),
     { numRuns: 300, seed: 13 },
   )
 })
 
-test('the work of an announce is bounded by what is wanted, not by the swarm', () => {
-  let draws = 0
-  const random = seededRandom(9)
-  const counting = {
-    uint32: () => {
-      draws++
-      return random.uint32()
-    },
-    fill: (target: Uint8Array) => random.fill(target),
+test('numbers below a bound are uniform', () => {
+  const sampler = new Sampler(seededRandom(6))
+  for (const bound of [3, 7, 100]) {
+    const seen = new Int32Array(bound)
+    const byChoice = new Int32Array(bound)
+    const rounds = 1000 * bound
+    for (let i = 0; i < rounds; i++) {
+      seen[sampler.below(bound)]!++
+      sampler.choose(1, bound, 0, 1, NOBODY)
+      byChoice[sampler.chosen[0]!]!++
+    }
+    for (const counts of [seen, byChoice]) {
+      const chiSquared = counts.reduce((sum, n) => sum + (n - 1000) ** 2 / 1000, 0)
+      // Four standard deviations above the mean of the distribution.
+      assert.ok(chiSquared < bound - 1 + 4 * Math.sqrt(2 * (bound - 1)) + 6, `${chiSquared}`)
+    }
   }
-  const store = createPeerStore({ clock: new ManualClock(), random: counting })
-  const hash = new Uint8Array(20)
-  const address = new Uint8Array(4)
-  const view = new DataView(address.buffer)
-  for (let n = 0; n < 50_000; n++) {
-    view.setUint32(0, n)
-    if (n === 777) store.putSeeder(hash, address, 1)
-    else store.putLeecher(hash, address, 1)
-  }
-  draws = 0
-  const rounds = 1000
-  const target = new Uint8Array(50 * 6)
-  for (let i = 0; i < rounds; i++) {
-    assert.equal(store.announcePeers(hash, false, 50, address, 1, target, 0), 50)
-  }
-  assert.ok(draws < rounds * 50 * 2, `${draws / rounds} draws an announce`)
 })
 
-test('the hash depends on every bit of the words, their number and the key', () => {
+test('hashes of keys that differ in one bit, or in the top bits of two words, differ all over', () => {
+  const hash = new KeyedHash(memoryOf(4 * MIB).words)
   const seen = new Set<string>()
-  const run = (hash: KeyedHash, words: readonly number[]): string => {
-    hash.words.set(words)
-    hash.run(words.length)
-    return `${hash.high} ${hash.low}`
+  const key = [1, 2, 3, 4, 5]
+  const of = (words: readonly number[]): [number, number] => {
+    hash.five(words[0]!, words[1]!, words[2]!, words[3]!, words[4]!)
+    return [hash.high, hash.low]
   }
-  const hash = new KeyedHash(seededRandom(1))
-  seen.add(run(hash, [0, 0, 0, 0, 0]))
+  const [high, low] = of(key)
+  const flips = new Int32Array(64)
   for (let bit = 0; bit < 160; bit++) {
-    const words = [0, 0, 0, 0, 0]
-    words[bit >>> 5] = (1 << (bit & 31)) >>> 0
-    seen.add(run(hash, words))
+    const other = key.map((word, i) => (i === bit >> 5 ? word ^ (1 << (bit & 31)) : word))
+    const [h, l] = of(other)
+    seen.add(`${h}/${l}`)
+    for (let i = 0; i < 32; i++) {
+      flips[i]! += ((high ^ h) >>> i) & 1
+      flips[32 + i]! += ((low ^ l) >>> i) & 1
+    }
   }
-  seen.add(run(hash, [0, 0]))
-  seen.add(run(new KeyedHash(seededRandom(2)), [0, 0, 0, 0, 0]))
-  assert.equal(seen.size, 163)
-  assert.equal(run(hash, [0, 0]), run(hash, [0, 0]))
+  for (let i = 0; i < 5; i++) {
+    for (let j = 0; j < i; j++) {
+      const [h, l] = of(key.map((word, at) => (at === i || at === j ? word ^ (1 << 31) : word)))
+      seen.add(`${h}/${l}`)
+    }
+  }
+  assert.equal(seen.size, 170)
+  assert.ok(
+    flips.every((n) => n > 40 && n < 120),
+    `${flips}`,
+  )
 })
 
-test('sequential addresses spread evenly over slots and segments', () => {
-  const hash = new KeyedHash(seededRandom(6))
-  const slots = new Uint32Array(256)
-  const segments = new Uint32Array(256)
-  const count = 256 * 200
-  for (let n = 0; n < count; n++) {
-    hash.words[0] = 0x0a000000 + n
-    hash.words[1] = 6881
-    hash.run(2)
-    slots[(hash.low >>> 14) & 255]!++
-    segments[hash.high >>> 24]!++
+test('two stores hash the same key apart', () => {
+  const one = new KeyedHash(createMemory(4 * MIB, 0, seededRandom(1)).words)
+  const other = new KeyedHash(createMemory(4 * MIB, 0, seededRandom(2)).words)
+  one.five(1, 2, 3, 4, 5)
+  other.five(1, 2, 3, 4, 5)
+  assert.notEqual(one.high, other.high)
+})
+
+test('without memory every call leaves the store whole', () => {
+  const clock = new ManualClock()
+  const store: SharedPeerStore = createPeerStore({
+    clock,
+    random: seededRandom(8),
+    shardCountBits: 2,
+    maxMemoryBytes: 4 * MIB,
+  })
+  const random = seededRandom(9)
+  const hash = new Uint8Array(20)
+  const address4 = new Uint8Array(4)
+  const address6 = new Uint8Array(16).fill(1)
+  for (let round = 0; round < 8; round++) {
+    for (let i = 0; i < 120_000; i++) {
+      const dice = random.uint32()
+      // Many swarms in even rounds, few and large ones in odd ones.
+      const swarm = round % 2 === 0 ? dice % 60_000 : dice % 3
+      hash[0] = swarm
+      hash[1] = swarm >>> 8
+      const address = (dice & 0x100000) === 0 ? address4 : address6
+      new DataView(address.buffer).setUint32(address.length - 4, random.uint32() % 200_000)
+      const kind = (dice >>> 24) % 8
+      if (kind < 3) store.putSeeder(hash, address, 1)
+      else if (kind < 5) store.putLeecher(hash, address, 1)
+      else if (kind === 5) store.graduateLeecher(hash, address, 1)
+      else if (kind === 6) store.deleteSeeder(hash, address, 1)
+      else store.deleteLeecher(hash, address, 1)
+    }
+    assert.deepEqual(store.verify(), [])
+    clock.advance(10_000)
+    store.collectGarbage(15_000)
+    assert.deepEqual(store.verify(), [])
   }
-  for (const buckets of [slots, segments]) {
-    let chiSquared = 0
-    for (const seen of buckets) chiSquared += (seen - 200) ** 2 / 200
-    assert.ok(chiSquared < 350, `chi squared ${chiSquared} with 255 degrees of freedom`)
-  }
+  const { refused, bytesReserved } = store.stats()
+  assert.ok(refused > 1000, `${refused} refused`)
+  assert.ok(bytesReserved <= 4 * MIB)
+  clock.advance(100_000)
+  store.collectGarbage(1000)
+  assert.equal(store.numSwarms(), 0)
+  assert.deepEqual(store.verify(), [])
 })

@@ -1,0 +1,107 @@
+/**
+ * Four workers on one store, same and different shards, beside a thread that collects garbage; stopped at random moments
+ * to look at every word.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { createPeerStore, openPeerStore } from '../../src/peer-store/index.ts'
+
+const WORKERS = 4
+const SWARMS = 300
+const PEERS = 3000
+
+interface Report {
+  readonly operations: number
+  readonly mine: readonly (readonly [number, boolean])[]
+  readonly problems: readonly string[]
+}
+
+for (const shardCountBits of [0, 6]) {
+  test(`four workers on 2^${shardCountBits} shards leave a store that is whole, with exactly their peers`, async () => {
+    const store = createPeerStore({
+      clock: new ManualClock(),
+      random: seededRandom(1),
+      shardCountBits,
+      maxMemoryBytes: 64 * 2 ** 20,
+    })
+    const control = new SharedArrayBuffer(4)
+    const flags = new Int32Array(control)
+    const workers = Array.from({ length: WORKERS }, (_, number) => {
+      const workerData = {
+        handle: store.handle(),
+        control,
+        number,
+        swarms: SWARMS,
+        peers: PEERS,
+      }
+      return new Worker(new URL('./stress-worker.js', import.meta.url), { workerData })
+    })
+    const random = seededRandom(9)
+    try {
+      // The first message says that a worker is there.
+      await Promise.all(workers.map((worker) => once(worker, 'message')))
+      for (let round = 0; round < 5; round++) {
+        Atomics.store(flags, 0, 0)
+        const reports = workers.map(
+          (worker) =>
+            new Promise<Report>((resolve, reject) => {
+              worker.once('message', resolve)
+              worker.once('error', reject)
+            }),
+        )
+        for (const worker of workers) worker.postMessage('go')
+        // Nobody is old enough to be dropped: sweeps only move through.
+        const until = performance.now() + 150 + (random.uint32() % 200)
+        while (performance.now() < until) {
+          store.collectGarbageStep(60_000, 64)
+          await new Promise((resolve) => setTimeout(resolve, 1))
+        }
+        Atomics.store(flags, 0, 1)
+        const results = await Promise.all(reports)
+        assert.deepEqual(
+          results.flatMap((result) => result.problems),
+          [],
+        )
+        assert.ok(results.every((result) => result.operations > 100))
+        assert.deepEqual(store.verify(), [])
+        const { seeders4, seeders6, leechers4, leechers6, refused } = store.stats()
+        const roles = results.flatMap((result) => result.mine.map(([, seeder]) => seeder))
+        assert.equal(refused, 0)
+        assert.equal(seeders4 + seeders6, roles.filter((seeder) => seeder).length)
+        assert.equal(leechers4 + leechers6, roles.filter((seeder) => !seeder).length)
+      }
+    } finally {
+      await Promise.all(workers.map((worker) => worker.terminate()))
+    }
+    assert.ok(store.collectGarbage(0) >= 0)
+  })
+}
+
+test('a view of a store sees its peers, and ends without ending the store', () => {
+  const clock = new ManualClock()
+  const store = createPeerStore({ clock, random: seededRandom(1), maxMemoryBytes: 8 * 2 ** 20 })
+  const view = openPeerStore(store.handle(), { random: seededRandom(2) })
+  const hash = new Uint8Array(20)
+  view.putSeeder(hash, Uint8Array.of(1, 2, 3, 4), 5)
+  assert.equal(store.numTotalPeers(4), 1)
+  clock.advance(100_000)
+  view.putSeeder(hash, Uint8Array.of(1, 2, 3, 5), 5)
+  assert.equal(store.collectGarbage(60_000), 1, 'views go by the time of the store')
+  view.stop()
+  assert.throws(() => view.numSwarms(), { code: 'PEER_STORE_STOPPED' })
+  assert.equal(store.numSwarms(), 1)
+  const other = openPeerStore(store.handle())
+  store.stop()
+  assert.throws(() => other.numSwarms(), { code: 'PEER_STORE_STOPPED' })
+})
+
+test('what is no store is not opened', () => {
+  for (const buffer of [new SharedArrayBuffer(8), new SharedArrayBuffer(2 ** 20)]) {
+    assert.throws(() => openPeerStore({ buffer, layoutVersion: 1 }), {
+      code: 'PEER_STORE_FOREIGN_HANDLE',
+    })
+  }
+})
