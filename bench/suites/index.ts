@@ -1,5 +1,6 @@
 /** Every suite, in the order of the list that `npm run bench` prints. */
 import type { Suite } from '../suite.ts'
 import { path } from './path.ts'
+import { store } from './store.ts'
 
-export const suites: readonly Suite[] = [path]
+export const suites: readonly Suite[] = [path, store]
