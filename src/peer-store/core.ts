@@ -44,11 +44,9 @@ export function createMemory(maxBytes: number, shardBits: number, random: Random
   const spans = Math.floor(maxBytes / SPAN_BYTES)
   const shards = HEADER_WORDS
   const descriptors = shards + (SHARD_WORDS << shardBits)
-  const end = descriptors + spans * DESCRIPTOR_WORDS
-  const firstSpan = (end + (1 << SPAN_SHIFT) - 1) >>> SPAN_SHIFT
-  const total = firstSpan + spans
-  // The table of descriptors is beside the budget: it is touched as far as spans are used, 32 bytes each.
-  const fixed = ((descriptors + total * DESCRIPTOR_WORDS - 1) >>> SPAN_SHIFT) + 1
+  // What is not data lies in whole spans too, which have descriptors: a few more than they need.
+  const fixedWords = descriptors + (spans + MOST_FIXED_SPANS) * DESCRIPTOR_WORDS
+  const fixed = (fixedWords + (1 << SPAN_SHIFT) - 1) >>> SPAN_SHIFT
   const memory = new Memory(new SharedArrayBuffer((fixed + spans) * SPAN_BYTES), false)
   const { words } = memory
   words[H_MAGIC] = MAGIC
@@ -64,6 +62,9 @@ export function createMemory(maxBytes: number, shardBits: number, random: Random
   drawHashKeys(words, random)
   return memory
 }
+
+/** Of the largest store: 4 MiB of shard lines, and a descriptor for each of half a million spans. */
+const MOST_FIXED_SPANS = 2048
 
 function baseOverhead(shardBits: number): number {
   return HEADER_WORDS * 4 + SHARD_WORDS * 4 * 2 ** shardBits

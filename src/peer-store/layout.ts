@@ -8,7 +8,7 @@
  *
  * The buffer reserves addresses for the whole of `max_memory` at once; the system backs a page when it
  * is first written. So growth needs no message to other threads: a word has one address for ever.
- * A reservation is at most 8 GiB: word addresses then fit an int32, which V8 never boxes.
+ * A reservation is less than 8 GiB: word addresses then fit an int32, which V8 never boxes.
  *
  *     shard line
  *     0 version (odd: locked)  1 directory depth  2 directory  3 its one entry at depth 0
@@ -23,7 +23,8 @@ export const SPAN_SHIFT = 12
 export const SPAN_WORDS: number = 1 << SPAN_SHIFT
 export const SPAN_BYTES: number = SPAN_WORDS * 4
 export const DESCRIPTOR_WORDS = 8
-export const MAX_MEMORY_BYTES: number = 2 ** 33 - 2 ** 20
+/** Header, shard lines and descriptors come on top: 21 MiB of addresses at most. */
+export const MAX_MEMORY_BYTES: number = 2 ** 33 - 2 ** 26
 
 // The header.
 export const H_MAGIC = 0

@@ -82,7 +82,7 @@ export interface PeerStoreOptions {
   readonly peerLifetimeMs?: number
   /**
    * Bound on `bytesReserved`, at least 4 MiB. Default: half of the machine's memory (less, where the system refuses to
-   * reserve that), at most 8 GiB less 1 MiB, which is also the maximum. So many addresses are reserved at once, and memory
+   * reserve that), at most 8 GiB less 64 MiB, which is also the maximum. So many addresses are reserved at once, and memory
    * is taken as it is used.
    */
   readonly maxMemoryBytes?: number
@@ -108,7 +108,7 @@ export function createPeerStore(options: PeerStoreOptions): SharedPeerStore {
   if (!(memory >= least && memory <= MAX_MEMORY_BYTES)) {
     throw peerStoreError(
       'PEER_STORE_INVALID_OPTION',
-      `maxMemoryBytes is ${memory}: with 2^${bits} shards it must be ${least} to ${MAX_MEMORY_BYTES} (8 GiB less 1 MiB)`,
+      `maxMemoryBytes is ${memory}: with 2^${bits} shards it must be ${least} to ${MAX_MEMORY_BYTES} (8 GiB less 64 MiB)`,
     )
   }
   const lifetime = lifetimeTicks(options.peerLifetimeMs ?? MAX_LIFETIME_MS)

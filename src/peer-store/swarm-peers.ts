@@ -3,7 +3,7 @@
  *
  *     one IPv4 peer:      inline in the record
  *     small, up to 64:    block: count | seeders << 8 | class << 16,  completed,  peers …
- *     large:              root of 6 words: LARGE << 16, completed, set of seeders, set of leechers (peer-set.ts),
+ *     large:              root of 8 words: LARGE << 16, completed, set of seeders, set of leechers (peer-set.ts),
  *                         seeders, leechers
  *
  * In a small swarm positions 0…seeders-1 are seeders, the others leechers, without holes; it is scanned (a few
@@ -43,7 +43,8 @@ const SEEDERS = 2
 const LEECHERS = 3
 const SEEDER_COUNT = 4
 const LEECHER_COUNT = 5
-const ROOT_WORDS = 6
+/** Six in use; eight lie in one cache line. */
+const ROOT_WORDS = 8
 
 export class SwarmPeers {
   readonly endpoint: Endpoint

@@ -61,7 +61,7 @@ test('a value beyond its limit is refused with key, value, limit and reason', ()
     ['peer_lifetime', '', '1s'],
     ['prometheus_reporting_interval', '1ms', '100ms'],
     ['max_memory', '3MiB', '4MiB'],
-    ['max_memory', '8GiB', '8191MiB'],
+    ['max_memory', '8GiB', '8128MiB'],
     ['max_memory', 'lots', 'bytes'],
   ] as const) {
     assert.throws(
