@@ -61,6 +61,18 @@ export function allocatorConformance({ test, make }: AllocatorConformance): void
       }
       assert.equal(allocator.freeBlocks, total - 1 - used.size)
     }
+    const free: number[] = []
+    let end = 0
+    for (const extent of allocator.freeExtents()) {
+      assert.ok(extent.blocks > 0 && extent.block > end, 'ascending, and never two in touch')
+      end = extent.block + extent.blocks
+      for (let block = extent.block; block < end; block++) free.push(block)
+    }
+    const expected = Array.from({ length: total }, (_, block) => block).slice(1)
+    assert.deepEqual(
+      free,
+      expected.filter((block) => !used.has(block)),
+    )
     for (let block = 1; block < total; block++)
       assert.equal(allocator.isFree(block), !used.has(block))
   })

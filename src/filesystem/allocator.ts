@@ -22,6 +22,13 @@ export interface Allocator {
   /** The next free block, or 0 when there is none. */
   allocate(purpose: AllocationPurpose): number
   free(block: number): void
+  /** Stretches of free blocks, ascending. Looks at every word of the map. */
+  freeExtents(): IterableIterator<FreeExtent>
+}
+
+export interface FreeExtent {
+  readonly block: number
+  readonly blocks: number
 }
 
 export function makeAllocator(kind: AllocatorKind, totalBlocks: number, cursor = 1): Allocator {
@@ -71,6 +78,24 @@ abstract class BitmapAllocator implements Allocator {
     const word = Math.floor(block / 32)
     this.words[word] = this.words[word]! & ~(1 << (block % 32))
     this.#freeBlocks++
+  }
+
+  *freeExtents(): Generator<FreeExtent> {
+    for (let at = this.firstFree(1, this.totalBlocks); at !== 0; ) {
+      const end = this.#firstUsed(at)
+      yield { block: at, blocks: end - at }
+      at = end < this.totalBlocks ? this.firstFree(end, this.totalBlocks) : 0
+    }
+  }
+
+  /** The first block from `from` on that is in use, or the end. */
+  #firstUsed(from: number): number {
+    for (let word = Math.floor(from / 32); word < this.words.length; word++) {
+      let set = this.words[word]!
+      if (word * 32 < from) set = (set & (0xffffffff << (from % 32))) >>> 0
+      if (set !== 0) return Math.min(this.totalBlocks, word * 32 + 31 - Math.clz32(set & -set))
+    }
+    return this.totalBlocks
   }
 
   /** The first free block of [from, to), or 0. */

@@ -4,6 +4,8 @@
  *
  * Invariant: `allocated` is the number of entries that are not 0.
  */
+import type { Extent } from './types.ts'
+
 export class BlockMap {
   readonly blocks: number
   readonly segmentBlocks: number
@@ -41,6 +43,30 @@ export class BlockMap {
   /** True when something of the segment may be allocated. */
   segmentInUse(segment: number): boolean {
     return this.#segments[segment] !== undefined
+  }
+
+  /** Neighbours in the torrent that are neighbours on the device, ascending. */
+  *extents(): Generator<Extent> {
+    let block = 0
+    let place = 0
+    let blocks = 0
+    for (const [index, segment] of this.#segments.entries()) {
+      if (segment === undefined) continue
+      const first = index * this.segmentBlocks
+      for (let i = 0; i < segment.length; i++) {
+        const here = segment[i]!
+        if (here === 0) continue
+        if (blocks > 0 && first + i === block + blocks && here === place + blocks) {
+          blocks++
+          continue
+        }
+        if (blocks > 0) yield { block, place, blocks }
+        block = first + i
+        place = here
+        blocks = 1
+      }
+    }
+    if (blocks > 0) yield { block, place, blocks }
   }
 
   /** Places of all allocated blocks. */

@@ -7,7 +7,8 @@
  */
 import { assert } from '../base/index.ts'
 import type { Allocator } from './allocator.ts'
-import type { Geometry, Reference } from './geometry.ts'
+import { type Geometry, type Reference, slotBytes } from './geometry.ts'
+import type { SlabStats } from './types.ts'
 
 type Slot = Omit<Reference, 'id'>
 
@@ -78,6 +79,19 @@ export class Slabs {
     this.#blocks.delete(block)
     this.#allocator.free(block)
     return block
+  }
+
+  /** Classes with a block, ascending. */
+  stats(): SlabStats[] {
+    const found: { slotBytes: number; blocks: number; slots: number; usedSlots: number }[] = []
+    for (const { slabClass, slots, used } of this.#blocks.values()) {
+      found[slabClass] ??= { slotBytes: slotBytes(slabClass), blocks: 0, slots: 0, usedSlots: 0 }
+      const sum = found[slabClass]
+      sum.blocks++
+      sum.slots += slots.length
+      sum.usedSlots += used
+    }
+    return found.filter((sum) => sum !== undefined)
   }
 
   #add(block: number, slabClass: number): void {

@@ -11,7 +11,7 @@ import { matchesInfoHash, readInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { blockOfPiece, twinOfBlock } from './layout.ts'
 import type { Sealer } from './sector.ts'
-import type { StoredTorrent } from './types.ts'
+import type { Extent, StoredTorrent } from './types.ts'
 
 export interface TorrentHost extends IoHost {
   readonly sealer: Sealer
@@ -118,6 +118,10 @@ export class VolumeTorrent implements StoredTorrent {
 
   mapped(offset: number, bytes: number): boolean {
     return this.io.mapped(offset, bytes)
+  }
+
+  extents(): IterableIterator<Extent> {
+    return this.inode.map.extents()
   }
 
   markHave(piece: number): void {

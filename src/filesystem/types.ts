@@ -45,10 +45,21 @@ export interface StoredTorrent extends TorrentGeometry {
   read(offset: number, target: Uint8Array): Promise<void>
   /** True when every block that the range touches is on the device. */
   mapped(offset: number, bytes: number): boolean
+  /** What is on the device of it, by ascending block of the torrent; what is left out was never written. */
+  extents(): IterableIterator<Extent>
   /** The piece was verified and all of its data has been passed to `write` and resolved. */
   markHave(piece: number): void
   /** The piece is not to be believed any more (scrub). */
   clearHave(piece: number): void
+}
+
+/** A stretch of a torrent whose blocks follow each other on the device, too. In filesystem blocks. */
+export interface Extent {
+  /** The first block, of the torrent. */
+  readonly block: number
+  /** Where it lies: a block of the device. */
+  readonly place: number
+  readonly blocks: number
 }
 
 /** A torrent in the making whose info-hash is not known yet: nothing durable names it until `commit`. */
@@ -78,6 +89,26 @@ export interface VolumeStats {
   readonly metadataBlocks: number
   readonly torrents: number
   readonly torrentsMax: number
+}
+
+/** How the room of a volume is divided. */
+export interface AllocatorStats {
+  readonly kind: AllocatorKind
+  /** Where a sequential allocator goes on: a block of the device. */
+  readonly cursor: number
+  readonly freeBlocks: number
+  /** Stretches of free blocks; few and long ones let a disk write forward. */
+  readonly freeExtents: number
+  readonly largestFreeExtentBlocks: number
+  /** By ascending size of the slots; classes without a block are left out. */
+  readonly slabs: readonly SlabStats[]
+}
+
+export interface SlabStats {
+  readonly slotBytes: number
+  readonly blocks: number
+  readonly slots: number
+  readonly usedSlots: number
 }
 
 /** A mounted filesystem. */
@@ -174,6 +205,8 @@ export interface MountedVolume extends Volume {
   readonly problems: readonly Problem[]
   /** The first failure of a write of metadata, after which the volume takes no more writes. */
   readonly failure: Error | undefined
+  /** Looks at every block: for reports, not for a hot path. */
+  allocatorStats(): AllocatorStats
 }
 
 export interface GrowOptions {

@@ -28,6 +28,7 @@ import { Staged, type StagedHost } from './staged.ts'
 import { type TorrentHost, VolumeTorrent } from './torrent.ts'
 import { TwinRegion } from './twins.ts'
 import type {
+  AllocatorStats,
   MountedVolume,
   MountOptions,
   Problem,
@@ -148,6 +149,18 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       torrents: this.#torrents.size,
       torrentsMax: this.geometry.torrentsMax,
     }
+  }
+
+  allocatorStats(): AllocatorStats {
+    const { kind, cursor, freeBlocks } = this.#allocator
+    let freeExtents = 0
+    let largestFreeExtentBlocks = 0
+    for (const { blocks } of this.#allocator.freeExtents()) {
+      freeExtents++
+      largestFreeExtentBlocks = Math.max(largestFreeExtentBlocks, blocks)
+    }
+    const slabs = this.#slabs.stats()
+    return { kind, cursor, freeBlocks, freeExtents, largestFreeExtentBlocks, slabs }
   }
 
   *torrents(): IterableIterator<StoredTorrent> {

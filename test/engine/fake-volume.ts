@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { Bitfield, toHex } from '../../src/base/index.ts'
-import type { StoredTorrent, TorrentGeometry, Volume } from '../../src/filesystem/index.ts'
+import type { Extent, StoredTorrent, TorrentGeometry, Volume } from '../../src/filesystem/index.ts'
 
 export interface FakeVolume extends Volume {
   /** Every write: where in the torrent, and how long. */
@@ -91,6 +91,8 @@ export class FakeStored implements StoredTorrent {
     }
     return true
   }
+
+  *extents(): IterableIterator<Extent> {}
 
   markHave(piece: number): void {
     if (this.pieceHashes !== undefined) {
