@@ -1,6 +1,7 @@
 /** The command tree: one file a command. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { dfCommand } from './commands/df.ts'
 import { exportCommand } from './commands/export.ts'
 import { fsckCommand } from './commands/fsck.ts'
 import { getCommand } from './commands/get.ts'
@@ -26,6 +27,7 @@ export function makeProgram(): Command {
     mkfsCommand(),
     lsCommand(),
     infoCommand(),
+    dfCommand(),
     exportCommand(),
     rmCommand(),
     fsckCommand(),

@@ -1,14 +1,16 @@
 /** `seedbed info`: a volume, or one torrent on it. */
 import { Command } from 'commander'
 import { toHex } from '../../base/index.ts'
+import type { Extent } from '../../filesystem/index.ts'
 import { decodeAttributes, magnetOf, type Storage } from '../../node/index.ts'
-import { formatBytes, formatName, formatPercent } from '../format.ts'
+import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
 import { findTorrent, infoOf, withVolume } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
 import { Output } from '../output.ts'
 
 interface InfoOptions extends PlaceOptions {
   readonly json?: boolean
+  readonly map?: boolean
 }
 
 export function infoCommand(): Command {
@@ -17,6 +19,7 @@ export function infoCommand(): Command {
     .argument('[operand...]', 'device or image, then the beginning of an info-hash')
     .addOption(dataOption())
     .addOption(deviceOption())
+    .option('--map', 'where on the device the torrent lies, extent by extent')
     .addOption(jsonOption())
     .action(run)
 }
@@ -26,14 +29,15 @@ async function run(operands: readonly string[], options: InfoOptions): Promise<v
   const { path, rest } = placeOf(operands, options)
   await withVolume(path, true, async (storage) => {
     if (rest[0] === undefined) volumeInfo(output, storage)
-    else await torrentInfo(output, storage, rest[0])
+    else await torrentInfo(output, storage, rest[0], options.map === true)
   })
 }
 
 function volumeInfo(output: Output, { volume, path }: Storage): void {
   const stats = volume.stats()
+  const allocator = volume.allocatorStats()
   output.result(
-    { device: path, ...stats },
+    { device: path, ...stats, allocator },
     [
       `device    ${path} (${formatBytes(stats.deviceBytes)})`,
       `uuid      ${stats.uuid}`,
@@ -41,11 +45,21 @@ function volumeInfo(output: Output, { volume, path }: Storage): void {
       `format    version ${stats.formatVersion}, blocks of ${formatBytes(stats.blockBytes)}`,
       `blocks    ${stats.totalBlocks}: ${stats.dataBlocks} data, ${stats.metadataBlocks} metadata, ${stats.freeBlocks} free (${formatBytes(stats.freeBlocks * stats.blockBytes)})`,
       `torrents  ${stats.torrents} of at most ${stats.torrentsMax}`,
+      `free      in ${allocator.freeExtents} extents, the largest ${formatBytes(allocator.largestFreeExtentBlocks * stats.blockBytes)}; next block ${allocator.cursor}`,
+      ...allocator.slabs.map(
+        ({ slotBytes, blocks, slots, usedSlots }) =>
+          `slab      ${formatBytes(slotBytes).padStart(10)}  ${usedSlots} of ${slots} slots in ${blocks} block${blocks === 1 ? '' : 's'}`,
+      ),
     ].join('\n'),
   )
 }
 
-async function torrentInfo(output: Output, storage: Storage, prefix: string): Promise<void> {
+async function torrentInfo(
+  output: Output,
+  storage: Storage,
+  prefix: string,
+  map: boolean,
+): Promise<void> {
   const stored = findTorrent(storage, prefix)
   const info = await infoOf(stored)
   const { trackers } = decodeAttributes(await stored.readAttributes())
@@ -53,6 +67,8 @@ async function torrentInfo(output: Output, storage: Storage, prefix: string): Pr
   const files = (info?.files ?? [])
     .filter((file) => !file.padding)
     .map((file) => ({ path: file.path.join('/'), bytes: file.bytes }))
+  const { blockBytes } = storage.volume
+  const extents = map ? [...stored.extents()] : []
   output.result(
     {
       infoHash: toHex(stored.infoHash),
@@ -70,6 +86,7 @@ async function torrentInfo(output: Output, storage: Storage, prefix: string): Pr
       trackers,
       magnet,
       files,
+      ...(map ? { blockBytes, extents } : {}),
     },
     [
       `name        ${formatName(info?.name ?? '(info damaged)')}`,
@@ -83,6 +100,22 @@ async function torrentInfo(output: Output, storage: Storage, prefix: string): Pr
       ...files.map(
         (file) => `file        ${formatBytes(file.bytes).padStart(10)}  ${formatName(file.path)}`,
       ),
+      ...(map ? [`extents     ${extents.length}`, mapTable(extents, blockBytes)] : []),
     ].join('\n'),
+  )
+}
+
+/** Block and offset of the torrent, block and offset of the device, length. */
+function mapTable(extents: readonly Extent[], blockBytes: number): string {
+  return formatTable(
+    ['BLOCK', 'OFFSET', 'DEVICE BLOCK', 'DEVICE OFFSET', 'LENGTH'],
+    extents.map(({ block, place, blocks }) => [
+      String(block),
+      formatBytes(block * blockBytes),
+      String(place),
+      formatBytes(place * blockBytes),
+      formatBytes(blocks * blockBytes),
+    ]),
+    [0, 1, 2, 3, 4],
   )
 }
