@@ -38,7 +38,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
 
 const BY_CODE: readonly (readonly [RegExp, number])[] = [
   [/^(TRACKER|ENGINE)_(PORT_TAKEN|LISTEN_FAILED)$/, EXIT.portTaken],
-  [/^TRACKER_(CONFIG|CONFIG_UNREADABLE|LIST)$/, EXIT.usage],
+  [/^TRACKER_(CONFIG|CONFIG_UNREADABLE|LIST|TLS)$/, EXIT.usage],
   [/^DEVICE_(BUSY|PERMISSION)$/, EXIT.deviceBusy],
   [/^FS_(FOREIGN|NEWER_FORMAT)$/, EXIT.foreign],
   [/^(NODE_NO_SPACE|FS_FULL|FS_ROOT_FULL|DEVICE_FULL|DEVICE_TOO_SMALL)$/, EXIT.noSpace],

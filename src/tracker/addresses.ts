@@ -6,6 +6,13 @@ export function parseAddress(text: string): Uint8Array | null {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text)
 }
 
+/** The IPv4 address in an IPv4-mapped one; any other as it is. */
+export function unmapped(address: Uint8Array): Uint8Array {
+  if (address.length !== 16 || address[10] !== 0xff || address[11] !== 0xff) return address
+  for (let i = 0; i < 10; i++) if (address[i] !== 0) return address
+  return address.slice(12)
+}
+
 /** Writes the text of an address of 4 or 16 bytes as ASCII; returns the offset behind it (at most 39 more). */
 export function writeAddressText(
   address: Uint8Array,
@@ -101,9 +108,7 @@ function parseIpv6(text: string): Uint8Array | null {
     address[at] = group >>> 8
     address[at + 1] = group
   }
-  const mapped =
-    address[10] === 0xff && address[11] === 0xff && address.subarray(0, 10).every((b) => b === 0)
-  return mapped ? address.slice(12) : address
+  return unmapped(address)
 }
 
 function groups(text: string): number[] | null {

@@ -26,6 +26,8 @@ export class AnnounceRequest {
   uploaded = 0
   downloaded = 0
   event: AnnounceEvent = EVENT_NONE
+  /** Has what it wants and will download no more, though something is left (BEP 21). */
+  paused = false
   /** Peers wanted; -1 when the client left it open. */
   wanted = -1
   /** The query that it came with, still escaped; valid while it is being answered. */

@@ -5,6 +5,7 @@
  *     completed        leecher becomes seeder, a download is counted
  *     left = 0         seeder
  *     otherwise        leecher
+ *     paused           as left says, but drawn for as a seeder: it wants nobody that has more than it (BEP 21)
  *
  * The peer is put first, then others are drawn, then the swarm is counted: so the announcer is never
  * returned to itself but is in the counts, which is what clients show and what most trackers answer. (The counts of chihaya
@@ -79,13 +80,19 @@ export class Announcer {
       else if (seeder) store.putSeeder(infoHash, address, port)
       else store.putLeecher(infoHash, address, port)
       const wanted = this.wanted(request.wanted, room)
-      answer.peers = store.announcePeers(infoHash, seeder, wanted, address, port, target, offset)
+      const gives = seeder || request.paused
+      answer.peers = store.announcePeers(infoHash, gives, wanted, address, port, target, offset)
     }
     store.scrapeSwarm(infoHash, answer.family, this.#counts)
     if (seeder && event === EVENT_STARTED) this.#fillUp(request, answer, target, offset, room)
     answer.seeders = this.#counts.seeders
     answer.leechers = this.#counts.leechers
-    const retries = !seeder && event !== EVENT_STOPPED && answer.peers === 0 && request.wanted !== 0
+    const retries =
+      !seeder &&
+      !request.paused &&
+      event !== EVENT_STOPPED &&
+      answer.peers === 0 &&
+      request.wanted !== 0
     const policy = this.#policy
     const intervalMs = retries
       ? Math.min(policy.retryIntervalMs, policy.announceIntervalMs)

@@ -30,6 +30,8 @@ const FIXED_BYTES = 512
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const COMPLETE = ascii('8:completei')
 const INCOMPLETE = ascii('e10:incompletei')
+const INCOMPLETE_BEHIND_TEXT = INCOMPLETE.subarray(1)
+const EXTERNAL_IP = ascii('e11:external ip')
 const DOWNLOADED = ascii('e10:downloadedi')
 const INTERVAL = ascii('e8:intervali')
 const MIN_INTERVAL = ascii('e12:min intervali')
@@ -40,6 +42,15 @@ const PEER_PORT = ascii('4:porti')
 const FILES = ascii('d5:filesd')
 const HASH = ascii('20:')
 const FAILURE = ascii('d14:failure reason')
+const RETRY_IN = ascii('8:retry in')
+const NEVER = ascii('5:never')
+/** Refusals of an announce that was understood: what may change, and when to ask again. */
+const REFUSALS: ReadonlySet<Failure> = new Set([
+  failures.missingJwt,
+  failures.invalidJwt,
+  failures.unapprovedClient,
+  failures.unapprovedTorrent,
+])
 const GREETING = 'seedbed: a BitTorrent tracker. Announce at /announce, scrape at /scrape.\n'
 
 export interface HttpHandlerOptions {
@@ -56,6 +67,10 @@ export interface HttpHandlerOptions {
   /** The header in which proxies say whose request it is, and which are believed. Default: none. */
   readonly realIpHeader?: string
   readonly proxies?: TrustedProxies | null
+  /** Tell clients their address (BEP 24). Default false. */
+  readonly externalIp?: boolean
+  /** Minutes after which who was refused by a hook may come back, or `never` (BEP 31). Default: not said. */
+  readonly refusalRetry?: number | 'never'
 }
 
 export class HttpHandler {
@@ -119,9 +134,23 @@ export class HttpHandler {
       this.#number(failure.length)
       this.#byte(0x3a)
       this.#text(failure)
+      if (REFUSALS.has(failure)) this.#retryIn()
       this.#byte(0x65)
     }
     this.#finish(200, persistence, false)
+  }
+
+  #retryIn(): void {
+    const { refusalRetry } = this.#options
+    if (refusalRetry === undefined) return
+    this.#bytes(RETRY_IN)
+    if (refusalRetry === 'never') {
+      this.#bytes(NEVER)
+      return
+    }
+    this.#byte(0x69)
+    this.#number(refusalRetry)
+    this.#byte(0x65)
   }
 
   /** An answer that is a status and its name. */
@@ -145,7 +174,16 @@ export class HttpHandler {
     this.#byte(0x64)
     this.#bytes(COMPLETE)
     this.#number(answer.seeders)
-    this.#bytes(INCOMPLETE)
+    if (this.#options.externalIp === true) {
+      this.#bytes(EXTERNAL_IP)
+      this.#number(remote.length)
+      this.#byte(0x3a)
+      this.#bytes(remote)
+      // What follows ends a number; here there is none to end.
+      this.#bytes(INCOMPLETE_BEHIND_TEXT)
+    } else {
+      this.#bytes(INCOMPLETE)
+    }
     this.#number(answer.leechers)
     this.#bytes(INTERVAL)
     this.#number(answer.intervalSeconds)

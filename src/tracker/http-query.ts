@@ -4,7 +4,7 @@
  * Parameters are parted by `&` or `;`; `+` is a space; names in any case except `info_hash`; the last of equals
  * counts. Checked in chihaya's order, so the same request fails with the same words. Two deviations: compact answers
  * are the default, because most clients of today send no `compact` or can read nothing else; and the event `paused`
- * (BEP 21) is taken as no event instead of being refused.
+ * (BEP 21) is known.
  */
 import { parseAddress } from './addresses.ts'
 import {
@@ -68,8 +68,8 @@ const EVENTS: readonly (readonly [Uint8Array, AnnounceEvent])[] = [
   [ascii('started'), EVENT_STARTED],
   [ascii('stopped'), EVENT_STOPPED],
   [ascii('completed'), EVENT_COMPLETED],
-  [ascii('paused'), EVENT_NONE],
 ]
+const PAUSED = ascii('paused')
 
 /** The reason to refuse, or null. `remote` is the announcer's address unless the query may name another. */
 export function parseAnnounceQuery(
@@ -227,7 +227,8 @@ function readNumber(bytes: Uint8Array, query: HttpQuery, name: number, limit: st
 function readEvent(bytes: Uint8Array, query: HttpQuery): boolean {
   const length = readValue(bytes, query, EVENT)
   query.announce.event = EVENT_NONE
-  if (length < 0) return true
+  query.announce.paused = length > 0 && isWord(query.scratch, 0, length, PAUSED)
+  if (length < 0 || query.announce.paused) return true
   for (const [word, event] of EVENTS) {
     if (!isWord(query.scratch, 0, length, word)) continue
     query.announce.event = event

@@ -1,5 +1,5 @@
 /**
- * HTTP over node:net: connections, their buffers and their deadlines. What is said on them is http-handler.ts.
+ * HTTP and HTTPS over node:net: connections, their buffers and their deadlines. What is said on them is http-handler.ts.
  *
  * Each connection has one deadline at a time: to begin a request (idle), to finish one (head), or to take what was
  * written to it (write). One sweep a second closes those past it, so ten thousand idle connections cost no timer each.
@@ -8,11 +8,14 @@
  * answers do not leave, nothing more is read from it.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
 import type { Clock } from '../base/index.ts'
-import { parseAddress } from './addresses.ts'
+import { parseAddress, unmapped } from './addresses.ts'
+import type { TrustedProxies } from './client-address.ts'
 import type { Counters } from './counters.ts'
 import { HttpHead, parseHead } from './http-codec.ts'
 import type { HttpHandler } from './http-handler.ts'
+import { parseProxyHeader } from './proxy-protocol.ts'
 
 export interface HttpLimits {
   /** Connections at a time, over all addresses. */
@@ -25,6 +28,10 @@ export interface HttpLimits {
   readonly writeTimeoutMs: number
   /** False: every answer is the last of its connection. Default true. */
   readonly keepAlive?: boolean
+  /** Proxies that begin every connection with a PROXY header; with it only they are served. Default: none. */
+  readonly proxyProtocol?: TrustedProxies | null
+  /** For the addresses that speak TLS; used for every connection from now on. */
+  readonly tls?: SecureContext
 }
 
 /** What connections share, and what is replaced for all of them at once. */
@@ -42,7 +49,9 @@ export class HttpServer {
   readonly #counters: Counters
   readonly #front: Front
   readonly #servers: Server[] = []
-  readonly #connections = new Set<Connection>()
+  readonly #connections = new Set<Visitor>()
+  /** Those whose end has not come yet, also those past their deadline. */
+  readonly #present = new Set<Visitor>()
   #cancelSweep: (() => void) | undefined
 
   constructor(clock: Clock, handler: HttpHandler, counters: Counters, limits: HttpLimits) {
@@ -58,8 +67,8 @@ export class HttpServer {
   }
 
   /** Listens; resolves to the port. Rejects with node's error. */
-  listen(address: string, port: number): Promise<number> {
-    const server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+  listen(address: string, port: number, secure = false): Promise<number> {
+    const server = createServer({ noDelay: true }, (socket) => this.#accept(socket, secure))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host: address, port, ipv6Only: address.includes(':') }, () => {
@@ -83,21 +92,55 @@ export class HttpServer {
     await Promise.all(closed)
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, secure: boolean): void {
+    const { maxConnections, proxyProtocol = null } = this.#front.limits
     const remote = parseAddress(socket.remoteAddress ?? '')
-    if (remote === null || this.#connections.size >= this.#front.limits.maxConnections) {
+    const welcome = remote !== null && this.#connections.size < maxConnections
+    if (!welcome || (proxyProtocol !== null && !proxyProtocol.has(remote))) {
       if (remote !== null) this.#dropped(remote)
       socket.destroy()
       return
     }
-    const connection = new Connection(socket, remote, this.#clock, this.#front)
-    this.#connections.add(connection)
-    this.#counters.httpConnections++
-    socket.on('close', () => {
-      this.#connections.delete(connection)
-      this.#counters.httpConnections--
-    })
+    if (proxyProtocol === null) this.#open(socket, remote, secure)
+    else this.#readPreamble(socket, remote, secure)
     if (this.#cancelSweep === undefined) this.#sweepLater()
+  }
+
+  /** What a proxy says comes before all else, also before TLS. */
+  #readPreamble(socket: Socket, proxy: Uint8Array, secure: boolean): void {
+    const deadlineMs = this.#clock.monotonicMs() + this.#front.limits.headTimeoutMs
+    const preamble = new Preamble(socket, proxy, deadlineMs, (client) => {
+      this.#forget(preamble)
+      if (client === null) this.#dropped(proxy)
+      else this.#open(socket, client, secure)
+    })
+    this.#remember(preamble, socket)
+  }
+
+  #open(socket: Socket, remote: Uint8Array, secure: boolean): void {
+    const { tls } = this.#front.limits
+    if (!secure || tls === undefined) {
+      this.#remember(new Connection(socket, remote, this.#clock, this.#front), socket)
+      socket.resume()
+      return
+    }
+    // Errors come to the outer socket as well.
+    socket.on('error', () => {})
+    const outer = new TLSSocket(socket, { isServer: true, secureContext: tls })
+    this.#remember(new Connection(outer, remote, this.#clock, this.#front), outer)
+  }
+
+  #remember(visitor: Visitor, socket: Socket): void {
+    this.#connections.add(visitor)
+    this.#present.add(visitor)
+    this.#counters.httpConnections++
+    socket.on('close', () => this.#forget(visitor))
+  }
+
+  #forget(visitor: Visitor): void {
+    if (!this.#present.delete(visitor)) return
+    this.#connections.delete(visitor)
+    this.#counters.httpConnections--
   }
 
   #sweepLater(): void {
@@ -120,7 +163,57 @@ export class HttpServer {
   }
 }
 
-class Connection {
+/** Whoever is connected and has a deadline. */
+interface Visitor {
+  readonly remote: Uint8Array
+  readonly deadlineMs: number
+  /** Owes something: cutting it off is worth counting. */
+  readonly isMidway: boolean
+  destroy(): void
+}
+
+/** A proxy that has not yet said whose connection it is. */
+class Preamble implements Visitor {
+  readonly remote: Uint8Array
+  readonly deadlineMs: number
+  readonly isMidway = true
+  readonly #socket: Socket
+
+  /** `done` gets the client's address, or null when it is no PROXY header and the connection is closed. */
+  constructor(
+    socket: Socket,
+    proxy: Uint8Array,
+    deadlineMs: number,
+    done: (client: Uint8Array | null) => void,
+  ) {
+    this.remote = proxy
+    this.deadlineMs = deadlineMs
+    this.#socket = socket
+    let pending: Buffer = Buffer.alloc(0)
+    const receive = (chunk: Buffer): void => {
+      pending = Buffer.concat([pending, chunk])
+      const header = parseProxyHeader(pending)
+      if (header === 'more') return
+      socket.off('data', receive)
+      if (header === 'invalid') {
+        socket.destroy()
+        done(null)
+        return
+      }
+      socket.pause()
+      if (pending.length > header.length) socket.unshift(pending.subarray(header.length))
+      done(header.source === null ? proxy : unmapped(header.source))
+    }
+    socket.on('data', receive)
+    socket.on('error', () => {})
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
+
+class Connection implements Visitor {
   readonly remote: Uint8Array
   deadlineMs = 0
   readonly #socket: Socket

@@ -17,6 +17,7 @@ export interface Servers {
 export interface Listening {
   readonly servers: Servers
   readonly http: readonly Endpoint[]
+  readonly https?: readonly Endpoint[]
   readonly udp: readonly Endpoint[]
 }
 
@@ -79,8 +80,12 @@ export async function listenWhereTold(
   const servers = makeServers()
   try {
     const http = await listenOne('TCP', servers.http, listen.http, logger)
+    const secure = {
+      listen: (address: string, port: number) => servers.http.listen(address, port, true),
+    }
+    const https = await listenOne('TCP', secure, listen.https ?? [], logger)
     const udp = await listenOne('UDP', servers.udp, listen.udp, logger)
-    return { servers, http, udp }
+    return { servers, http, https, udp }
   } catch (error) {
     await Promise.all([servers.udp.close(), servers.http.close()])
     throw error

@@ -4,11 +4,12 @@
  * Defaults. Clients announce every 15 minutes and may every minute; a leecher that finds nobody comes back after one. Peers
  * live 31 minutes: one lost announce does not expel them. Garbage is looked for every two minutes, a few thousand swarms at a time.
  */
+import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { PeerStore } from '../peer-store/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { AnnouncePolicy } from './announce.ts'
-import { parseNetwork } from './client-address.ts'
+import { parseNetwork, TrustedProxies } from './client-address.ts'
 import type { Endpoint } from './config/fields.ts'
 import { MAX_LIFETIME_SECONDS, MAX_SKEW_SECONDS } from './connection-id.ts'
 import { trackerError } from './errors.ts'
@@ -46,6 +47,14 @@ export interface HttpOptions extends FrontEndOptions {
   readonly realIpHeader?: string
   /** Proxies that are believed: addresses and networks. Default: none. */
   readonly trustedProxies?: readonly string[]
+  /** Connections come from `trustedProxies` only, and begin with a PROXY header of version 2. Default false. */
+  readonly proxyProtocol?: boolean
+  /** Tell clients their address (BEP 24). Default false. */
+  readonly externalIp?: boolean
+  /** Minutes after which who was refused by a hook may come back, or `never` (BEP 31). Default: not said. */
+  readonly refusalRetry?: number | 'never'
+  /** PEM, for the addresses of `listen.https`. */
+  readonly tls?: { readonly cert: string; readonly key: string }
 }
 
 export interface UdpOptions extends FrontEndOptions {
@@ -103,6 +112,7 @@ export interface TrackerOptions extends TrackerPolicy {
 
 export interface ListenOptions {
   readonly http: readonly Endpoint[]
+  readonly https?: readonly Endpoint[]
   readonly udp: readonly Endpoint[]
 }
 
@@ -116,7 +126,9 @@ export interface Settings {
     readonly allowIpSpoofing: boolean
     readonly announceRoutes: readonly string[]
     readonly scrapeRoutes: readonly string[]
-    readonly trustedProxies: readonly string[]
+    readonly proxies: TrustedProxies
+    readonly externalIp: boolean
+    readonly refusalRetry?: number | 'never'
     readonly realIpHeader: string
   }
   readonly udp: {
@@ -156,6 +168,7 @@ export function settle(options: TrackerPolicy): Settings {
     if (parseNetwork(network) === undefined)
       throw invalid(`trustedProxies has ${network}, which is no network`)
   }
+  const proxies = new TrustedProxies(trustedProxies)
   const spoofing = options.allowIpSpoofing ?? false
   return {
     hooks: options.hooks ?? new HookList(),
@@ -167,8 +180,12 @@ export function settle(options: TrackerPolicy): Settings {
       allowIpSpoofing: http.allowIpSpoofing ?? spoofing,
       announceRoutes,
       scrapeRoutes,
-      trustedProxies,
+      proxies,
+      proxyProtocol: http.proxyProtocol === true ? proxies : null,
       realIpHeader,
+      externalIp: http.externalIp ?? false,
+      ...(http.refusalRetry === undefined ? {} : { refusalRetry: http.refusalRetry }),
+      ...(http.tls === undefined ? {} : { tls: secureContext(http.tls) }),
       keepAlive: http.keepAlive ?? true,
       maxConnections: number(options, 'maxHttpConnections', 4096, 1, 1e6),
       idleTimeoutMs: number(options, 'httpIdleTimeoutMs', 30_000, 1, DAY_MS),
@@ -213,6 +230,15 @@ function number<T extends object>(
   if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)
     return Number(value)
   throw invalid(`${name} is ${String(value)}: it must be a whole number from ${least} to ${most}`)
+}
+
+function secureContext({ cert, key }: { cert: string; key: string }): SecureContext {
+  try {
+    return createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+  } catch (cause) {
+    const why = (cause as Error).message
+    throw trackerError('TRACKER_TLS', `certificate and key do not serve: ${why}`, { cause })
+  }
 }
 
 function invalid(message: string): Error {

@@ -7,12 +7,19 @@
 import { isDeepStrictEqual } from 'node:util'
 import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
 import { endpointsOf } from './config/fields.ts'
+import { readText } from './config/load.ts'
 import { keepUnchangeable, needRestart } from './config/schema.ts'
-import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/settings.ts'
+import {
+  type HttpConfig,
+  retryOf,
+  type StoreConfig,
+  type TrackerConfig,
+  trackerSchema,
+} from './config/settings.ts'
 import type { TrackerStats } from './counters.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
-import type { TrackerPolicy } from './options.ts'
+import type { HttpOptions, TrackerPolicy } from './options.ts'
 import { startTracker, type Tracker } from './tracker.ts'
 
 export interface ServiceOptions extends HookTools {
@@ -21,6 +28,7 @@ export interface ServiceOptions extends HookTools {
 
 export interface TrackerService {
   readonly http: Tracker['http']
+  readonly https: Tracker['https']
   readonly udp: Tracker['udp']
   stats(): TrackerStats & { readonly store: PeerStoreStats }
   /**
@@ -36,7 +44,11 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   const { clock, random, logger } = options
   let config = options.config
   const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
-  const listen = { http: endpointsOf(config.http.addr), udp: endpointsOf(config.udp.addr) }
+  const listen = {
+    http: endpointsOf(config.http.addr),
+    https: endpointsOf(config.http.httpsAddr),
+    udp: endpointsOf(config.udp.addr),
+  }
   let hooks = makeHooks(config.prehooks, options)
   await hooks.start()
   let tracker: Tracker
@@ -50,6 +62,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   }
   return {
     http: tracker.http,
+    https: tracker.https,
     udp: tracker.udp,
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
     async reload(wanted) {
@@ -99,8 +112,21 @@ function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
     httpIdleTimeoutMs: http.idleTimeoutMs,
     httpHeadTimeoutMs: http.readTimeoutMs,
     httpWriteTimeoutMs: http.writeTimeoutMs,
-    http,
+    http: httpOptions(http),
     udp,
     hooks,
+  }
+}
+
+/** Certificate and key are read here: at the start, and again with each reload. */
+function httpOptions(http: HttpConfig): HttpOptions {
+  const { refusalRetry, ...rest } = http
+  const retry = retryOf(refusalRetry)
+  return {
+    ...rest,
+    ...(retry === undefined ? {} : { refusalRetry: retry }),
+    ...(http.httpsAddr.length === 0
+      ? {}
+      : { tls: { cert: readText(http.tlsCertPath), key: readText(http.tlsKeyPath) } }),
   }
 }

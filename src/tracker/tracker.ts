@@ -2,7 +2,6 @@
 import type { Clock } from '../base/index.ts'
 import type { PeerStore } from '../peer-store/index.ts'
 import { Announcer } from './announce.ts'
-import { TrustedProxies } from './client-address.ts'
 import type { Endpoint } from './config/fields.ts'
 import { ConnectionIds } from './connection-id.ts'
 import { Counters, type TrackerStats } from './counters.ts'
@@ -28,6 +27,7 @@ export interface Tracker {
   /** Addresses that it listens on. */
   readonly addresses: readonly string[]
   readonly http: readonly Endpoint[]
+  readonly https: readonly Endpoint[]
   readonly udp: readonly Endpoint[]
   stats(): TrackerStats
   /**
@@ -56,17 +56,22 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     http: new HttpServer(clock, handlers.http, counters, settings.http),
   })
   const { bind, port } = bindOf(options)
-  const { servers, http, udp } =
-    options.listen === undefined
-      ? await listenOnOnePort(makeServers, bind, port, logger)
-      : await listenWhereTold(makeServers, options.listen, logger)
+  const {
+    servers,
+    http,
+    https = [],
+    udp,
+  } = options.listen === undefined
+    ? await listenOnOnePort(makeServers, bind, port, logger)
+    : await listenWhereTold(makeServers, options.listen, logger)
   const stopCollecting = collectGarbage(store, clock, () => settings)
-  logger.info({ http, udp }, 'tracker listens')
+  logger.info({ http, https, udp }, 'tracker listens')
   let stopped: Promise<unknown> | undefined
   return {
-    port: http[0]?.port ?? udp[0]?.port ?? 0,
-    addresses: [...new Set([...http, ...udp].map((endpoint) => endpoint.address))],
+    port: http[0]?.port ?? https[0]?.port ?? udp[0]?.port ?? 0,
+    addresses: [...new Set([...http, ...https, ...udp].map((endpoint) => endpoint.address))],
     http,
+    https,
     udp,
     stats: () => counters.snapshot(),
     reconfigure(policy) {
@@ -104,7 +109,6 @@ function handlersOf(
       counters,
       announcer: new Announcer(store, http.policy, hooks),
       maxWanted: http.policy.maxWanted,
-      proxies: new TrustedProxies(http.trustedProxies),
     }),
   }
 }

@@ -5,6 +5,7 @@
  *     announce    0 connection id (8)   8 action 1   12 transaction id   16 info-hash (20)   36 peer id (20)
  *                 56 downloaded (8)   64 left (8)   72 uploaded (8)   80 event   84 address   88 key
  *                 92 peers wanted   96 port (2)   98 options (BEP 41) …
+ *     announce of old for IPv6: action 4, 16 bytes of address, all behind it 12 bytes later; answered with action 4
  *     scrape      0 connection id (8)   8 action 2   12 transaction id   16 info-hashes (20 each) …
  *
  *     to connect  0 action 0   4 transaction id   8 connection id (8)
@@ -32,6 +33,9 @@ const ACTION_CONNECT = 0
 const ACTION_ANNOUNCE = 1
 const ACTION_SCRAPE = 2
 const ACTION_ERROR = 3
+/** Of opentracker's first IPv6, before BEP 15 said that the family is the packet's. */
+const ACTION_ANNOUNCE_OLD_IPV6 = 4
+const OLD_IPV6_SHIFT = 12
 const QUESTION_MARK = 0x3f
 const OPTION_END = 0
 const OPTION_NOP = 1
@@ -48,7 +52,11 @@ export class UdpRequest {
   readonly connectionId: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES)
   readonly announce: AnnounceRequest = new AnnounceRequest()
   /** The address that the announce names, for trackers that allow it: zeros when it names none. */
-  readonly namedAddress: Uint8Array = new Uint8Array(4)
+  namedAddress: Uint8Array
+  readonly #named4 = new Uint8Array(4)
+  readonly #named6 = new Uint8Array(16)
+  /** The announce is one of action 4, and so is its answer. */
+  oldIpv6 = false
   /** Info-hashes of a scrape, one behind the other. */
   readonly infoHashes: Uint8Array = new Uint8Array(20 * MAX_UDP_SCRAPE)
   infoHashCount = 0
@@ -56,6 +64,16 @@ export class UdpRequest {
   readonly url: Uint8Array = new Uint8Array(MAX_URL_BYTES)
   urlBytes = 0
   failure: Failure = failures.malformedPacket
+
+  constructor() {
+    this.namedAddress = this.#named4
+  }
+
+  /** Says of which of the two kinds an announce is. */
+  set(oldIpv6: boolean): void {
+    this.oldIpv6 = oldIpv6
+    this.namedAddress = oldIpv6 ? this.#named6 : this.#named4
+  }
 }
 
 export function parseUdp(bytes: Uint8Array, request: UdpRequest): UdpKind {
@@ -67,27 +85,34 @@ export function parseUdp(bytes: Uint8Array, request: UdpRequest): UdpKind {
     return isMagic ? 'connect' : 'drop'
   }
   copy(bytes, 0, CONNECTION_ID_BYTES, request.connectionId)
-  if (action === ACTION_ANNOUNCE) return parseAnnounce(bytes, request)
+  if (action === ACTION_ANNOUNCE || action === ACTION_ANNOUNCE_OLD_IPV6) {
+    request.set(action === ACTION_ANNOUNCE_OLD_IPV6)
+    return parseAnnounce(bytes, request)
+  }
   if (action === ACTION_SCRAPE) return parseScrape(bytes, request)
   return invalid(request, failures.unknownAction)
 }
 
 function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
-  if (bytes.length < ANNOUNCE_BYTES) return invalid(request, failures.malformedPacket)
+  const shift = request.oldIpv6 ? OLD_IPV6_SHIFT : 0
+  const { announce } = request
+  if (bytes.length < ANNOUNCE_BYTES + shift) return invalid(request, failures.malformedPacket)
   const event = readU32BE(bytes, 80)
   if (event > EVENT_STOPPED) return invalid(request, failures.malformedEvent)
-  if (!readOptions(bytes, request)) return invalid(request, failures.malformedPacket)
-  const { announce } = request
+  if (!readOptions(bytes, ANNOUNCE_BYTES + shift, request)) {
+    return invalid(request, failures.malformedPacket)
+  }
   copy(bytes, 16, 20, announce.infoHash)
   copy(bytes, 36, 20, announce.peerId)
   announce.downloaded = readU32BE(bytes, 56) * 2 ** 32 + readU32BE(bytes, 60)
   announce.uploaded = readU32BE(bytes, 72) * 2 ** 32 + readU32BE(bytes, 76)
+  announce.paused = false
   announce.left = readU32BE(bytes, 64) * 2 ** 32 + readU32BE(bytes, 68)
   announce.event = event as AnnounceEvent
-  copy(bytes, 84, 4, request.namedAddress)
-  const wanted = readU32BE(bytes, 92) | 0
+  copy(bytes, 84, request.namedAddress.length, request.namedAddress)
+  const wanted = readU32BE(bytes, 92 + shift) | 0
   announce.wanted = wanted < 0 ? -1 : wanted
-  announce.port = readU16BE(bytes, 96)
+  announce.port = readU16BE(bytes, 96 + shift)
   if (announce.port === 0) return invalid(request, failures.invalidPort)
   return 'announce'
 }
@@ -96,8 +121,8 @@ function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
  * BEP 41: type, length, data; types 0 (end) and 1 (padding) have neither length nor data. URL data is put together, what is not known is
  * skipped, if whole. False when it is not.
  */
-function readOptions(bytes: Uint8Array, request: UdpRequest): boolean {
-  let at = ANNOUNCE_BYTES
+function readOptions(bytes: Uint8Array, start: number, request: UdpRequest): boolean {
+  let at = start
   request.urlBytes = 0
   while (at < bytes.length) {
     const type = bytes[at++]!
@@ -159,8 +184,9 @@ export function writeAnnounceReply(
   leechers: number,
   seeders: number,
   peerBytes: number,
+  oldIpv6 = false,
 ): number {
-  writeU32BE(target, 0, ACTION_ANNOUNCE)
+  writeU32BE(target, 0, oldIpv6 ? ACTION_ANNOUNCE_OLD_IPV6 : ACTION_ANNOUNCE)
   writeU32BE(target, 4, transactionId)
   writeU32BE(target, 8, intervalSeconds)
   writeU32BE(target, 12, leechers)

@@ -5,6 +5,7 @@
  * larger than its packet, so nobody can be flooded through us.
  */
 import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+import { unmapped } from './addresses.ts'
 import { AnnounceAnswer, type Announcer, peersThatFit } from './announce.ts'
 import type { ConnectionIds } from './connection-id.ts'
 import type { Counters } from './counters.ts'
@@ -85,13 +86,10 @@ export class UdpHandler {
     const { announce, namedAddress, transactionId } = this.#request
     const answer = this.#answer
     announce.address = address
-    // Zeros mean the sender's own; the field has no room for an IPv6 address.
-    if (
-      this.#options.allowIpSpoofing &&
-      address.length === 4 &&
-      namedAddress.some((b) => b !== 0)
-    ) {
-      announce.address = namedAddress
+    // Zeros mean the sender's own; four bytes have no room for an IPv6 address.
+    const { length } = namedAddress
+    if (this.#options.allowIpSpoofing && length >= address.length && !isZero(namedAddress)) {
+      announce.address = unmapped(namedAddress)
     }
     const family = announce.address.length === 4 ? 4 : 6
     const room = peersThatFit(MAX_REPLY_BYTES[family] - ANNOUNCE_REPLY_BYTES, family)
@@ -105,6 +103,7 @@ export class UdpHandler {
       answer.leechers,
       answer.seeders,
       answer.peers * COMPACT_BYTES[family],
+      this.#request.oldIpv6,
     )
   }
 
@@ -125,4 +124,9 @@ export class UdpHandler {
     this.#options.counters.error(transport, failure)
     return writeErrorReply(this.reply, this.#request.transactionId, failure)
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false
+  return true
 }

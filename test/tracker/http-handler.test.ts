@@ -7,25 +7,38 @@ import { decode, encode } from '../../src/bencode/index.ts'
 import { createPeerStore } from '../../src/peer-store/index.ts'
 import { Announcer } from '../../src/tracker/announce.ts'
 import { Counters } from '../../src/tracker/counters.ts'
+import { failures } from '../../src/tracker/failures.ts'
+import { HookList } from '../../src/tracker/hooks/hook.ts'
 import { HttpHead, parseHead } from '../../src/tracker/http-codec.ts'
-import { HttpHandler } from '../../src/tracker/http-handler.ts'
+import { HttpHandler, type HttpHandlerOptions } from '../../src/tracker/http-handler.ts'
 
 const HERE = Uint8Array.of(127, 0, 0, 1)
 const HERE6 = new Uint8Array(16).fill(0x20)
 const HASH = 'aaaaaaaaaaaaaaaaaaaa'
 const GOOD = `info_hash=${HASH}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1&port=6881`
 
-function setUp(allowIpSpoofing = false) {
+function setUp(allowIpSpoofing = false, more: Partial<HttpHandlerOptions> = {}, hooks?: HookList) {
   const store = createPeerStore({ clock: new ManualClock(), random: seededRandom(1) })
   const counters = new Counters()
-  const announcer = new Announcer(store, {
-    announceIntervalMs: 900_000,
-    minAnnounceIntervalMs: 60_000,
-    retryIntervalMs: 45_000,
-    defaultWanted: 50,
+  const announcer = new Announcer(
+    store,
+    {
+      announceIntervalMs: 900_000,
+      minAnnounceIntervalMs: 60_000,
+      retryIntervalMs: 45_000,
+      defaultWanted: 50,
+      maxWanted: 100,
+    },
+    hooks,
+  )
+  const handler = new HttpHandler({
+    store,
+    announcer,
+    counters,
+    allowIpSpoofing,
     maxWanted: 100,
+    ...more,
   })
-  const handler = new HttpHandler({ store, announcer, counters, allowIpSpoofing, maxWanted: 100 })
   const head = new HttpHead()
   const raw = (request: Uint8Array, from = HERE): string => {
     const parsed = parseHead(request, 0, request.length, head)
@@ -279,4 +292,39 @@ test('no request makes the parsers throw, and every answer is whole', () => {
     }),
     { numRuns: 20_000, seed: 23 },
   )
+})
+
+test('clients are told their address when that is set (BEP 24), in canonical order', () => {
+  const { announce } = setUp(false, { externalIp: true })
+  for (const from of [HERE, HERE6]) {
+    const body = announce('', from)
+    const bytes = Buffer.from(body, 'latin1')
+    assert.deepEqual(Buffer.from(encode(decode(bytes))), bytes)
+    assert.ok(body.includes(`11:external ip${from.length}:${Buffer.from(from).toString('latin1')}`))
+  }
+})
+
+test('who is refused by a hook is told when to come back (BEP 31), who is wrong is not', () => {
+  const hooks = new HookList([{ approve: () => failures.unapprovedTorrent }])
+  const refused = (refusalRetry: number | 'never') => setUp(false, { refusalRetry }, hooks)
+  assert.equal(refused(15).announce(), 'd14:failure reason18:unapproved torrent8:retry ini15ee')
+  assert.equal(
+    refused('never').announce(),
+    'd14:failure reason18:unapproved torrent8:retry in5:nevere',
+  )
+  assert.equal(refused(15).get('/announce'), failure('no info_hash parameter supplied'))
+  assert.equal(setUp(false, {}, hooks).announce(), failure('unapproved torrent'))
+})
+
+test('a paused peer is found by others and gets none that have more than it (BEP 21)', () => {
+  const { announce, store } = setUp()
+  announce('&port=1&left=0')
+  const paused = announce('&port=2&event=paused&compact=0')
+  assert.match(paused, /8:intervali900e.*5:peersle/)
+  assert.match(announce('&port=3&compact=0'), /porti1e.*porti2e|porti2e.*porti1e/)
+  const counts = { seeders: 0, leechers: 0, completed: 0 }
+  store.scrapeSwarm(Buffer.from(HASH), 4, counts)
+  assert.deepEqual(counts, { seeders: 1, leechers: 2, completed: 0 })
+  assert.match(announce('&port=2&event=paused&compact=0'), /porti3e/)
+  assert.match(announce('&port=2&compact=0'), /porti1e/, 'goes on')
 })

@@ -216,3 +216,44 @@ test('the address in the packet counts only if that is allowed', () => {
     assert.equal(address, allowed ? '01020304' : '7f000001')
   }
 })
+
+/** An announce of action 4, with 16 bytes of address. */
+function oldAnnounce(id: Uint8Array, port: number, ip: Uint8Array = new Uint8Array(16)): Buffer {
+  const packet = Buffer.alloc(110)
+  packet.set(announce(id).subarray(0, 84))
+  packet.writeUInt32BE(4, 8)
+  packet.set(ip, 84)
+  packet.writeInt32BE(-1, 104)
+  packet.writeUInt16BE(port, 108)
+  return packet
+}
+
+test('the old announce for IPv6, action 4, is answered with action 4', () => {
+  const { send, connect } = setUp()
+  const id = connect(HERE6)
+  const first = send(oldAnnounce(id, 1, HERE6), HERE6)
+  assert.deepEqual(
+    [first.readUInt32BE(0), first.readUInt32BE(4), first.length],
+    [4, 0x01020304, 20],
+  )
+  const second = send(announce(id, { port: 2 }), HERE6)
+  assert.equal(second.readUInt32BE(0), 1)
+  assert.deepEqual([...second.subarray(20)], [...HERE6, 0, 1])
+  assert.equal(send(oldAnnounce(id, 3), HERE6).length, 20 + 2 * 18)
+  assert.equal(errorText(send(oldAnnounce(id, 3).subarray(0, 109), HERE6)), 'malformed packet')
+  assert.equal(errorText(send(oldAnnounce(id, 0), HERE6)), 'invalid port')
+})
+
+test('an address in the old announce counts only if spoofing is allowed, IPv4-mapped as IPv4', () => {
+  const named = new Uint8Array(16).fill(7)
+  for (const allowed of [false, true]) {
+    const { send, connect, store } = setUp(allowed)
+    const id = connect(HERE6)
+    send(oldAnnounce(id, 5, named), HERE6)
+    const found = send(announce(id, { port: 6 }), HERE6)
+    assert.deepEqual([...found.subarray(20, 36)], [...(allowed ? named : HERE6)])
+    const mapped = Uint8Array.from([...Array(10).fill(0), 255, 255, 1, 2, 3, 4])
+    send(oldAnnounce(id, 7, mapped), HERE6)
+    assert.equal(store.stats().leechers4, allowed ? 1 : 0)
+  }
+})

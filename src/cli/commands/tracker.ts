@@ -70,8 +70,12 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     reloading = reloading.then(() => reload(service, load, output))
   }
   process.on('SIGHUP', onHangUp)
-  output.object({ event: 'ready', tracker: { http: service.http, udp: service.udp } })
+  output.object({
+    event: 'ready',
+    tracker: { http: service.http, https: service.https, udp: service.udp },
+  })
   tell(output, 'http', service.http)
+  tell(output, 'https', service.https)
   tell(output, 'udp', service.udp)
   output.text('tracking; Ctrl-C stops')
   await signals.ended
@@ -86,7 +90,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
 function tell(output: Output, protocol: string, endpoints: readonly Endpoint[]): void {
   for (const endpoint of endpoints) {
     output.text(
-      `tracker  ${protocol}://${showEndpoint(endpoint)}${protocol === 'http' ? '/announce' : ''}`,
+      `tracker  ${protocol}://${showEndpoint(endpoint)}${protocol === 'udp' ? '' : '/announce'}`,
     )
   }
 }

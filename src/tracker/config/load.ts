@@ -124,7 +124,7 @@ function memberAt(path: readonly string[]): AnyMember | undefined {
   return member
 }
 
-function readText(file: string, mostBytes = 64 * 2 ** 20): string {
+export function readText(file: string, mostBytes: number = 64 * 2 ** 20): string {
   try {
     const bytes = readFileSync(file)
     if (bytes.length > mostBytes)
@@ -148,7 +148,13 @@ function checkTogether(config: TrackerConfig, at: string, reports: Reports): voi
       'storage.config.peer_lifetime is not longer than announce_interval: peers would be dropped before they announce again',
     )
   }
-  if (http.addr.length === 0 && udp.addr.length === 0) {
-    reports.problem(at, 'neither http.addr nor udp.addr is set: there is nothing to run')
+  if (http.httpsAddr.length > 0 && (http.tlsCertPath === '' || http.tlsKeyPath === '')) {
+    reports.problem(at, 'http.https_addr needs http.tls_cert_path and http.tls_key_path')
+  }
+  if (http.addr.length === 0 && http.httpsAddr.length === 0 && udp.addr.length === 0) {
+    reports.problem(
+      at,
+      'none of http.addr, http.https_addr and udp.addr is set: there is nothing to run',
+    )
   }
 }

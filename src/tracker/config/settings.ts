@@ -9,6 +9,9 @@ import type { Field, Section } from './schema.ts'
 
 export interface HttpConfig {
   readonly addr: readonly string[]
+  readonly httpsAddr: readonly string[]
+  readonly tlsCertPath: string
+  readonly tlsKeyPath: string
   readonly readTimeoutMs: number
   readonly writeTimeoutMs: number
   readonly idleTimeoutMs: number
@@ -19,6 +22,9 @@ export interface HttpConfig {
   readonly allowIpSpoofing: boolean
   readonly realIpHeader: string
   readonly trustedProxies: readonly string[]
+  readonly proxyProtocol: boolean
+  readonly externalIp: boolean
+  readonly refusalRetry: string
   readonly maxWanted: number
   readonly defaultWanted: number
   readonly maxScrape: number
@@ -93,6 +99,14 @@ const routes = (key: string, preset: string, doc: string): Field<readonly string
 const timeout = (key: string, presetMs: number, doc: string): Field<number> =>
   duration({ key, presetMs, leastMs: 100, mostMs: HOUR_MS, doc })
 
+/** What `refusal_retry` means; undefined for nothing. */
+export function retryOf(text: string): number | 'never' | undefined {
+  if (text === 'never') return text
+  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 10_080
+    ? Number(text)
+    : undefined
+}
+
 const NOT_YET = 'not in this version'
 const TIMING_NOTE = 'nothing is timed by request'
 
@@ -100,12 +114,7 @@ const http: Section<HttpConfig> = {
   kind: 'section',
   key: 'http',
   doc: 'Announces and scrapes over HTTP.',
-  inert: {
-    enable_request_timing: TIMING_NOTE,
-    https_addr: NOT_YET,
-    tls_cert_path: NOT_YET,
-    tls_key_path: NOT_YET,
-  },
+  inert: { enable_request_timing: TIMING_NOTE },
   fields: {
     addr: endpoints({
       key: 'addr',
@@ -113,6 +122,19 @@ const http: Section<HttpConfig> = {
       restart: true,
       doc: 'Where to listen. Empty: no HTTP.',
     }),
+    httpsAddr: endpoints({
+      key: 'https_addr',
+      preset: [],
+      restart: true,
+      doc: 'Where to listen for HTTPS. Needs tls_cert_path and tls_key_path.',
+    }),
+    tlsCertPath: text({
+      key: 'tls_cert_path',
+      preset: '',
+      limit: 'a path',
+      doc: 'The certificate and its chain, PEM. SIGHUP reads it again; connections that are there stay.',
+    }),
+    tlsKeyPath: text({ key: 'tls_key_path', preset: '', limit: 'a path', doc: 'Its key, PEM.' }),
     readTimeoutMs: timeout(
       'read_timeout',
       5 * SECOND_MS,
@@ -161,6 +183,24 @@ const http: Section<HttpConfig> = {
       most: 1024,
       doc: 'Whom real_ip_header is believed. (chihaya believes anybody.)',
       parse: (value) => (parseNetwork(value) === undefined ? undefined : value),
+    }),
+    proxyProtocol: toggle({
+      key: 'proxy_protocol',
+      preset: false,
+      doc: 'Connections come from trusted_proxies only, and begin with a header of the PROXY protocol, version 2, also those of HTTPS.',
+    }),
+    externalIp: toggle({
+      key: 'external_ip',
+      preset: false,
+      doc: 'Tell clients the address that they have from here (BEP 24): 20 bytes more in each answer.',
+    }),
+    refusalRetry: text({
+      key: 'refusal_retry',
+      preset: '',
+      limit: 'never, or minutes from 1 to 10080, or empty',
+      doc: 'What clients that a hook refused are told about coming back (BEP 31). Empty: nothing.',
+      check: (value) =>
+        retryOf(value) === undefined ? 'is neither never nor minutes from 1 to 10080' : undefined,
     }),
     maxWanted: wanted('max_numwant', 100, 'Peers returned at most.'),
     defaultWanted: wanted('default_numwant', 50, 'Peers returned to who does not say how many.'),
