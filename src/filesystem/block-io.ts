@@ -39,10 +39,11 @@ export class BlockIo {
   /** Called before a block is allocated, and after it is in the map. */
   readonly #prepare: (block: number) => Promise<void>
   readonly #mapped: (block: number) => void
-  readonly #tails = new Map<number, Promise<void>>()
+  /** The last write of each block in flight. Made on first use: most torrents are only read. */
+  #tails: Map<number, Promise<void>> | undefined
   #retired = false
   #active = 0
-  #idle: (() => void)[] = []
+  #idle: (() => void)[] | undefined
 
   constructor(
     host: IoHost,
@@ -61,7 +62,10 @@ export class BlockIo {
   /** Refuses new operations (FS_REMOVED) and resolves when none is in flight. */
   async retire(): Promise<void> {
     this.#retired = true
-    if (this.#active > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (this.#active === 0) return
+    this.#idle ??= []
+    const idle = this.#idle
+    await new Promise<void>((resolve) => idle.push(resolve))
   }
 
   /** Takes operations again: a commit was refused before anything happened. */
@@ -80,7 +84,7 @@ export class BlockIo {
       return await action()
     } finally {
       this.#active--
-      if (this.#active === 0) for (const wake of this.#idle.splice(0)) wake()
+      if (this.#active === 0) for (const wake of this.#idle?.splice(0) ?? []) wake()
     }
   }
 
@@ -104,15 +108,17 @@ export class BlockIo {
     if (Math.floor((offset + source.length - 1) / blockBytes) !== block) {
       throw fsError('FS_RANGE', `a write of ${source.length} bytes at ${offset} crosses a block`)
     }
+    this.#tails ??= new Map()
+    const tails = this.#tails
     await this.during(async () => {
-      const before = this.#tails.get(block) ?? Promise.resolve()
+      const before = tails.get(block) ?? Promise.resolve()
       const own = before.then(() => this.#writeInBlock(block, offset % blockBytes, source))
       const tail = own.catch(() => {})
-      this.#tails.set(block, tail)
+      tails.set(block, tail)
       try {
         await own
       } finally {
-        if (this.#tails.get(block) === tail) this.#tails.delete(block)
+        if (tails.get(block) === tail) tails.delete(block)
       }
     })
   }

@@ -12,8 +12,9 @@ export const REFERENCE_BYTES = 16
 export const BLOCKS_MIN = 4
 export const BLOCKS_MAX: number = 2 ** 32 - 1
 
+/** `slabClass` is 0 to CLASS_MAX. */
 export function slotBytes(slabClass: number): number {
-  return 1024 * 2 ** slabClass
+  return 1024 << slabClass
 }
 
 /** Where an i-node, a continuation or a part of an info record lies, and the owner it must name. */

@@ -32,11 +32,23 @@ const FLAG_CONTINUED = 1
 const INFO_AT = 72
 
 /** One slot of map: the i-node itself (span -1) or a continuation. */
-export interface MapSlot {
+export class MapSlot {
   readonly span: number
   readonly reference: Reference
   readonly region: TwinRegion
-  readonly dirty: Set<number>
+  #dirty: Set<number> | undefined
+
+  constructor(span: number, reference: Reference, region: TwinRegion) {
+    this.span = span
+    this.reference = reference
+    this.region = region
+  }
+
+  /** Twins to be written. Made on first use: of 100,000 torrents most never change. */
+  get dirty(): Set<number> {
+    this.#dirty ??= new Set()
+    return this.#dirty
+  }
 }
 
 export interface Identity {
@@ -111,7 +123,7 @@ export function makeMapSlot(
 ): MapSlot {
   const stride = slotBytes(reference.slabClass) / 2
   const region = new TwinRegion(geometry.placeOf(reference), stride, twins, geometry.sectorBytes)
-  return { span, reference, region, dirty: new Set() }
+  return new MapSlot(span, reference, region)
 }
 
 export function kindOf(inode: Inode, slot: MapSlot, twin: number): number {

@@ -44,33 +44,28 @@ export function layoutFor(
   if (blocks >= 2 ** 32 || pieces > PIECES_MAX) return 'too large'
   const twinBlocks = blocksIn(payloadBytes, blockBytes, pieceBytes, pieces)
   const headerBlocks = blocksIn(payloadBytes - INODE_HEADER_BYTES, blockBytes, pieceBytes, pieces)
-  const common = { totalBytes, pieceBytes, blockBytes, blocks, pieces, twinBlocks }
   const behind = Math.max(0, blocks - headerBlocks)
   if (behind > 0 && twinBlocks === 0) return 'unmappable'
-  const headTwins = 1 + (behind === 0 ? 0 : Math.ceil(behind / twinBlocks))
-  const slabClass = geometry.classFor(headTwins * 2 * sectorBytes)
-  if (slabClass !== undefined) {
-    return {
-      ...common,
-      headerBlocks,
-      slabClass,
-      headTwins,
-      spans: 0,
-      spanBlocks: blocks,
-      spanTwins: 0,
-    }
-  }
-  const spanTwins = slotBytes(classMax) / (2 * sectorBytes)
-  const spanBlocks = spanTwins * twinBlocks
-  const spans = Math.ceil(blocks / spanBlocks)
-  const tableTwins = 1 + Math.ceil(spans / geometry.referencesPerSector)
-  const headClass = geometry.classFor(tableTwins * 2 * sectorBytes)
-  if (headClass === undefined) return 'too large'
+  const ownTwins = 1 + (behind === 0 ? 0 : Math.ceil(behind / twinBlocks))
+  const ownClass = geometry.classFor(ownTwins * 2 * sectorBytes)
+  const continued = ownClass === undefined
+  const spanTwins = continued ? slotBytes(classMax) / (2 * sectorBytes) : 0
+  const spanBlocks = continued ? spanTwins * twinBlocks : blocks
+  const spans = continued ? Math.ceil(blocks / spanBlocks) : 0
+  const headTwins = continued ? 1 + Math.ceil(spans / geometry.referencesPerSector) : ownTwins
+  const slabClass = ownClass ?? geometry.classFor(headTwins * 2 * sectorBytes)
+  if (slabClass === undefined) return 'too large'
+  // One literal, no spread: a mount makes one of these for each torrent.
   return {
-    ...common,
-    headerBlocks: 0,
-    slabClass: headClass,
-    headTwins: tableTwins,
+    totalBytes,
+    pieceBytes,
+    blockBytes,
+    blocks,
+    pieces,
+    headerBlocks: continued ? 0 : headerBlocks,
+    twinBlocks,
+    slabClass,
+    headTwins,
     spans,
     spanBlocks,
     spanTwins,
@@ -81,8 +76,11 @@ export function layoutFor(
 function blocksIn(room: number, blockBytes: number, pieceBytes: number, pieces: number): number {
   const bytesFor = (count: number): number =>
     4 * count + Math.ceil(Math.min(pieces, Math.ceil((count * blockBytes) / pieceBytes)) / 8)
-  let count = Math.floor(room / 4)
+  // Without rounding a block costs this much; where all have-bits fit anyway, it costs 4 bytes.
+  const each = 4 + blockBytes / pieceBytes / 8
+  let count = Math.max(Math.floor(room / each), Math.floor((room - Math.ceil(pieces / 8)) / 4), 0)
   while (count > 0 && bytesFor(count) > room) count--
+  while (bytesFor(count + 1) <= room) count++
   return count
 }
 

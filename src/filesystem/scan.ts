@@ -101,6 +101,7 @@ class Scanner implements Scan {
   readonly #device: BlockDevice
   /** Blocks that two claimed: all their owners are refused. */
   readonly #contested = new Set<number>()
+  #scratch: Uint8Array = new Uint8Array(0)
 
   constructor(
     device: BlockDevice,
@@ -140,7 +141,7 @@ class Scanner implements Scan {
   async #readRoot(): Promise<void> {
     const { geometry, root, sealer } = this
     const { referencesPerSector } = geometry
-    const memory = allocateAligned(geometry.blockBytes)
+    const memory = this.#scratchOf(geometry.blockBytes)
     await this.#readSalvaging(0, memory)
     for (let twin = 0; twin < geometry.rootTwins; twin++) {
       const at = [root.region.placeOf(twin, 0), root.region.placeOf(twin, 1)] as const
@@ -162,12 +163,20 @@ class Scanner implements Scan {
         root.entries[twin * referencesPerSector + i] = readReference(memory, from)
       }
       const other = at[1 - choice.copy]!
+      if (choice.both && this.#listAlike(memory, current, other)) continue
       const older = choice.both && this.#listsMore(memory, other, current)
       if (older) root.halfRemoved.push(twin)
       if (!choice.both || older || this.#listsMore(memory, current, other)) {
         root.unsettled.push(twin)
       }
     }
+  }
+
+  /** True when two sectors of the root list hold the same references: almost always. */
+  #listAlike(memory: Uint8Array, one: number, other: number): boolean {
+    const bytes = this.geometry.referencesPerSector * REFERENCE_BYTES
+    for (let i = 0; i < bytes; i++) if (memory[one + i] !== memory[other + i]) return false
+    return true
   }
 
   /** True when the sector at `one` has a reference that the one at `other` has not. */
@@ -184,7 +193,8 @@ class Scanner implements Scan {
   #plausibleEntries(): number[] {
     const { geometry, root } = this
     const order: number[] = []
-    for (const [index, reference] of root.entries.entries()) {
+    for (let index = 0; index < root.entries.length; index++) {
+      const reference = root.entries[index]
       if (reference === undefined) continue
       if (geometry.plausible(reference)) order.push(index)
       else this.#refuse(index, 'reference', 'its reference in the root list is out of range')
@@ -221,7 +231,7 @@ class Scanner implements Scan {
       const reference = root.entries[index]!
       end = Math.max(end, geometry.placeOf(reference) + slotBytes(reference.slabClass))
     }
-    const memory = allocateAligned(end - start)
+    const memory = this.#scratchOf(end - start)
     await this.#readSalvaging(start, memory)
     for (const index of run) await this.#readInode(index, memory, start)
   }
@@ -231,9 +241,9 @@ class Scanner implements Scan {
     const reference = this.root.entries[index]!
     const from = geometry.placeOf(reference) - start
     const half = slotBytes(reference.slabClass) / 2
-    const probe = makeMapSlot(geometry, -1, reference, 1)
+    const probe = new TwinRegion(start + from, half, 1, geometry.sectorBytes)
     const at = [from, from + half] as const
-    const choice = chooseTwin(sealer, memory, at, probe.region, 0, KIND_INODE, reference.id)
+    const choice = chooseTwin(sealer, memory, at, probe, 0, KIND_INODE, reference.id)
     if (choice.copy === undefined) {
       return this.#refuse(
         index,
@@ -417,6 +427,12 @@ class Scanner implements Scan {
       if (seen.has(name)) this.#refuse(index, 'duplicate', 'another torrent has the same info-hash')
       seen.add(name)
     }
+  }
+
+  /** Memory that holds until the next call: what is decoded is copied out of it. */
+  #scratchOf(bytes: number): Uint8Array {
+    if (this.#scratch.length < bytes) this.#scratch = allocateAligned(bytes)
+    return this.#scratch.subarray(0, bytes)
   }
 
   /** Reads a range; where that fails, sector by sector, leaving zeros for what cannot be read. */
