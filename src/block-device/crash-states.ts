@@ -56,9 +56,14 @@ export class OverlayDevice implements BlockDevice {
 
   /** Puts bytes there without asking anybody: for corruption. */
   poke(offset: number, source: Uint8Array): void {
+    this.lay(offset, source.slice())
+  }
+
+  /** As `poke`, but keeps hold of `source`, which nobody may change any more. */
+  lay(offset: number, source: Uint8Array): void {
     const sector = this.sectorBytes
     for (let at = 0; at < source.length; at += sector) {
-      this.#sectors.set((offset + at) / sector, source.slice(at, at + sector))
+      this.#sectors.set((offset + at) / sector, source.subarray(at, at + sector))
     }
   }
 
@@ -117,7 +122,7 @@ export function* crashStates(
   const durable = recorded.base.copy()
   const junk = new Uint8Array(sectorBytes)
   random.fill(junk)
-  let pending: { event: Pending; marksBefore: number }[] = []
+  let pending: { event: Pending; position: number; marksBefore: number }[] = []
   const marks: unknown[] = []
   let epoch = 0
 
@@ -134,17 +139,19 @@ export function* crashStates(
   const subset = (chosen: (index: number) => boolean, what: string): CrashState => {
     const device = overlay()
     pending.forEach(({ event }, index) => {
-      if (chosen(index)) device.poke(event.offset, bytesOf(event))
+      if (chosen(index)) device.lay(event.offset, bytesOf(event))
     })
     return state(device, marks.length, what)
   }
 
   function* emit(): Generator<CrashState> {
     const count = pending.length
+    const isHistory = ({ position }: { position: number }): boolean => position < from
+    const old = pending.findLastIndex(isHistory) + 1
     // A prefix is a cut in the middle of the epoch, before the marks that came after it.
-    for (let end = 0; end <= count; end++) {
+    for (let end = old; end <= count; end++) {
       const device = overlay()
-      for (const { event } of pending.slice(0, end)) device.poke(event.offset, bytesOf(event))
+      for (const { event } of pending.slice(0, end)) device.lay(event.offset, bytesOf(event))
       const marked = end < count ? pending[end]!.marksBefore : marks.length
       yield state(device, marked, `prefix ${end} of ${count}`)
     }
@@ -164,8 +171,8 @@ export function* crashStates(
         for (let at = 0; at < bytes.length; at += sectorBytes) {
           const fate = rest % fates
           rest = Math.floor(rest / fates)
-          if (fate === 1) device.poke(event.offset + at, bytes.subarray(at, at + sectorBytes))
-          else if (fate === 2) device.poke(event.offset + at, junk)
+          if (fate === 1) device.lay(event.offset + at, bytes.subarray(at, at + sectorBytes))
+          else if (fate === 2) device.lay(event.offset + at, junk)
         }
       }
       yield state(device, marks.length, `combination ${number} of ${sectors} sectors`)
@@ -183,12 +190,12 @@ export function* crashStates(
         const choice = below(random, 10)
         if (choice < 3) continue
         const bytes = bytesOf(event)
-        if (choice < 6) device.poke(event.offset, bytes)
+        if (choice < 6) device.lay(event.offset, bytes)
         else {
           for (let at = 0; at < bytes.length; at += sectorBytes) {
             const fate = below(random, garbage ? 5 : 4)
-            if (fate < 2) device.poke(event.offset + at, bytes.subarray(at, at + sectorBytes))
-            else if (fate === 4) device.poke(event.offset + at, junk)
+            if (fate < 2) device.lay(event.offset + at, bytes.subarray(at, at + sectorBytes))
+            else if (fate === 4) device.lay(event.offset + at, junk)
           }
         }
       }
@@ -198,7 +205,7 @@ export function* crashStates(
 
   for (const [position, event] of log.entries()) {
     if (event.kind === 'mark') marks.push(event.value)
-    else if (event.kind !== 'flush') pending.push({ event, marksBefore: marks.length })
+    else if (event.kind !== 'flush') pending.push({ event, position, marksBefore: marks.length })
     else {
       if (position >= from) yield* emit()
       for (const { event: done } of pending) {

@@ -9,9 +9,11 @@ import type { BlockDevice } from './types.ts'
 const PAGE_BYTES = 65_536
 const DISCARDED = 0xdd
 
-/** Pages by number; an absent page is zeros. */
+/** Pages by number; an absent page is zeros. Copies share pages until one of them writes. */
 export class SparseImage {
-  readonly #pages = new Map<number, Uint8Array>()
+  #pages = new Map<number, Uint8Array>()
+  /** Pages that no copy has. */
+  #own = new Set<number>()
 
   read(offset: number, target: Uint8Array): void {
     for (let done = 0; done < target.length; ) {
@@ -42,23 +44,25 @@ export class SparseImage {
       const inPage = at % PAGE_BYTES
       const count = Math.min(PAGE_BYTES - inPage, bytes - done)
       const page = (at - inPage) / PAGE_BYTES
-      this.#pages.get(page)?.fill(DISCARDED, inPage, inPage + count)
+      if (this.#pages.has(page)) this.#page(page).fill(DISCARDED, inPage, inPage + count)
       done += count
     }
   }
 
   copy(): SparseImage {
     const copy = new SparseImage()
-    for (const [number, page] of this.#pages) copy.#pages.set(number, page.slice())
+    copy.#pages = new Map(this.#pages)
+    this.#own = new Set()
     return copy
   }
 
+  /** A page to write to. */
   #page(number: number): Uint8Array {
-    let page = this.#pages.get(number)
-    if (page === undefined) {
-      page = new Uint8Array(PAGE_BYTES)
-      this.#pages.set(number, page)
-    }
+    const known = this.#pages.get(number)
+    if (known !== undefined && this.#own.has(number)) return known
+    const page = known?.slice() ?? new Uint8Array(PAGE_BYTES)
+    this.#pages.set(number, page)
+    this.#own.add(number)
     return page
   }
 }

@@ -303,16 +303,18 @@ async function judgeVolume(
   return undefined
 }
 
+let scratch = new Uint8Array(0)
+
 async function judgeTorrent(stored: StoredTorrent, sample: Sample): Promise<string | undefined> {
-  if (!Buffer.from(await stored.readInfo()).equals(sample.info)) return 'another info dictionary'
-  if (!Buffer.from(await stored.readAttributes()).equals(sample.attributes))
-    return 'other attributes'
+  if (Buffer.compare(await stored.readInfo(), sample.info) !== 0) return 'another info dictionary'
+  if (Buffer.compare(await stored.readAttributes(), sample.attributes) !== 0) return 'other attributes'
   for (let piece = 0; piece < stored.pieceCount; piece++) {
     if (!stored.have.has(piece)) continue
     const expected = sample.piece(piece)
-    const target = new Uint8Array(expected.length)
+    if (scratch.length < expected.length) scratch = new Uint8Array(expected.length)
+    const target = scratch.subarray(0, expected.length)
     await stored.read(piece * sample.pieceBytes, target)
-    if (!Buffer.from(target).equals(Buffer.from(expected))) {
+    if (Buffer.compare(target, expected) !== 0) {
       return `piece ${piece} is not what it should be, and has its have-bit`
     }
   }

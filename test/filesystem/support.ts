@@ -24,8 +24,11 @@ export interface Sample extends TorrentGeometry {
   readonly attributes: Uint8Array
   readonly pieces: number
   bytes(offset: number, count: number): Uint8Array
+  /** The same memory for every caller: read it, never change it. */
   piece(index: number): Uint8Array
 }
+
+const PIECES_KEPT = 64
 
 export function sample(
   seed: number,
@@ -44,6 +47,7 @@ export function sample(
     }
     return out
   }
+  const known = new Map<number, Uint8Array>()
   return {
     infoHash,
     totalBytes,
@@ -52,8 +56,15 @@ export function sample(
     attributes: new TextEncoder().encode(`attributes of ${seed}`),
     pieces: Math.ceil(totalBytes / pieceBytes),
     bytes,
-    piece: (index) =>
-      bytes(index * pieceBytes, Math.min(pieceBytes, totalBytes - index * pieceBytes)),
+    piece: (index) => {
+      let piece = known.get(index)
+      if (piece === undefined) {
+        const start = index * pieceBytes
+        piece = bytes(start, Math.min(pieceBytes, totalBytes - start))
+        if (known.size < PIECES_KEPT) known.set(index, piece)
+      }
+      return piece
+    },
   }
 }
 
