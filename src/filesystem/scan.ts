@@ -175,8 +175,8 @@ class Scanner implements Scan {
   /** True when two sectors of the root list hold the same references: almost always. */
   #listAlike(memory: Uint8Array, one: number, other: number): boolean {
     const bytes = this.geometry.referencesPerSector * REFERENCE_BYTES
-    for (let i = 0; i < bytes; i++) if (memory[one + i] !== memory[other + i]) return false
-    return true
+    const whole = Buffer.from(memory.buffer, memory.byteOffset, memory.length)
+    return whole.compare(whole, one, one + bytes, other, other + bytes) === 0
   }
 
   /** True when the sector at `one` has a reference that the one at `other` has not. */

@@ -84,6 +84,8 @@ export class CrashRun {
   readonly device: SimulatedDevice
   readonly random: Random
   readonly samples: Map<string, Sample> = new Map()
+  /** How often each was created, for runs that create the same torrent again. */
+  readonly lives: Map<Sample, number> = new Map()
   volume!: MountedVolume
   /** How much of the device can be seen yet; set it before `format`. */
   visibleBlocks: number
