@@ -309,7 +309,8 @@ let scratch = new Uint8Array(0)
 
 async function judgeTorrent(stored: StoredTorrent, sample: Sample): Promise<string | undefined> {
   if (Buffer.compare(await stored.readInfo(), sample.info) !== 0) return 'another info dictionary'
-  if (Buffer.compare(await stored.readAttributes(), sample.attributes) !== 0) return 'other attributes'
+  if (Buffer.compare(await stored.readAttributes(), sample.attributes) !== 0)
+    return 'other attributes'
   for (let piece = 0; piece < stored.pieceCount; piece++) {
     if (!stored.have.has(piece)) continue
     const expected = sample.piece(piece)

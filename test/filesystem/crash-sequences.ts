@@ -128,7 +128,27 @@ export const STEPS: Readonly<Record<string, Step>> = {
     })
     return wrote
   },
+  'sync again while a sync runs': async (run) => {
+    if (!holds(run, a)) return false
+    let wrote = false
+    await run.sync(async () => {
+      wrote = await write(a)(run)
+      await run.sync()
+    })
+    return wrote
+  },
   'remove a': remove(a),
+  'remove a while it is written, and commit': async (run) => {
+    const stored = run.volume.get(a.infoHash)
+    const piece = ORDER.get(a)!.find((each) => each !== 42 && stored?.have.has(each) === false)
+    if (stored === undefined || piece === undefined || holds(run, c)) return false
+    // Refused or done; if it still came after the removal, it would hit what is committed.
+    const writing = stored.write(piece * a.pieceBytes, a.piece(piece)).catch(() => {})
+    await remove(a)(run)
+    await run.commit(reborn(run, c))
+    await writing
+    return true
+  },
   'remove a and create it': async (run) => (await remove(a)(run)) && create(a)(run),
   commit: async (run) => {
     if (holds(run, c)) return false

@@ -6,7 +6,8 @@
  * JSON, progress to stderr; exits with 1 when a state is bad.
  */
 import { parseArgs } from 'node:util'
-import { Sequences, type SequenceOptions } from './crash-sequences.ts'
+import { MUTANTS, tryMutant } from './crash-mutants.ts'
+import { type SequenceOptions, Sequences } from './crash-sequences.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -18,6 +19,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     replay: { type: 'string' },
     lies: { type: 'string', default: '0' },
+    stop: { type: 'boolean', default: false },
   },
 })
 
@@ -36,6 +38,7 @@ async function crash(): Promise<number> {
     perEpoch: Number(values.mixtures),
     seed: Number(values.seed),
     lies: Number(values.lies),
+    stopAtBad: values.stop,
   }
   const sequences = new Sequences(options)
   const say = progress()
@@ -49,6 +52,7 @@ async function crash(): Promise<number> {
     await sequences.all(Number(values.length), () => say(sequences))
     exhaustive = sequences.tally.sequences
     for (let seed = options.seed; sequences.tally.states < Number(values.states); seed++) {
+      if (values.stop && sequences.tally.bad > 0) break
       await sequences.random(seed)
       say(sequences)
     }
@@ -70,7 +74,20 @@ async function crash(): Promise<number> {
   return tally.bad === 0 && tally.states > 0 ? 0 : 1
 }
 
-const proofs: Readonly<Record<string, () => Promise<number>>> = { crash }
+/** Each order turned round must be noticed; the code as it is must not. */
+async function controls(): Promise<number> {
+  let missed = 0
+  for (const mutant of [undefined, ...MUTANTS]) {
+    const said = await tryMutant(mutant)
+    const wrong = (said === undefined) !== (mutant === undefined)
+    if (wrong) missed++
+    console.log(`${wrong ? 'WRONG' : 'right'}: ${mutant?.order ?? 'the code as it is'}`)
+    console.log(`  ${said === undefined ? 'nothing noticed' : `noticed by ${said}`}`)
+  }
+  return missed === 0 ? 0 : 1
+}
+
+const proofs: Readonly<Record<string, () => Promise<number>>> = { crash, controls }
 const proof = proofs[positionals[0] ?? '']
 if (proof === undefined) {
   console.error(`usage: npm run prove -- ${Object.keys(proofs).join('|')} [options]`)
