@@ -1,6 +1,6 @@
 /** Every block device does what the face promises, and what is particular to each. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,12 +16,13 @@ import {
   openFileDevice,
   SimulatedDevice,
 } from '../../src/block-device/index.ts'
+import { attachLoop, type Loop } from './loop.ts'
 
 const MIB = 1024 * 1024
 const folder = mkdtempSync(join(tmpdir(), 'seedbed-device-'))
-const loops: string[] = []
+const loops: Loop[] = []
 after(() => {
-  for (const loop of loops) execFileSync('losetup', ['-d', loop])
+  for (const loop of loops) loop.detach()
   rmSync(folder, { recursive: true })
 })
 
@@ -33,19 +34,13 @@ const hasCode =
   (error: unknown): boolean =>
     error instanceof SeedbedError && error.code === code && (message?.test(error.message) ?? true)
 
-function attachLoop(sectorBytes: number): string | undefined {
-  if (process.getuid?.() !== 0) return undefined
+function loopOf(sectorBytes: number): string | undefined {
   const image = fresh()
   writeFileSync(image, '')
   truncateSync(image, 8 * MIB)
-  try {
-    const args = ['-f', '--show', '--direct-io=on', `--sector-size=${sectorBytes}`, image]
-    const loop = execFileSync('losetup', args, { encoding: 'utf8', stdio: 'pipe' }).trim()
-    loops.push(loop)
-    return loop
-  } catch {
-    return undefined
-  }
+  const loop = attachLoop(image, sectorBytes)
+  if (loop !== undefined) loops.push(loop)
+  return loop?.path
 }
 
 describe('memory', () => {
@@ -171,7 +166,7 @@ describe('image file', () => {
 
 describe('raw device', () => {
   for (const sectorBytes of [512, 4096]) {
-    const loop = attachLoop(sectorBytes)
+    const loop = loopOf(sectorBytes)
     if (loop === undefined) {
       test(`loop device of ${sectorBytes}-byte sectors`, {
         skip: 'needs root and losetup',

@@ -255,8 +255,20 @@ async function judgeState(
   marks: readonly Mark[],
   rot: boolean,
 ): Promise<string | undefined> {
-  const expected = expectedFrom(marks)
   if (rot) rotRoot(device)
+  return judgeDevice(device, marks, rot)
+}
+
+/**
+ * What is wrong with what is on `device`, if these promises were made; undefined: nothing. Mounts it
+ * and closes it. `rot`: the newest change may be lost.
+ */
+export async function judgeDevice(
+  device: BlockDevice,
+  marks: readonly Mark[],
+  rot = false,
+): Promise<string | undefined> {
+  const expected = expectedFrom(marks)
   try {
     const report = await fsck(device)
     const error = report.problems.find((problem) => problem.severity !== 'notice')

@@ -59,13 +59,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
 ]
 
+const ROOMS = [
+  'src/base',
+  'src/block-device',
+  'src/filesystem',
+  'test/block-device',
+  'test/filesystem',
+]
+
 const dist = fileURLToPath(new URL('../..', import.meta.url))
 
 /** What the crash tests say to `mutant`; undefined when they notice nothing. Undefined mutant: as it is. */
 export async function tryMutant(mutant: Mutant | undefined): Promise<string | undefined> {
   const copy = mkdtempSync(join(tmpdir(), 'seedbed-mutant-'))
   try {
-    for (const room of ['src/base', 'src/block-device', 'src/filesystem', 'test/filesystem']) {
+    for (const room of ROOMS) {
       cpSync(join(dist, room), join(copy, 'dist', room), { recursive: true })
     }
     writeFileSync(join(copy, 'package.json'), '{"type":"module"}')

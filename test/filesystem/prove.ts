@@ -1,13 +1,24 @@
 /**
- * `npm run prove -- crash [--states N] [--length L] [--exhaustive S] [--seed S] [--replay SEED|SEQUENCE]`
+ * `npm run prove -- PROOF [options]`: the long form of the proofs that the tests run in short.
  *
- * The long form of the proofs that the tests run in short. `crash` visits the crash states of all
- * sequences of up to L steps, then of seeded random ones until there are N states. Prints one line of
- * JSON, progress to stderr; exits with 1 when a state is bad.
+ *   crash [--states N] [--length L] [--exhaustive S] [--mixtures M] [--seed S] [--lies N] [--stop]
+ *       visits the crash states of all sequences of up to L steps, then of seeded random ones until
+ *       there are N states; with --lies every N-th flush is a lie
+ *   crash --replay SEED|SEQUENCE     one sequence again
+ *   controls                         turns orders of the code round; each must be noticed
+ *   kill [--rounds N] [--seed S]     kills a real process N times
+ *
+ * Prints JSON lines, progress to stderr; exits with 1 when something is wrong.
  */
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { attachLoop } from '../block-device/loop.ts'
 import { MUTANTS, tryMutant } from './crash-mutants.ts'
 import { type SequenceOptions, Sequences } from './crash-sequences.ts'
+import { killRounds } from './kill-rounds.ts'
+import { BLOCK } from './support.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,6 +30,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     replay: { type: 'string' },
     lies: { type: 'string', default: '0' },
+    rounds: { type: 'string', default: '400' },
     stop: { type: 'boolean', default: false },
   },
 })
@@ -87,7 +99,40 @@ async function controls(): Promise<number> {
   return missed === 0 ? 0 : 1
 }
 
-const proofs: Readonly<Record<string, () => Promise<number>>> = { crash, controls }
+/** On an image file, and on a loop device where there can be one; half the rounds each. */
+async function kill(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'seedbed-kill-'))
+  const image = (name: string): string => {
+    const path = join(folder, name)
+    writeFileSync(path, '')
+    truncateSync(path, 48 * BLOCK)
+    return path
+  }
+  const loop = attachLoop(image('loop'))
+  let bad = 0
+  try {
+    const rounds = Math.ceil(Number(values.rounds) / 2)
+    const devices: [string, string | undefined][] = [
+      ['image file', image('image')],
+      ['loop device', loop?.path],
+    ]
+    for (const [device, path] of devices) {
+      if (path === undefined) {
+        console.error(`${device}: skipped, needs root and losetup`)
+        continue
+      }
+      const tally = await killRounds(path, rounds, Number(values.seed))
+      bad += tally.bad
+      console.log(JSON.stringify({ proof: 'kill', device, ...tally, seed: Number(values.seed) }))
+    }
+  } finally {
+    loop?.detach()
+    rmSync(folder, { recursive: true })
+  }
+  return bad === 0 ? 0 : 1
+}
+
+const proofs: Readonly<Record<string, () => Promise<number>>> = { crash, controls, kill }
 const proof = proofs[positionals[0] ?? '']
 if (proof === undefined) {
   console.error(`usage: npm run prove -- ${Object.keys(proofs).join('|')} [options]`)
