@@ -11,13 +11,15 @@
  */
 import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
-import { errnoOf, type SeedbedError } from '../base/index.ts'
+import { delay, errnoOf, type SeedbedError, systemClock } from '../base/index.ts'
 import { deviceError, systemError } from './errors.ts'
 
 export type Release = () => Promise<void>
 
 /** How long the holder may take to say who it is; its event loop may be busy. */
 const ASK_MS = 500
+const ATTEMPTS = 20
+const PAUSE_MS = 25
 
 export async function lockImage(path: string, device: bigint, inode: bigint): Promise<Release> {
   return process.platform === 'linux'
@@ -31,15 +33,29 @@ function busy(path: string, pid: string): SeedbedError {
   })
 }
 
-function lockBySocket(path: string, name: string): Promise<Release> {
+async function lockBySocket(path: string, name: string): Promise<Release> {
+  for (let attempt = 1; ; attempt++) {
+    const release = await listen(path, name)
+    if (release !== undefined) return release
+    const holder = await askHolder(name)
+    // A process that was killed may hold the name for a moment more, with nobody to answer.
+    if (holder !== 'nobody' || attempt === ATTEMPTS) {
+      throw busy(path, holder === 'nobody' ? '' : holder)
+    }
+    await delay(systemClock, PAUSE_MS)
+  }
+}
+
+/** Undefined: somebody has the name. */
+function listen(path: string, name: string): Promise<Release | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
       socket.on('error', () => {})
       socket.end(`process ${process.pid}`)
     })
     server.on('error', (error) => {
-      if (errnoOf(error) !== 'EADDRINUSE') reject(systemError('lock', path, error))
-      else void askHolder(name).then((who) => reject(busy(path, who)))
+      if (errnoOf(error) === 'EADDRINUSE') resolve(undefined)
+      else reject(systemError('lock', path, error))
     })
     server.listen({ path: name }, () => {
       server.unref()
@@ -48,17 +64,25 @@ function lockBySocket(path: string, name: string): Promise<Release> {
   })
 }
 
+/** `process PID`; empty when the holder is too busy to say; `nobody` when it went away instead. */
 function askHolder(name: string): Promise<string> {
   return new Promise((resolve) => {
     let answer = ''
+    let late = false
     const socket = createConnection({ path: name })
-    socket.setTimeout(ASK_MS, () => socket.destroy())
+    socket.setTimeout(ASK_MS, () => {
+      late = true
+      socket.destroy()
+    })
     socket.on('data', (bytes) => {
       answer += bytes.toString('latin1')
       if (answer.length > 64) socket.destroy()
     })
     socket.on('error', () => {})
-    socket.on('close', () => resolve(/^process \d{1,10}$/.test(answer) ? answer : ''))
+    socket.on('close', () => {
+      if (/^process \d{1,10}$/.test(answer)) resolve(answer)
+      else resolve(late || answer !== '' ? '' : 'nobody')
+    })
   })
 }
 

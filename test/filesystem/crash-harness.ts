@@ -277,9 +277,8 @@ export async function judgeDevice(
     if (freeBlocks + dataBlocks + metadataBlocks !== totalBlocks) return 'blocks do not add up'
     const volume = await mountVolume(device, mountOptions())
     const wrong = await judgeVolume(volume, expected, rot)
-    if (wrong !== undefined) return wrong
     await volume.close()
-    return undefined
+    return wrong
   } catch (error) {
     const code = error instanceof SeedbedError ? error.code : ''
     if (code === 'FS_FOREIGN' && !expected.formatted) return undefined

@@ -1,7 +1,15 @@
 /** What a mounted volume promises, one behaviour a test; every test ends with a clean fsck. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { allocateAligned, MemoryDevice } from '../../src/block-device/index.ts'
+import {
+  allocateAligned,
+  type BlockDevice,
+  MemoryDevice,
+  openFileDevice,
+} from '../../src/block-device/index.ts'
 import { formatVolume, mountVolume } from '../../src/filesystem/index.ts'
 import {
   again,
@@ -298,20 +306,43 @@ describe('torrents larger than one i-node', () => {
     await assertFsckClean(again(device))
   })
 
-  test('a petabyte with the default block', async () => {
-    const device = new MemoryDevice({ sizeBytes: 2 ** 51 })
-    await formatVolume(device, formatOptions({ blockBytes: 4 * MIB }))
-    const volume = await mountVolume(device, mountOptions())
-    const from = sample(1, 2 ** 50, 16 * MIB)
-    const stored = await volume.create(from, from.info)
-    await stored.write(2 ** 50 - 512, from.bytes(0, 512))
-    await volume.close()
-    const second = await mountVolume(again(device), mountOptions())
-    const target = new Uint8Array(512)
-    await second.get(from.infoHash)!.read(2 ** 50 - 512, target)
-    assert.deepEqual(target, from.bytes(0, 512))
-    await second.close()
-  })
+  // The map is as sparse as the torrent, so the device need not be larger than what is written.
+  for (const pebibytes of [1, 4]) {
+    for (const kind of ['a sparse image file', 'a device of 4 PiB in memory'] as const) {
+      test(`of ${pebibytes} PiB, on ${kind}`, async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'seedbed-large-'))
+        const memory = new MemoryDevice({ sizeBytes: 2 ** 52 })
+        const open = (): Promise<BlockDevice> | MemoryDevice =>
+          kind === 'a sparse image file'
+            ? openFileDevice(join(folder, 'image'), { create: { bytes: 256 * MIB } })
+            : again(memory)
+        try {
+          const fresh = await open()
+          await formatVolume(fresh, formatOptions({ blockBytes: 4 * MIB }))
+          await fresh.close()
+          const volume = await mountVolume(await open(), mountOptions())
+          const from = sample(1, pebibytes * 2 ** 50, 4 * pebibytes * MIB)
+          const stored = await volume.create(from, from.info)
+          const pieces = [0, from.pieces / 2 - 1, from.pieces / 2, from.pieces - 1]
+          for (const piece of pieces) await putPiece(stored, from, piece, 4 * MIB)
+          await volume.close()
+          const second = await mountVolume(await open(), mountOptions())
+          const found = second.get(from.infoHash)!
+          assert.equal(found.have.count, pieces.length)
+          for (const piece of pieces) {
+            const target = new Uint8Array(from.pieceBytes)
+            await found.read(piece * from.pieceBytes, target)
+            assert.equal(Buffer.compare(target, from.piece(piece)), 0, `piece ${piece}`)
+          }
+          await assert.rejects(found.read(2 ** 40, new Uint8Array(512)), hasCode('FS_HOLE'))
+          await second.close()
+          await assertFsckClean(await open())
+        } finally {
+          rmSync(folder, { recursive: true })
+        }
+      })
+    }
+  }
 })
 
 describe('the volume', () => {
