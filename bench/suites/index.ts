@@ -1,6 +1,7 @@
 /** Every suite, in the order of the list that `npm run bench` prints. */
 import type { Suite } from '../suite.ts'
+import { fs } from './fs.ts'
 import { path } from './path.ts'
 import { store } from './store.ts'
 
-export const suites: readonly Suite[] = [path, store]
+export const suites: readonly Suite[] = [path, fs, store]
