@@ -24,11 +24,11 @@ import {
   statSync,
   write,
 } from 'node:fs'
-import { errnoOf, type SeedbedError } from '../base/index.ts'
+import { delay, errnoOf, SeedbedError, systemClock } from '../base/index.ts'
 import { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
 import { Discarder } from './discard.ts'
 import { deviceError, systemError } from './errors.ts'
-import { lockImage, type Release } from './lock.ts'
+import { LOCK_ATTEMPTS, LOCK_PAUSE_MS, lockImage, type Release } from './lock.ts'
 import { checkRange, checkWritable } from './range.ts'
 import { type RawGeometry, rawGeometry } from './raw-geometry.ts'
 import type { BlockDevice } from './types.ts'
@@ -71,7 +71,7 @@ export async function openFileDevice(
   const access =
     (readOnly ? constants.O_RDONLY : constants.O_RDWR) |
     (isBlock && exclusive ? constants.O_EXCL : 0)
-  let { fd, direct } = openFirst(path, access, options.direct ?? true)
+  let { fd, direct } = await openPatiently(path, access, options.direct ?? true)
   let release: Release = async () => {}
   try {
     if (!isBlock && exclusive) {
@@ -138,6 +138,23 @@ function createImage(path: string, bytes: number): void {
     ftruncateSync(fd, bytes)
   } finally {
     closeSync(fd)
+  }
+}
+
+/** As `openFirst`; a raw device in use is tried again for a moment: its holder may have been killed just now. */
+async function openPatiently(
+  path: string,
+  access: number,
+  wanted: boolean,
+): Promise<{ fd: number; direct: boolean }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return openFirst(path, access, wanted)
+    } catch (error) {
+      const busy = error instanceof SeedbedError && error.code === 'DEVICE_BUSY'
+      if (!busy || attempt === LOCK_ATTEMPTS) throw error
+    }
+    await delay(systemClock, LOCK_PAUSE_MS)
   }
 }
 

@@ -18,8 +18,9 @@ export type Release = () => Promise<void>
 
 /** How long the holder may take to say who it is; its event loop may be busy. */
 const ASK_MS = 500
-const ATTEMPTS = 20
-const PAUSE_MS = 25
+/** For how long somebody who seems to hold an image or device may turn out to be gone: half a second. */
+export const LOCK_ATTEMPTS = 20
+export const LOCK_PAUSE_MS = 25
 
 export async function lockImage(path: string, device: bigint, inode: bigint): Promise<Release> {
   return process.platform === 'linux'
@@ -39,10 +40,10 @@ async function lockBySocket(path: string, name: string): Promise<Release> {
     if (release !== undefined) return release
     const holder = await askHolder(name)
     // A process that was killed may hold the name for a moment more, with nobody to answer.
-    if (holder !== 'nobody' || attempt === ATTEMPTS) {
+    if (holder !== 'nobody' || attempt === LOCK_ATTEMPTS) {
       throw busy(path, holder === 'nobody' ? '' : holder)
     }
-    await delay(systemClock, PAUSE_MS)
+    await delay(systemClock, LOCK_PAUSE_MS)
   }
 }
 
