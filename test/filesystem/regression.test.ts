@@ -101,6 +101,48 @@ test('blocks of a removed torrent are not given out, nor discarded, before it is
   staged.abort()
 })
 
+test('a removal waits for a slow write, so that the block has one owner at a time', async () => {
+  let release = (): void => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let slow = false
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  class SlowDevice extends MemoryDevice {
+    override async write(offset: number, source: Uint8Array): Promise<void> {
+      if (slow) {
+        slow = false
+        await gate
+      }
+      return super.write(offset, source)
+    }
+  }
+  const device = new SlowDevice({ sizeBytes: 8 * BLOCK })
+  await formatVolume(device, formatOptions())
+  const volume = await mountVolume(device, mountOptions({ allocator: 'ordered' }))
+  const [old, next] = [sample(1, BLOCK, BLOCK), sample(2, BLOCK, BLOCK)]
+  const stored = await volume.create(old, old.info)
+  slow = true
+  const writing = stored.write(0, old.piece(0))
+  await turns()
+  assert.equal(slow, false, 'the write has reached the device')
+  const removing = volume.remove(old.infoHash)
+  const following = (async () => {
+    await removing
+    const after = await volume.create(next, next.info)
+    await putPiece(after, next, 0)
+    return after
+  })()
+  // Without the wait everything below would be over by now, and the old write come last.
+  await turns()
+  release()
+  await Promise.all([writing, following])
+  await assertVerifies(await following, next)
+  await volume.close()
+})
+
 test('an error of a metadata write reaches the caller', async () => {
   const device = new SimulatedDevice({ sizeBytes: 16 * BLOCK })
   await formatVolume(device, formatOptions())
