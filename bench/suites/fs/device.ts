@@ -78,21 +78,13 @@ async function benchFill(place: Place): Promise<void> {
     await volume.close()
     return rate(elapsedMs)
   }
-  const source = join(context.directory, 'source')
   const dd = async (): Promise<number> => {
     const count = `count=${dataBytes / BLOCK_BYTES}`
-    const args = [`if=${source}`, `of=${place.path}`, 'bs=4M', count, 'oflag=direct']
+    const args = ['if=/dev/zero', `of=${place.path}`, 'bs=4M', count, 'oflag=direct']
     const begunMs = systemClock.monotonicMs()
     execFileSync('dd', [...args, 'conv=notrunc,fdatasync'], { stdio: 'pipe' })
     return rate(systemClock.monotonicMs() - begunMs)
   }
-  execFileSync(
-    'dd',
-    ['if=/dev/urandom', `of=${source}`, 'bs=4M', `count=${dataBytes / BLOCK_BYTES}`],
-    {
-      stdio: 'pipe',
-    },
-  )
   const results = await interleave<'seedbed' | 'dd', number>(
     [
       ['seedbed', ours],
