@@ -19,6 +19,7 @@ const KNOWS: Readonly<Record<string, readonly string[]>> = {
   tracker: ['base', 'bencode', 'peer-store'],
   'block-device': ['base'],
   filesystem: ['base', 'block-device'],
+  'chunk-store': ['base', 'block-device', 'filesystem'],
   engine: ['base', 'bencode', 'metainfo', 'filesystem'],
   node: [
     'base',

@@ -5,6 +5,7 @@
 import { type ErrorTable, SeedbedError } from '../../src/base/index.ts'
 import { bencodeErrors } from '../../src/bencode/index.ts'
 import { blockDeviceErrors } from '../../src/block-device/index.ts'
+import { chunkStoreErrors } from '../../src/chunk-store/index.ts'
 import { EXIT, EXIT_MEANINGS, exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { makeProgram } from '../../src/cli/program.ts'
 import { engineErrors } from '../../src/engine/index.ts'
@@ -21,6 +22,7 @@ export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
   Engine: engineErrors,
   'Tracker and peer store': { ...trackerErrors, ...peerStoreErrors },
   'Node and commands': nodeErrors,
+  'Chunk store': chunkStoreErrors,
 }
 
 /** Path below the repository to content. */
