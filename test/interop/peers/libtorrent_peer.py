@@ -145,8 +145,21 @@ def peer(arguments):
     while announcing > 0 and time.monotonic() < deadline:
         session.wait_for_alert(100)
         announcing += report_alerts(session)
-    # Removing writes what is held; destroying the session waits, bounded by a setting, until every
-    # tracker has heard "stopped".
+    # A torrent that is removed may take its "stopped" with it, unsent; one that is paused says it first.
+    handle.unset_flags(lt.torrent_flags.auto_managed)
+    handle.pause()
+    began = 0
+    announcing = 0
+    deadline = time.monotonic() + 8
+    while (began == 0 or announcing > 0) and time.monotonic() < deadline:
+        session.wait_for_alert(100)
+        for alert in session.pop_alerts():
+            if isinstance(alert, lt.tracker_announce_alert):
+                began += 1
+                announcing += 1
+            elif isinstance(alert, (lt.tracker_reply_alert, lt.tracker_error_alert)):
+                announcing -= 1
+    # Removing writes what is held.
     session.remove_torrent(handle)
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
