@@ -1,5 +1,4 @@
 /** The command tree: one file a command. */
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { dfCommand } from './commands/df.ts'
 import { exportCommand } from './commands/export.ts'
@@ -14,6 +13,7 @@ import { rmCommand } from './commands/rm.ts'
 import { scrubCommand } from './commands/scrub.ts'
 import { trackerCommand } from './commands/tracker.ts'
 import { upCommand } from './commands/up.ts'
+import { packageVersion } from './version.ts'
 
 export function makeProgram(): Command {
   const program = new Command('seedbed')
@@ -38,9 +38,4 @@ export function makeProgram(): Command {
     program.addCommand(command.copyInheritedSettings(program).exitOverride())
   }
   return program.exitOverride()
-}
-
-function packageVersion(): string {
-  const path = new URL('../../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
 }

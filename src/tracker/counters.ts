@@ -1,5 +1,6 @@
 /** What the tracker counts: additions to numbers that exist, so cheap enough for every packet. */
 import type { Failure } from './failures.ts'
+import { type ResponseRow, Responses } from './responses.ts'
 
 export type Transport = 'udp4' | 'udp6' | 'http4' | 'http6'
 
@@ -18,6 +19,7 @@ export interface TrackerStats {
   /** Errors by their text; HTTP statuses other than 200 as `http 404`. */
   readonly errors: Readonly<Record<string, number>>
   readonly httpConnections: number
+  readonly responses: readonly ResponseRow[]
 }
 
 const zeros = (): TransportCounters => ({
@@ -37,6 +39,7 @@ export class Counters {
   }
   readonly errors: Record<string, number> = {}
   httpConnections = 0
+  readonly responses: Responses = new Responses()
 
   error(transport: Transport, reason: Failure | `http ${number}`): void {
     this.transports[transport].errors++
@@ -54,6 +57,7 @@ export class Counters {
       },
       errors: { ...this.errors },
       httpConnections: this.httpConnections,
+      responses: this.responses.rows(),
     }
   }
 }

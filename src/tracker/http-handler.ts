@@ -5,7 +5,7 @@
  *
  * The body is written first because its length stands in the head. Bodies are canonical bencode, written directly.
  */
-import { COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
 import { writeAddressText, writeDecimal } from './addresses.ts'
 import { AnnounceAnswer, type Announcer } from './announce.ts'
 import type { TrustedProxies } from './client-address.ts'
@@ -19,7 +19,8 @@ import {
   writeHead,
 } from './http-codec.ts'
 import { HttpQuery, MAX_HTTP_SCRAPE, parseAnnounceQuery, parseScrapeQuery } from './http-query.ts'
-import { HttpRoutes } from './http-routes.ts'
+import { type HttpRoute, HttpRoutes } from './http-routes.ts'
+import { ACTIONS } from './responses.ts'
 
 /** `d2:ip39:…4:porti65535ee` */
 const MAX_PEER_DICTIONARY_BYTES = 64
@@ -53,6 +54,14 @@ const REFUSALS: ReadonlySet<Failure> = new Set([
 ])
 const GREETING = 'seedbed: a BitTorrent tracker. Announce at /announce, scrape at /scrape.\n'
 
+const OTHER: number = ACTIONS.indexOf('other')
+const ACTION_OF: Readonly<Record<HttpRoute, number>> = {
+  announce: ACTIONS.indexOf('announce'),
+  scrape: ACTIONS.indexOf('scrape'),
+  root: OTHER,
+  none: OTHER,
+}
+
 export interface HttpHandlerOptions {
   readonly store: PeerStore
   readonly announcer: Announcer
@@ -78,6 +87,10 @@ export class HttpHandler {
   readonly reply: Uint8Array
   start = 0
   end = 0
+  /** Of the last call: index in ACTIONS, the client's family, and why it failed, or nothing. */
+  action: number = OTHER
+  family: AddressFamily = 4
+  reason = ''
   /** Lower case; to be noted in the heads that are given. */
   readonly realIpHeader: Uint8Array | null
   readonly #options: HttpHandlerOptions
@@ -116,6 +129,9 @@ export class HttpHandler {
     this.end = MAX_ANSWER_HEAD_BYTES
     let failure: Failure | null = null
     const route = this.#routes.match(bytes, head.pathStart, head.pathEnd)
+    this.action = ACTION_OF[route]
+    this.family = (client ?? remote).length === 4 ? 4 : 6
+    this.reason = ''
     if (route === 'announce') {
       counters.announces++
       failure = client === null ? failures.address : this.#announce(bytes, head, client)
@@ -129,6 +145,7 @@ export class HttpHandler {
       return
     }
     if (failure !== null) {
+      this.reason = failure
       this.#options.counters.error(transport, failure)
       this.#bytes(FAILURE)
       this.#number(failure.length)
@@ -156,6 +173,9 @@ export class HttpHandler {
   /** An answer that is a status and its name. */
   refuse(status: number, remote: Uint8Array, persistence: Persistence, isHead: boolean): void {
     const transport = remote.length === 4 ? 'http4' : 'http6'
+    this.action = OTHER
+    this.family = remote.length === 4 ? 4 : 6
+    this.reason = `http ${status}`
     this.#options.counters.error(transport, `http ${status}`)
     this.end = MAX_ANSWER_HEAD_BYTES
     this.#text(`${status} ${reasonOf(status)}\n`)

@@ -30,12 +30,15 @@ export interface HttpLimits {
   readonly keepAlive?: boolean
   /** Proxies that begin every connection with a PROXY header; with it only they are served. Default: none. */
   readonly proxyProtocol?: TrustedProxies | null
+  /** Whether answers are timed. Default false. */
+  readonly timed?: boolean
   /** For the addresses that speak TLS; used for every connection from now on. */
   readonly tls?: SecureContext
 }
 
 /** What connections share, and what is replaced for all of them at once. */
 interface Front {
+  readonly counters: Counters
   handler: HttpHandler
   limits: HttpLimits
 }
@@ -57,7 +60,7 @@ export class HttpServer {
   constructor(clock: Clock, handler: HttpHandler, counters: Counters, limits: HttpLimits) {
     this.#clock = clock
     this.#counters = counters
-    this.#front = { handler, limits }
+    this.#front = { counters, handler, limits }
   }
 
   /** For requests from now on, also those of connections that are there. */
@@ -302,8 +305,13 @@ class Connection implements Visitor {
     const parsed = parseHead(bytes, start, bytes.length, head)
     if (parsed === 'more') return 0
     if (limits.keepAlive === false) head.keepAlive = false
+    const timed = limits.timed === true
+    const begunMs = timed ? this.#clock.monotonicMs() : 0
     if (parsed === 'request') handler.handle(bytes, head, this.remote)
     else handler.refuse(parsed, this.remote, 'close', head.isHead)
+    const elapsedMs = timed ? this.#clock.monotonicMs() - begunMs : -1
+    const { action, family, reason } = handler
+    this.#front.counters.responses.note('http', action, family, reason, elapsedMs)
     const { start: from, end } = handler
     const reply = Buffer.from(handler.reply.subarray(from, end))
     if (parsed === 'request' && head.keepAlive) {

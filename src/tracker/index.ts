@@ -13,5 +13,7 @@ export type {
   TrackerPolicy,
   UdpOptions,
 } from './options.ts'
+export { METRICS, type Metric } from './outside/metrics.ts'
+export type { TrackerSummary } from './outside/stats.ts'
 export { type ServiceOptions, startTrackerService, type TrackerService } from './service.ts'
 export { startTracker, type Tracker } from './tracker.ts'

@@ -92,7 +92,8 @@ export async function listenWhereTold(
   }
 }
 
-async function listenOne(
+/** Endpoints of one protocol, with the ports that were given. IPv6 may be missing where IPv4 is wanted too. */
+export async function listenOne(
   protocol: 'TCP' | 'UDP',
   server: { listen(address: string, port: number): Promise<number> },
   endpoints: readonly Endpoint[],

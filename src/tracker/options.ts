@@ -34,6 +34,8 @@ export interface FrontEndOptions {
   readonly maxScrape?: number
   /** Believe the address that an announce names. Default false: anybody could send peers to anybody. */
   readonly allowIpSpoofing?: boolean
+  /** Time every answer, for the histograms. Default false. */
+  readonly timed?: boolean
 }
 
 export interface HttpOptions extends FrontEndOptions {
@@ -135,6 +137,7 @@ export interface Settings {
     readonly policy: AnnouncePolicy
     readonly maxScrape: number
     readonly allowIpSpoofing: boolean
+    readonly timed: boolean
     readonly connectionIdLifetimeMs: number
     readonly privateKey: string
     readonly maxClockSkewMs: number
@@ -186,6 +189,7 @@ export function settle(options: TrackerPolicy): Settings {
       externalIp: http.externalIp ?? false,
       ...(http.refusalRetry === undefined ? {} : { refusalRetry: http.refusalRetry }),
       ...(http.tls === undefined ? {} : { tls: secureContext(http.tls) }),
+      timed: http.timed ?? false,
       keepAlive: http.keepAlive ?? true,
       maxConnections: number(options, 'maxHttpConnections', 4096, 1, 1e6),
       idleTimeoutMs: number(options, 'httpIdleTimeoutMs', 30_000, 1, DAY_MS),
@@ -196,6 +200,7 @@ export function settle(options: TrackerPolicy): Settings {
       policy: policyOf(udp),
       maxScrape: number(udp, 'maxScrape', MAX_UDP_SCRAPE, 0, MAX_UDP_SCRAPE),
       allowIpSpoofing: udp.allowIpSpoofing ?? spoofing,
+      timed: udp.timed ?? false,
       connectionIdLifetimeMs: number(
         udp,
         'connectionIdLifetimeMs',

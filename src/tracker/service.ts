@@ -20,16 +20,22 @@ import type { TrackerStats } from './counters.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
 import type { HttpOptions, TrackerPolicy } from './options.ts'
+import type { Observation } from './outside/metrics.ts'
+import { type MetricNames, type Outside, startOutside } from './outside/server.ts'
 import { startTracker, type Tracker } from './tracker.ts'
 
 export interface ServiceOptions extends HookTools {
   readonly config: TrackerConfig
+  /** For metrics and statistics. */
+  readonly version?: string
 }
 
 export interface TrackerService {
   readonly http: Tracker['http']
   readonly https: Tracker['https']
   readonly udp: Tracker['udp']
+  /** Where metrics and statistics are. */
+  readonly metrics: Tracker['http']
   stats(): TrackerStats & { readonly store: PeerStoreStats }
   /**
    * Takes what can be changed; resolves to the keys that need a restart to change. Lists and keys of hooks are read
@@ -42,6 +48,7 @@ export interface TrackerService {
 /** Rejects with the errors of startTracker, of the store, and with TRACKER_LIST or TRACKER_JWK_SET. */
 export async function startTrackerService(options: ServiceOptions): Promise<TrackerService> {
   const { clock, random, logger } = options
+  const [startedWallMs, startedMs] = [clock.wallMs(), clock.monotonicMs()]
   let config = options.config
   const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
   const listen = {
@@ -60,10 +67,46 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     store.stop()
     throw error
   }
+  const observe = (): Observation => {
+    const { user, system } = process.cpuUsage()
+    return {
+      version: options.version ?? '',
+      startedWallMs,
+      uptimeMs: clock.monotonicMs() - startedMs,
+      tracker: tracker.stats(),
+      store: store.stats(),
+      gc: tracker.collection(),
+      process: { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 },
+    }
+  }
+  let stopping: Promise<void> | undefined
+  let outside: Outside
+  try {
+    outside = await startOutside({
+      listen: endpointsOf(config.metricsAddr),
+      logger,
+      observe,
+      names: () => config.metricsNames as MetricNames,
+      ready: () => stopping === undefined,
+    })
+  } catch (error) {
+    hooks.stop()
+    await tracker.stop()
+    store.stop()
+    throw error
+  }
+  // Who asks meanwhile whether it is ready is told no.
+  const end = async (): Promise<void> => {
+    hooks.stop()
+    await tracker.stop()
+    await outside.close()
+    store.stop()
+  }
   return {
     http: tracker.http,
     https: tracker.https,
     udp: tracker.udp,
+    metrics: outside.endpoints,
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
     async reload(wanted) {
       const next = keepUnchangeable(trackerSchema, config, wanted)
@@ -82,10 +125,9 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       config = next
       return waiting
     },
-    async stop() {
-      hooks.stop()
-      await tracker.stop()
-      store.stop()
+    stop() {
+      stopping ??= end()
+      return stopping
     },
   }
 }

@@ -1,6 +1,5 @@
 /** The tracker: UDP and HTTP over one store, with garbage collected beside. What it can be told is in options.ts. */
-import type { Clock } from '../base/index.ts'
-import type { PeerStore } from '../peer-store/index.ts'
+import { maintainPeerStore, type PeerStore, type PeerStoreMetrics } from '../peer-store/index.ts'
 import { Announcer } from './announce.ts'
 import type { Endpoint } from './config/fields.ts'
 import { ConnectionIds } from './connection-id.ts'
@@ -18,8 +17,7 @@ import {
 import { UdpHandler } from './udp-handler.ts'
 import { UdpServer } from './udp-server.ts'
 
-const GC_STEP_SWARMS = 4096
-const GC_STEP_PAUSE_MS = 5
+const REPORTING_INTERVAL_MS = 1000
 
 export interface Tracker {
   /** Of both protocols, or the first of HTTP (else of UDP) when each has its own. */
@@ -30,6 +28,8 @@ export interface Tracker {
   readonly https: readonly Endpoint[]
   readonly udp: readonly Endpoint[]
   stats(): TrackerStats
+  /** Garbage collection, as of the last second. */
+  collection(): PeerStoreMetrics['gc']
   /**
    * Goes on by another policy; sockets, connections and peers stay. The key and the lifetime of connection ids
    * stay too. Throws TRACKER_INVALID_OPTION, and then goes on as before.
@@ -52,7 +52,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const makeHandlers = () => handlersOf(settings, store, counters, connectionIds)
   let handlers = makeHandlers()
   const makeServers = () => ({
-    udp: new UdpServer(handlers.udp, counters),
+    udp: new UdpServer(clock, handlers.udp, counters, settings.udp.timed),
     http: new HttpServer(clock, handlers.http, counters, settings.http),
   })
   const { bind, port } = bindOf(options)
@@ -64,7 +64,20 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   } = options.listen === undefined
     ? await listenOnOnePort(makeServers, bind, port, logger)
     : await listenWhereTold(makeServers, options.listen, logger)
-  const stopCollecting = collectGarbage(store, clock, () => settings)
+  const maintenance = maintainPeerStore({
+    store,
+    clock,
+    // Read anew at every step.
+    config: {
+      get gcIntervalMs() {
+        return settings.gcIntervalMs
+      },
+      get peerLifetimeMs() {
+        return settings.peerLifetimeMs
+      },
+      reportingIntervalMs: REPORTING_INTERVAL_MS,
+    },
+  })
   logger.info({ http, https, udp }, 'tracker listens')
   let stopped: Promise<unknown> | undefined
   return {
@@ -74,14 +87,15 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     https,
     udp,
     stats: () => counters.snapshot(),
+    collection: () => maintenance.metrics().gc,
     reconfigure(policy) {
       settings = settle(policy)
       handlers = makeHandlers()
       servers.http.reconfigure(handlers.http, settings.http)
-      servers.udp.reconfigure(handlers.udp)
+      servers.udp.reconfigure(handlers.udp, settings.udp.timed)
     },
     async stop() {
-      stopCollecting()
+      maintenance.stop()
       stopped ??= Promise.all([servers.udp.close(), servers.http.close()])
       await stopped
     },
@@ -111,15 +125,4 @@ function handlersOf(
       maxWanted: http.policy.maxWanted,
     }),
   }
-}
-
-/** Passes over the store in steps, so that packets are answered in between; the result ends it. */
-function collectGarbage(store: PeerStore, clock: Clock, settings: () => Settings): () => void {
-  let cancel = clock.after(settings().gcIntervalMs, step)
-  function step(): void {
-    const { gcIntervalMs, peerLifetimeMs } = settings()
-    const ended = store.collectGarbageStep(peerLifetimeMs, GC_STEP_SWARMS)
-    cancel = clock.after(ended ? gcIntervalMs : GC_STEP_PAUSE_MS, step)
-  }
-  return () => cancel()
 }

@@ -10,10 +10,12 @@ import { AnnounceAnswer, type Announcer, peersThatFit } from './announce.ts'
 import type { ConnectionIds } from './connection-id.ts'
 import type { Counters } from './counters.ts'
 import { type Failure, failures } from './failures.ts'
+import { ACTIONS } from './responses.ts'
 import {
   ANNOUNCE_REPLY_BYTES,
   CONNECTION_ID_BYTES,
   parseUdp,
+  type UdpKind,
   UdpRequest,
   writeAnnounceReply,
   writeConnectReply,
@@ -28,6 +30,14 @@ import {
  */
 export const MAX_REPLY_BYTES: Readonly<Record<AddressFamily, number>> = { 4: 1472, 6: 1232 }
 
+const ACTION_OF: Readonly<Record<UdpKind, number>> = {
+  drop: -1,
+  connect: ACTIONS.indexOf('connect'),
+  announce: ACTIONS.indexOf('announce'),
+  scrape: ACTIONS.indexOf('scrape'),
+  invalid: ACTIONS.indexOf('other'),
+}
+
 export interface UdpHandlerOptions {
   readonly store: PeerStore
   readonly announcer: Announcer
@@ -41,6 +51,9 @@ export interface UdpHandlerOptions {
 export class UdpHandler {
   /** The reply of the last `handle`. */
   readonly reply: Uint8Array = new Uint8Array(MAX_REPLY_BYTES[4])
+  /** Of the last `handle`: index in ACTIONS, -1 when it was garbage; and why it failed, or nothing. */
+  action = -1
+  reason: Failure | '' = ''
   readonly #options: UdpHandlerOptions
   readonly #request = new UdpRequest()
   readonly #answer = new AnnounceAnswer()
@@ -58,6 +71,8 @@ export class UdpHandler {
     const { connectionIds, counters } = this.#options
     const transport = address.length === 4 ? 'udp4' : 'udp6'
     const kind = parseUdp(packet, request)
+    this.action = ACTION_OF[kind]
+    this.reason = ''
     if (kind === 'drop') {
       counters.transports[transport].dropped++
       return 0
@@ -121,6 +136,7 @@ export class UdpHandler {
   }
 
   #fail(transport: 'udp4' | 'udp6', failure: Failure): number {
+    this.reason = failure
     this.#options.counters.error(transport, failure)
     return writeErrorReply(this.reply, this.#request.transactionId, failure)
   }

@@ -5,6 +5,7 @@
  * network would have done.
  */
 import { createSocket, type Socket } from 'node:dgram'
+import type { Clock } from '../base/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { Counters } from './counters.ts'
 import type { UdpHandler } from './udp-handler.ts'
@@ -13,17 +14,22 @@ const MAX_QUEUED_BYTES = 1 << 20
 
 export class UdpServer {
   readonly #counters: Counters
+  readonly #clock: Clock
   #handler: UdpHandler
+  #timed: boolean
   readonly #sockets: Socket[] = []
 
-  constructor(handler: UdpHandler, counters: Counters) {
+  constructor(clock: Clock, handler: UdpHandler, counters: Counters, timed: boolean) {
+    this.#clock = clock
     this.#handler = handler
     this.#counters = counters
+    this.#timed = timed
   }
 
   /** For packets from now on. */
-  reconfigure(handler: UdpHandler): void {
+  reconfigure(handler: UdpHandler, timed: boolean): void {
     this.#handler = handler
+    this.#timed = timed
   }
 
   /** Binds; resolves to the port. Rejects with node's error. */
@@ -62,14 +68,21 @@ export class UdpServer {
     const address = parseAddress(host)
     // Port 0 cannot be answered; it is forged.
     if (address === null || port === 0) return
-    const length = this.#handler.handle(packet, address)
+    const handler = this.#handler
+    const begunMs = this.#timed ? this.#clock.monotonicMs() : 0
+    const length = handler.handle(packet, address)
+    if (handler.action >= 0) {
+      const family = address.length === 4 ? 4 : 6
+      const elapsedMs = this.#timed ? this.#clock.monotonicMs() - begunMs : -1
+      this.#counters.responses.note('udp', handler.action, family, handler.reason, elapsedMs)
+    }
     if (length === 0) return
     if (socket.getSendQueueSize() > MAX_QUEUED_BYTES) {
       this.#counters.transports[address.length === 4 ? 'udp4' : 'udp6'].dropped++
       return
     }
     // A copy: when the kernel is busy, node reads it after the next packet has been handled.
-    socket.send(Buffer.from(this.#handler.reply.subarray(0, length)), port, host, ignore)
+    socket.send(Buffer.from(handler.reply.subarray(0, length)), port, host, ignore)
   }
 }
 

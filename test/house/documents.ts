@@ -13,7 +13,7 @@ import { filesystemErrors } from '../../src/filesystem/index.ts'
 import { metainfoErrors } from '../../src/metainfo/index.ts'
 import { nodeErrors } from '../../src/node/index.ts'
 import { peerStoreErrors } from '../../src/peer-store/index.ts'
-import { renderReference, trackerErrors } from '../../src/tracker/index.ts'
+import { METRICS, renderReference, trackerErrors } from '../../src/tracker/index.ts'
 
 export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
   'Bencode and metainfo': { ...bencodeErrors, ...metainfoErrors },
@@ -30,6 +30,7 @@ export const DOCUMENTS: Readonly<Record<string, () => string>> = {
   'docs/errors.md': renderErrors,
   'docs/cli.md': renderCommands,
   'docs/tracker-config.md': renderTrackerConfig,
+  'docs/metrics.md': renderMetrics,
 }
 
 const NOTE = '<!-- Rendered from the code by `npm run documents`; a test compares. -->'
@@ -98,4 +99,36 @@ function renderTrackerConfig(): string {
     renderReference(),
   ]
   return `${lines.join('\n').trimEnd()}\n`
+}
+
+function renderMetrics(): string {
+  const lines = [
+    '# Metrics of the tracker',
+    '',
+    NOTE,
+    '',
+    '`metrics_addr` in the [configuration](tracker-config.md) is where a tracker is seen from outside; keep it from the public.',
+    '',
+    '| path | what |',
+    '| --- | --- |',
+    '| `/metrics` | the text format 0.0.4 of Prometheus, or OpenMetrics 1.0 for who asks for it by `Accept` |',
+    '| `/stats` | a page for who asks for HTML, JSON for the rest; `/stats.json` is always JSON ([json.md](json.md)) |',
+    '| `/livez` | 200 while the process answers |',
+    '| `/readyz` | 200 while it serves, 503 while it stops; `/healthz` is the same |',
+    '',
+    'Labels have values from fixed sets: never an info-hash, an address, or anything else that a client sent.',
+    '`metrics_names: chihaya` gives the names of the last column instead, `both` gives all; there requests that are not timed count as',
+    'taking no time, as in chihaya, and durations are milliseconds.',
+    '',
+    '| metric | type | labels | what | in chihaya |',
+    '| --- | --- | --- | --- | --- |',
+    ...METRICS.map(({ name, type, labels, help, chihaya }) => {
+      const names = (chihaya ?? '')
+        .split(', ')
+        .map((one) => (/^chihaya_/.test(one) ? `\`${one}\`` : one))
+      const shown = type === 'counter' ? `${name}_total` : name
+      return `| \`${shown}\` | ${type} | ${labels} | ${help} | ${names.join(', ')} |`
+    }),
+  ]
+  return `${lines.join('\n')}\n`
 }

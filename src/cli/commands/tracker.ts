@@ -14,6 +14,7 @@ import {
 import { jsonOption, logLevelOption, makeLogger } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals } from '../signals.ts'
+import { packageVersion } from '../version.ts'
 
 interface TrackerCommandOptions {
   readonly config?: string
@@ -63,6 +64,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     clock: systemClock,
     random: systemRandom(),
     logger,
+    version: packageVersion(),
   })
   // One after the other: a reload waits for lists to be read.
   let reloading = Promise.resolve()
@@ -72,11 +74,19 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   process.on('SIGHUP', onHangUp)
   output.object({
     event: 'ready',
-    tracker: { http: service.http, https: service.https, udp: service.udp },
+    tracker: {
+      http: service.http,
+      https: service.https,
+      udp: service.udp,
+      metrics: service.metrics,
+    },
   })
   tell(output, 'http', service.http)
   tell(output, 'https', service.https)
   tell(output, 'udp', service.udp)
+  for (const endpoint of service.metrics) {
+    output.text(`metrics  http://${showEndpoint(endpoint)}/metrics`)
+  }
   output.text('tracking; Ctrl-C stops')
   await signals.ended
   output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)

@@ -16,6 +16,7 @@ export interface HttpConfig {
   readonly writeTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly keepAlive: boolean
+  readonly timed: boolean
   readonly maxConnections: number
   readonly announceRoutes: readonly string[]
   readonly scrapeRoutes: readonly string[]
@@ -35,6 +36,7 @@ export interface UdpConfig {
   readonly connectionIdLifetimeMs: number
   readonly maxClockSkewMs: number
   readonly privateKey: string
+  readonly timed: boolean
   readonly allowIpSpoofing: boolean
   readonly maxWanted: number
   readonly defaultWanted: number
@@ -53,6 +55,8 @@ export interface TrackerConfig {
   readonly announceIntervalMs: number
   readonly minAnnounceIntervalMs: number
   readonly retryIntervalMs: number
+  readonly metricsAddr: readonly string[]
+  readonly metricsNames: string
   readonly http: HttpConfig
   readonly udp: UdpConfig
   readonly storage: { readonly name: string; readonly config: StoreConfig }
@@ -107,14 +111,17 @@ export function retryOf(text: string): number | 'never' | undefined {
     : undefined
 }
 
-const NOT_YET = 'not in this version'
-const TIMING_NOTE = 'nothing is timed by request'
+const timing = (): Field<boolean> =>
+  toggle({
+    key: 'enable_request_timing',
+    preset: false,
+    doc: 'Time every answer, for the histograms of the metrics. Costs two looks at the clock each.',
+  })
 
 const http: Section<HttpConfig> = {
   kind: 'section',
   key: 'http',
   doc: 'Announces and scrapes over HTTP.',
-  inert: { enable_request_timing: TIMING_NOTE },
   fields: {
     addr: endpoints({
       key: 'addr',
@@ -155,6 +162,7 @@ const http: Section<HttpConfig> = {
       preset: true,
       doc: 'Let connections carry several requests. Costs memory for each client, saves time behind a proxy.',
     }),
+    timed: timing(),
     maxConnections: count({
       key: 'max_connections',
       preset: 4096,
@@ -212,7 +220,6 @@ const udp: Section<UdpConfig> = {
   kind: 'section',
   key: 'udp',
   doc: 'Announces and scrapes over UDP (BEP 15).',
-  inert: { enable_request_timing: TIMING_NOTE },
   fields: {
     addr: endpoints({
       key: 'addr',
@@ -244,6 +251,7 @@ const udp: Section<UdpConfig> = {
       restart: true,
       doc: 'A secret text. Trackers that share it take the connection ids of each other, also after a restart. Empty: a random key.',
     }),
+    timed: timing(),
     allowIpSpoofing: spoofing(),
     maxWanted: wanted(
       'max_numwant',
@@ -313,7 +321,7 @@ const storage: Section<TrackerConfig['storage']> = {
           most: 8128 * 2 ** 20,
           why: 'as far as the addresses of the store reach; or 0, as much as the store allows itself',
           restart: true,
-          doc: 'Memory for swarms and peers. At the limit new peers are refused and counted; those there are stay.',
+          doc: 'Memory for swarms and peers. At the limit new peers are refused, counted, and room is made by age at the next pass.',
         }),
       },
     },
@@ -324,7 +332,6 @@ export const trackerSchema: Section<TrackerConfig> = {
   kind: 'section',
   key: 'tracker',
   doc: 'The tracker.',
-  inert: { metrics_addr: NOT_YET, prometheus_addr: NOT_YET },
   fields: {
     announceIntervalMs: duration({
       key: 'announce_interval',
@@ -346,6 +353,19 @@ export const trackerSchema: Section<TrackerConfig> = {
       leastMs: SECOND_MS,
       mostMs: DAY_MS,
       doc: 'How soon a leecher that got no peer is asked back. With announce_interval here nobody is asked back sooner.',
+    }),
+    metricsAddr: endpoints({
+      key: 'metrics_addr',
+      aliases: ['prometheus_addr'],
+      preset: [],
+      restart: true,
+      doc: 'Where /metrics, /stats, /livez and /readyz are: an address that the public does not reach. Empty: nowhere.',
+    }),
+    metricsNames: choice({
+      key: 'metrics_names',
+      preset: 'seedbed',
+      among: ['seedbed', 'chihaya', 'both'],
+      doc: 'Under which names /metrics gives its numbers; chihaya is for dashboards that are there already.',
     }),
     http,
     udp,

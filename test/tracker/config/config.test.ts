@@ -60,6 +60,11 @@ test('the configuration of the README of optmem runs as it is', () => {
   assert.equal(config.storage.config.shardCountBits, 10)
   assert.equal(config.storage.config.peerLifetimeMs, 16 * 60_000)
   assert.deepEqual(config.http.addr, ['0.0.0.0:6881'])
+  assert.deepEqual(config.metricsAddr, ['localhost:6880'], 'prometheus_addr')
+  assert.match(
+    mistakes('tracker: {metrics_addr: ":1", prometheus_addr: ":2"}')[0]!,
+    /F:1:31: tracker.prometheus_addr says the same as metrics_addr/,
+  )
 })
 
 test('under chihaya a front end without addr does not run; under tracker it has its default', () => {

@@ -1,0 +1,109 @@
+/** What a tracker is doing, for people and scripts. Fields are a contract (docs/json.md): none is renamed within a major version. */
+import type { Observation } from './metrics.ts'
+
+export interface TrackerSummary {
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly swarms: number
+  readonly peers: {
+    readonly seeders4: number
+    readonly leechers4: number
+    readonly seeders6: number
+    readonly leechers6: number
+  }
+  readonly requests: readonly {
+    readonly protocol: string
+    readonly family: number
+    readonly action: string
+    /** Empty for success. */
+    readonly error: string
+    readonly count: number
+  }[]
+  /** By protocol and family. */
+  readonly dropped: Readonly<Record<string, number>>
+  readonly httpConnections: number
+  readonly store: {
+    readonly usedBytes: number
+    readonly reservedBytes: number
+    readonly refused: number
+    readonly expired: number
+    readonly evicted: number
+  }
+  readonly residentBytes: number
+}
+
+export function statsOf(seen: Observation): TrackerSummary {
+  const { version, uptimeMs, tracker, store, process } = seen
+  const { swarms, seeders4, leechers4, seeders6, leechers6, refused, expired, evicted } = store
+  return {
+    version,
+    uptimeSeconds: Math.floor(uptimeMs / 1000),
+    swarms,
+    peers: { seeders4, leechers4, seeders6, leechers6 },
+    requests: tracker.responses.map(({ protocol, family, action, reason, count }) => ({
+      protocol,
+      family,
+      action,
+      error: reason,
+      count,
+    })),
+    dropped: Object.fromEntries(
+      Object.entries(tracker.transports).map(([transport, { dropped }]) => [transport, dropped]),
+    ),
+    httpConnections: tracker.httpConnections,
+    store: {
+      usedBytes: store.bytesUsed,
+      reservedBytes: store.bytesReserved,
+      refused,
+      expired,
+      evicted,
+    },
+    residentBytes: process.residentBytes,
+  }
+}
+
+/** A page of a few tables, without scripts. All that is in it is numbers and fixed texts. */
+export function renderPage(stats: TrackerSummary): string {
+  const { peers, store } = stats
+  const facts: readonly (readonly [string, string | number])[] = [
+    ['version', stats.version],
+    [
+      'up',
+      `${Math.floor(stats.uptimeSeconds / 3600)} h ${Math.floor((stats.uptimeSeconds % 3600) / 60)} min`,
+    ],
+    ['swarms', stats.swarms],
+    ['IPv4', `${peers.seeders4} seeders, ${peers.leechers4} leechers`],
+    ['IPv6', `${peers.seeders6} seeders, ${peers.leechers6} leechers`],
+    ['HTTP connections', stats.httpConnections],
+    ['store', `${mebibytes(store.usedBytes)} used of ${mebibytes(store.reservedBytes)} taken`],
+    ['refused, expired, evicted', `${store.refused}, ${store.expired}, ${store.evicted}`],
+    ['resident memory', mebibytes(stats.residentBytes)],
+  ]
+  const requests = stats.requests.map((row) => [
+    `${row.protocol} IPv${row.family}`,
+    row.action,
+    row.error || 'ok',
+    row.count,
+  ])
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>seedbed tracker</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}td,th{padding:.1rem 1rem .1rem 0;text-align:left}td:last-child{text-align:right;font-variant-numeric:tabular-nums}</style>
+<h1>seedbed tracker</h1>
+<table>${facts.map(row).join('')}</table>
+<h2>Requests</h2>
+<table><tr><th>protocol<th>action<th>answer<th>count${requests.map(row).join('')}</table>
+</html>
+`
+}
+
+function row(cells: readonly (string | number)[]): string {
+  return `<tr>${cells.map((cell) => `<td>${escapeHtml(String(cell))}`).join('')}`
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`
+}
+
+function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
+}
