@@ -10,12 +10,14 @@
  * A sequence is replayed by its name: `held: remove a, create a, sync`; a random one by its seed.
  */
 import { below, seededRandom, toHex } from '../../src/base/index.ts'
-import type { SparseImage } from '../../src/block-device/index.ts'
+import { crashStates, type SparseImage } from '../../src/block-device/index.ts'
 import type { BarrierName } from '../../src/filesystem/index.ts'
 import { CrashRun, judge, Killed, type Mark } from './crash-harness.ts'
 import { BLOCK, putPiece, type Sample, sample } from './support.ts'
 
 const BLOCKS = 16
+/** Of the states of a random sequence, every how many-th is gone on from. */
+const AGAIN_EVERY = 40
 
 const a = sample(31, BLOCK + 2048, 1536)
 const b = sample(32, 2048, 1024)
@@ -250,7 +252,30 @@ export class Sequences {
       const name = names[below(random, names.length)]!
       if (await STEPS[name]!(run)) played.push(name)
     }
-    await this.#judge(run, from, seed, `seed ${seed} (${start}: ${played.join(', ')})`)
+    const name = `seed ${seed} (${start}: ${played.join(', ')})`
+    await this.#judge(run, from, seed, name)
+    await this.#cutAgain(run, from, seed, name)
+  }
+
+  /** Of some of the states a volume is mounted, and does one step; the power fails in that, too. */
+  async #cutAgain(run: CrashRun, from: number, seed: number, name: string): Promise<void> {
+    const names = Object.keys(STEPS)
+    const options = { random: seededRandom(seed ^ 0xc07), exhaustive: 0, perEpoch: 2, from }
+    let visited = 0
+    for (const state of crashStates(run.device, options)) {
+      if (this.#over) return
+      if (visited++ % AGAIN_EVERY !== 0) continue
+      const random = seededRandom(seed + visited)
+      const next = new CrashRun(BLOCKS, random, undefined, state.device.flatten())
+      for (const mark of state.marks as Mark[]) {
+        next.mark(mark)
+        if ('sample' in mark) next.samples.set(toHex(mark.sample.infoHash), mark.sample)
+      }
+      for (const each of [a, b, c]) next.lives.set(each, run.lives.get(each) ?? 0)
+      await mount(next)
+      await STEPS[names[below(random, names.length)]!]!(next)
+      await this.#judge(next, 0, seed + visited, `${name}; after ${state.what}`)
+    }
   }
 
   /** False: the last step makes no sense after the others. */
