@@ -10,14 +10,25 @@ import { machine } from './machine.ts'
 import type { Line } from './suite.ts'
 import { suites } from './suites/index.ts'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    dir: { type: 'string', default: tmpdir() },
-  },
-})
+const { values, positionals } = readArguments()
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        dir: { type: 'string', default: tmpdir() },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+  } catch (error) {
+    console.error((error as Error).message)
+    list()
+    process.exit(2)
+  }
+}
 
 function list(): void {
   console.log('usage: npm run bench -- SUITE [--quick] [--json] [--dir DIR]\n')
@@ -39,7 +50,7 @@ function asText(line: Line): string {
 
 async function main(): Promise<number> {
   const wanted = positionals.map((name) => suites.find((suite) => suite.name === name))
-  if (wanted.length === 0) {
+  if (wanted.length === 0 || values.help) {
     list()
     return 0
   }
