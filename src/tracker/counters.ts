@@ -10,6 +10,8 @@ export interface TransportCounters {
   scrapes: number
   /** Requests answered with an error. */
   errors: number
+  /** Requests of who asks too often. */
+  limited: number
   /** Packets and connections that got no answer: garbage, over a limit, too slow. */
   dropped: number
 }
@@ -27,6 +29,7 @@ const zeros = (): TransportCounters => ({
   announces: 0,
   scrapes: 0,
   errors: 0,
+  limited: 0,
   dropped: 0,
 })
 

@@ -25,6 +25,7 @@ export const failures = {
   invalidJwt: 'unapproved request: invalid jwt',
   unapprovedClient: 'unapproved client',
   unapprovedTorrent: 'unapproved torrent',
+  tooMany: 'too many requests',
 } as const
 
 export type Failure = (typeof failures)[keyof typeof failures]

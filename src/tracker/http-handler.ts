@@ -20,6 +20,7 @@ import {
 } from './http-codec.ts'
 import { HttpQuery, MAX_HTTP_SCRAPE, parseAnnounceQuery, parseScrapeQuery } from './http-query.ts'
 import { type HttpRoute, HttpRoutes } from './http-routes.ts'
+import type { RateLimiter } from './rate-limiter.ts'
 import { ACTIONS } from './responses.ts'
 
 /** `d2:ip39:…4:porti65535ee` */
@@ -44,6 +45,7 @@ const FILES = ascii('d5:filesd')
 const HASH = ascii('20:')
 const FAILURE = ascii('d14:failure reason')
 const RETRY_IN = ascii('8:retry in')
+const RETRY_IN_A_MINUTE = ascii('8:retry ini1e')
 const NEVER = ascii('5:never')
 /** Refusals of an announce that was understood: what may change, and when to ask again. */
 const REFUSALS: ReadonlySet<Failure> = new Set([
@@ -76,6 +78,8 @@ export interface HttpHandlerOptions {
   /** The header in which proxies say whose request it is, and which are believed. Default: none. */
   readonly realIpHeader?: string
   readonly proxies?: TrustedProxies | null
+  /** Asked about the client of every announce and scrape. Default: everything is allowed. */
+  readonly limiter?: RateLimiter | null
   /** Tell clients their address (BEP 24). Default false. */
   readonly externalIp?: boolean
   /** Minutes after which who was refused by a hook may come back, or `never` (BEP 31). Default: not said. */
@@ -132,12 +136,20 @@ export class HttpHandler {
     this.action = ACTION_OF[route]
     this.family = (client ?? remote).length === 4 ? 4 : 6
     this.reason = ''
-    if (route === 'announce') {
-      counters.announces++
-      failure = client === null ? failures.address : this.#announce(bytes, head, client)
-    } else if (route === 'scrape') {
-      counters.scrapes++
-      failure = client === null ? failures.address : this.#scrape(bytes, head, client)
+    if (route === 'announce' || route === 'scrape') {
+      const limiter = this.#options.limiter ?? null
+      if (client === null) {
+        failure = failures.address
+      } else if (limiter !== null && !limiter.allows(client)) {
+        counters.limited++
+        failure = failures.tooMany
+      } else if (route === 'announce') {
+        counters.announces++
+        failure = this.#announce(bytes, head, client)
+      } else {
+        counters.scrapes++
+        failure = this.#scrape(bytes, head, client)
+      }
     } else if (route === 'root') {
       this.#text(GREETING)
     } else {
@@ -151,7 +163,8 @@ export class HttpHandler {
       this.#number(failure.length)
       this.#byte(0x3a)
       this.#text(failure)
-      if (REFUSALS.has(failure)) this.#retryIn()
+      if (failure === failures.tooMany) this.#bytes(RETRY_IN_A_MINUTE)
+      else if (REFUSALS.has(failure)) this.#retryIn()
       this.#byte(0x65)
     }
     this.#finish(200, persistence, false)

@@ -17,6 +17,7 @@ import { HookList } from './hooks/hook.ts'
 import { MAX_HTTP_SCRAPE } from './http-query.ts'
 import { routeProblem } from './http-routes.ts'
 import type { HttpLimits } from './http-server.ts'
+import type { RateLimit } from './rate-limiter.ts'
 import { MAX_UDP_SCRAPE } from './udp-codec.ts'
 
 const MINUTE_MS = 60_000
@@ -96,6 +97,8 @@ export interface TrackerPolicy {
   readonly udp?: UdpOptions
   /** Started, and stopped, by the caller. Default: none. */
   readonly hooks?: HookList
+  /** For each address, over both protocols. Default: none. */
+  readonly rateLimit?: RateLimit | null
 }
 
 export interface TrackerOptions extends TrackerPolicy {
@@ -120,6 +123,7 @@ export interface ListenOptions {
 
 export interface Settings {
   readonly hooks: HookList
+  readonly rateLimit: RateLimit | null
   readonly gcIntervalMs: number
   readonly peerLifetimeMs: number
   readonly http: HttpLimits & {
@@ -175,6 +179,7 @@ export function settle(options: TrackerPolicy): Settings {
   const spoofing = options.allowIpSpoofing ?? false
   return {
     hooks: options.hooks ?? new HookList(),
+    rateLimit: rateLimitOf(options.rateLimit ?? null),
     gcIntervalMs: number(options, 'gcIntervalMs', 2 * MINUTE_MS, 1000, DAY_MS),
     peerLifetimeMs: number(options, 'peerLifetimeMs', 31 * MINUTE_MS, 1000, DAY_MS),
     http: {
@@ -211,6 +216,15 @@ export function settle(options: TrackerPolicy): Settings {
       privateKey: udp.privateKey ?? '',
       maxClockSkewMs: number(udp, 'maxClockSkewMs', 0, 0, MAX_SKEW_SECONDS * 1000),
     },
+  }
+}
+
+function rateLimitOf(limit: RateLimit | null): RateLimit | null {
+  if (limit === null) return null
+  return {
+    requestsPerMinute: number(limit, 'requestsPerMinute', 1, 1, 60_000),
+    burst: number(limit, 'burst', 1, 1, 10_000),
+    memoryBytes: number(limit, 'memoryBytes', 4 * 2 ** 20, 1024, 2 ** 30),
   }
 }
 

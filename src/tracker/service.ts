@@ -143,7 +143,7 @@ function storeOptions(config: StoreConfig): Omit<PeerStoreOptions, 'clock' | 'ra
 }
 
 function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
-  const { http, udp, storage } = config
+  const { http, udp, storage, rateLimit } = config
   return {
     announceIntervalMs: config.announceIntervalMs,
     minAnnounceIntervalMs: config.minAnnounceIntervalMs,
@@ -157,6 +157,7 @@ function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
     http: httpOptions(http),
     udp,
     hooks,
+    rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }
 }
 

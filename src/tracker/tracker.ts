@@ -1,4 +1,5 @@
 /** The tracker: UDP and HTTP over one store, with garbage collected beside. What it can be told is in options.ts. */
+import { isDeepStrictEqual } from 'node:util'
 import { maintainPeerStore, type PeerStore, type PeerStoreMetrics } from '../peer-store/index.ts'
 import { Announcer } from './announce.ts'
 import type { Endpoint } from './config/fields.ts'
@@ -14,6 +15,7 @@ import {
   type TrackerOptions,
   type TrackerPolicy,
 } from './options.ts'
+import { RateLimiter } from './rate-limiter.ts'
 import { UdpHandler } from './udp-handler.ts'
 import { UdpServer } from './udp-server.ts'
 
@@ -49,7 +51,10 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     sharedKey: settings.udp.privateKey,
     maxSkewSeconds: Math.floor(settings.udp.maxClockSkewMs / 1000),
   })
-  const makeHandlers = () => handlersOf(settings, store, counters, connectionIds)
+  const limiterOf = ({ rateLimit }: Settings): RateLimiter | null =>
+    rateLimit === null ? null : new RateLimiter(clock, random, rateLimit)
+  let limiter = limiterOf(settings)
+  const makeHandlers = () => handlersOf(settings, store, counters, connectionIds, limiter)
   let handlers = makeHandlers()
   const makeServers = () => ({
     udp: new UdpServer(clock, handlers.udp, counters, settings.udp.timed),
@@ -89,7 +94,10 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     stats: () => counters.snapshot(),
     collection: () => maintenance.metrics().gc,
     reconfigure(policy) {
-      settings = settle(policy)
+      const next = settle(policy)
+      // The same limit goes on counting.
+      if (!isDeepStrictEqual(next.rateLimit, settings.rateLimit)) limiter = limiterOf(next)
+      settings = next
       handlers = makeHandlers()
       servers.http.reconfigure(handlers.http, settings.http)
       servers.udp.reconfigure(handlers.udp, settings.udp.timed)
@@ -107,18 +115,21 @@ function handlersOf(
   store: PeerStore,
   counters: Counters,
   connectionIds: ConnectionIds,
+  limiter: RateLimiter | null,
 ): { udp: UdpHandler; http: HttpHandler } {
   return {
     udp: new UdpHandler({
       store,
       counters,
       connectionIds,
+      limiter,
       announcer: new Announcer(store, udp.policy, hooks),
       allowIpSpoofing: udp.allowIpSpoofing,
       maxScrape: udp.maxScrape,
     }),
     http: new HttpHandler({
       ...http,
+      limiter,
       store,
       counters,
       announcer: new Announcer(store, http.policy, hooks),

@@ -1,7 +1,7 @@
 /**
  * From a packet to its reply, over buffers, without a socket.
  *
- * Invariants: garbage gets no reply; an address that has not proven itself by a connection id gets no reply
+ * Invariants: garbage gets no reply, nor does who asks too often; an address that has not proven itself by a connection id gets no reply
  * larger than its packet, so nobody can be flooded through us.
  */
 import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
@@ -10,6 +10,7 @@ import { AnnounceAnswer, type Announcer, peersThatFit } from './announce.ts'
 import type { ConnectionIds } from './connection-id.ts'
 import type { Counters } from './counters.ts'
 import { type Failure, failures } from './failures.ts'
+import type { RateLimiter } from './rate-limiter.ts'
 import { ACTIONS } from './responses.ts'
 import {
   ANNOUNCE_REPLY_BYTES,
@@ -46,6 +47,8 @@ export interface UdpHandlerOptions {
   readonly allowIpSpoofing: boolean
   /** Info-hashes answered in one scrape. Default 74, which is the most. */
   readonly maxScrape?: number
+  /** Asked about addresses that are proven. Default: everything is allowed. */
+  readonly limiter?: RateLimiter | null
 }
 
 export class UdpHandler {
@@ -85,6 +88,13 @@ export class UdpHandler {
     if (!connectionIds.isValid(address, request.connectionId)) {
       const length = this.#fail(transport, failures.badConnectionId)
       return length <= packet.length ? length : 0
+    }
+    const { limiter = null } = this.#options
+    if (limiter !== null && !limiter.allows(address)) {
+      // To answer would cost as much as to serve.
+      counters.transports[transport].limited++
+      this.reason = failures.tooMany
+      return 0
     }
     if (kind === 'announce') {
       counters.transports[transport].announces++

@@ -51,6 +51,13 @@ export interface StoreConfig {
   readonly maxMemoryBytes: number
 }
 
+export interface RateLimitConfig {
+  /** 0: no limit. */
+  readonly requestsPerMinute: number
+  readonly burst: number
+  readonly memoryBytes: number
+}
+
 export interface TrackerConfig {
   readonly announceIntervalMs: number
   readonly minAnnounceIntervalMs: number
@@ -59,6 +66,7 @@ export interface TrackerConfig {
   readonly metricsNames: string
   readonly http: HttpConfig
   readonly udp: UdpConfig
+  readonly rateLimit: RateLimitConfig
   readonly storage: { readonly name: string; readonly config: StoreConfig }
   readonly prehooks: readonly HookConfig[]
   readonly posthooks: readonly HookConfig[]
@@ -263,6 +271,36 @@ const udp: Section<UdpConfig> = {
   },
 }
 
+const rateLimit: Section<RateLimitConfig> = {
+  kind: 'section',
+  key: 'rate_limit',
+  doc: 'Announces and scrapes of one address (of one /64 in IPv6), over both protocols. Beyond the limit UDP is silent, and HTTP says to come back in a minute. Addresses that are not proven (connects over UDP) are not counted, or anybody could use up the share of another.',
+  fields: {
+    requestsPerMinute: count({
+      key: 'requests_per_minute',
+      preset: 0,
+      least: 0,
+      most: 60_000,
+      why: 'at most one a millisecond; 0 is no limit',
+      doc: 'How many requests are answered in the long run. A client with many torrents, or many clients behind one address, need as many as they have torrents in every announce_interval, and more when they start.',
+    }),
+    burst: count({
+      key: 'burst',
+      preset: 200,
+      least: 1,
+      most: 10_000,
+      doc: 'How many may come at once.',
+    }),
+    memoryBytes: bytes({
+      key: 'memory',
+      preset: 4 * 2 ** 20,
+      least: 64 * 2 ** 10,
+      most: 2 ** 30,
+      doc: 'The table of who asked when, of fixed size. 8 bytes an address that is active at the same time, times ten, keep addresses from being taken for others.',
+    }),
+  },
+}
+
 const storage: Section<TrackerConfig['storage']> = {
   kind: 'section',
   key: 'storage',
@@ -369,6 +407,7 @@ export const trackerSchema: Section<TrackerConfig> = {
     }),
     http,
     udp,
+    rateLimit,
     storage,
     prehooks: prehooks(),
     posthooks: posthooks(),

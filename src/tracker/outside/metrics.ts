@@ -73,15 +73,18 @@ export const METRICS: readonly Metric[] = [
     collect: ({ tracker }) => timesOf(tracker.responses),
   },
   {
+    name: 'seedbed_tracker_limited',
+    help: 'Requests of addresses that asked too often.',
+    type: 'counter',
+    labels: 'protocol, family',
+    collect: ({ tracker }) => byTransport(tracker, 'limited'),
+  },
+  {
     name: 'seedbed_tracker_dropped',
     help: 'Packets and connections that got no answer: garbage, beyond a limit, too slow.',
     type: 'counter',
     labels: 'protocol, family',
-    collect: ({ tracker }) =>
-      Object.entries(tracker.transports).map(([transport, { dropped }]) => ({
-        labels: { protocol: transport.slice(0, -1), family: transport.slice(-1) },
-        value: dropped,
-      })),
+    collect: ({ tracker }) => byTransport(tracker, 'dropped'),
   },
   {
     name: 'seedbed_tracker_http_connections',
@@ -184,6 +187,16 @@ export function collect(seen: Observation): readonly Family[] {
   return METRICS.map(
     ({ name, help, type, collect }) => ({ name, help, type, samples: collect(seen) }) as Family,
   )
+}
+
+function byTransport(
+  { transports }: TrackerStats,
+  counter: 'limited' | 'dropped',
+): readonly Sample[] {
+  return Object.entries(transports).map(([transport, counters]) => ({
+    labels: { protocol: transport.slice(0, -1), family: transport.slice(-1) },
+    value: counters[counter],
+  }))
 }
 
 function labelsOf({ protocol, family, action }: ResponseRow): Record<string, string> {
