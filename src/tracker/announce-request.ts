@@ -34,6 +34,11 @@ export class AnnounceRequest {
   parameters: Uint8Array = NO_BYTES
   parametersStart = 0
   parametersEnd = 0
+  /** Bounds of the first parameter of its path, in the same bytes; start -1 when there is none. */
+  passkeyStart = -1
+  passkeyEnd = -1
+  /** Whose passkey it is; set by the hook that knows. */
+  owner = ''
 }
 
 /** The answer, apart from the peers, which are in the buffer that was given. */

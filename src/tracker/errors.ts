@@ -8,7 +8,8 @@ export const trackerErrors = {
   TRACKER_CONFIG: 'The configuration of the tracker has mistakes; each is named with its place.',
   TRACKER_CONFIG_UNREADABLE: 'A file that the configuration of the tracker needs cannot be read.',
   TRACKER_TLS: 'The certificate and key for HTTPS cannot be used, or are not a pair.',
-  TRACKER_LIST: 'A file of info-hashes has a line that is none.',
+  TRACKER_LIST: 'A file of info-hashes or passkeys has a line that is none.',
+  TRACKER_ACCOUNTING: 'The log of the accounting cannot be written.',
   TRACKER_JWK_SET: 'The keys for tokens (jwk_set_url) could not be fetched.',
 } as const
 

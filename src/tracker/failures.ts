@@ -25,6 +25,8 @@ export const failures = {
   invalidJwt: 'unapproved request: invalid jwt',
   unapprovedClient: 'unapproved client',
   unapprovedTorrent: 'unapproved torrent',
+  missingPasskey: 'unapproved request: missing passkey',
+  invalidPasskey: 'unapproved request: invalid passkey',
   tooMany: 'too many requests',
 } as const
 

@@ -53,6 +53,8 @@ const REFUSALS: ReadonlySet<Failure> = new Set([
   failures.invalidJwt,
   failures.unapprovedClient,
   failures.unapprovedTorrent,
+  failures.missingPasskey,
+  failures.invalidPasskey,
 ])
 const GREETING = 'seedbed: a BitTorrent tracker. Announce at /announce, scrape at /scrape.\n'
 
@@ -202,6 +204,9 @@ export class HttpHandler {
     const { queryStart, queryEnd } = head
     const failure = parseAnnounceQuery(bytes, queryStart, queryEnd, remote, allowIpSpoofing, query)
     if (failure !== null) return failure
+    query.announce.passkeyStart = this.#routes.parameterStart
+    query.announce.passkeyEnd = this.#routes.parameterEnd
+    query.announce.owner = ''
     const refusal = announcer.announce(query.announce, answer, this.#peers, 0, maxWanted)
     if (refusal !== null) return refusal
     this.#byte(0x64)

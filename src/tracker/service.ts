@@ -56,14 +56,14 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     https: endpointsOf(config.http.httpsAddr),
     udp: endpointsOf(config.udp.addr),
   }
-  let hooks = makeHooks(config.prehooks, options)
+  let hooks = makeHooks([...config.prehooks, ...config.posthooks], options)
   await hooks.start()
   let tracker: Tracker
   try {
     const policy = policyOf(config, hooks)
     tracker = await startTracker({ store, clock, random, logger, listen, ...policy })
   } catch (error) {
-    hooks.stop()
+    await hooks.stop()
     store.stop()
     throw error
   }
@@ -90,15 +90,15 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       ready: () => stopping === undefined,
     })
   } catch (error) {
-    hooks.stop()
+    await hooks.stop()
     await tracker.stop()
     store.stop()
     throw error
   }
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
-    hooks.stop()
     await tracker.stop()
+    await hooks.stop()
     await outside.close()
     store.stop()
   }
@@ -110,16 +110,19 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
     async reload(wanted) {
       const next = keepUnchangeable(trackerSchema, config, wanted)
-      if (isDeepStrictEqual(next.prehooks, config.prehooks)) {
+      const same =
+        isDeepStrictEqual(next.prehooks, config.prehooks) &&
+        isDeepStrictEqual(next.posthooks, config.posthooks)
+      if (same) {
         await hooks.refresh()
         tracker.reconfigure(policyOf(next, hooks))
       } else {
         const before = hooks
-        const made = makeHooks(next.prehooks, options)
+        const made = makeHooks([...next.prehooks, ...next.posthooks], options)
         await made.start()
         tracker.reconfigure(policyOf(next, made))
         hooks = made
-        before.stop()
+        await before.stop()
       }
       const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
       config = next

@@ -6,6 +6,7 @@ import type { Endpoint } from './config/fields.ts'
 import { ConnectionIds } from './connection-id.ts'
 import { Counters, type TrackerStats } from './counters.ts'
 import { HttpHandler } from './http-handler.ts'
+import { HttpRoutes } from './http-routes.ts'
 import { HttpServer } from './http-server.ts'
 import { listenOnOnePort, listenWhereTold } from './listen.ts'
 import {
@@ -123,6 +124,7 @@ function handlersOf(
       counters,
       connectionIds,
       limiter,
+      routes: new HttpRoutes(http.announceRoutes, http.scrapeRoutes),
       announcer: new Announcer(store, udp.policy, hooks),
       allowIpSpoofing: udp.allowIpSpoofing,
       maxScrape: udp.maxScrape,

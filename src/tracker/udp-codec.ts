@@ -63,6 +63,8 @@ export class UdpRequest {
   /** Path and query that the announce was sent to (BEP 41), the pieces put together. */
   readonly url: Uint8Array = new Uint8Array(MAX_URL_BYTES)
   urlBytes = 0
+  /** Of these, what stands before the query. */
+  pathBytes = 0
   failure: Failure = failures.malformedPacket
 
   constructor() {
@@ -141,6 +143,7 @@ function readOptions(bytes: Uint8Array, start: number, request: UdpRequest): boo
   const { announce, url, urlBytes } = request
   let query = 0
   while (query < urlBytes && url[query] !== QUESTION_MARK) query++
+  request.pathBytes = query
   announce.parameters = url
   announce.parametersStart = Math.min(query + 1, urlBytes)
   announce.parametersEnd = urlBytes

@@ -10,6 +10,7 @@ import { AnnounceAnswer, type Announcer, peersThatFit } from './announce.ts'
 import type { ConnectionIds } from './connection-id.ts'
 import type { Counters } from './counters.ts'
 import { type Failure, failures } from './failures.ts'
+import type { HttpRoutes } from './http-routes.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 import { ACTIONS } from './responses.ts'
 import {
@@ -47,6 +48,8 @@ export interface UdpHandlerOptions {
   readonly allowIpSpoofing: boolean
   /** Info-hashes answered in one scrape. Default 74, which is the most. */
   readonly maxScrape?: number
+  /** What a path in the URL data of an announce means. Default `/announce` and `/scrape`, so no passkey. */
+  readonly routes?: HttpRoutes
   /** Asked about addresses that are proven. Default: everything is allowed. */
   readonly limiter?: RateLimiter | null
 }
@@ -118,7 +121,14 @@ export class UdpHandler {
     }
     const family = announce.address.length === 4 ? 4 : 6
     const room = peersThatFit(MAX_REPLY_BYTES[family] - ANNOUNCE_REPLY_BYTES, family)
-    const { announcer } = this.#options
+    const { announcer, routes } = this.#options
+    announce.owner = ''
+    announce.passkeyStart = -1
+    if (routes !== undefined && this.#request.pathBytes > 0) {
+      routes.match(announce.parameters, 0, this.#request.pathBytes)
+      announce.passkeyStart = routes.parameterStart
+      announce.passkeyEnd = routes.parameterEnd
+    }
     const refusal = announcer.announce(announce, answer, this.reply, ANNOUNCE_REPLY_BYTES, room)
     if (refusal !== null) return this.#fail(transport, refusal)
     return writeAnnounceReply(

@@ -1,9 +1,11 @@
 /** Hooks in the configuration: a list of `name` and `options`, with chihaya's names and options. */
+import type { AccountingOptions } from '../hooks/accounting.ts'
 import type { ClientApprovalOptions } from '../hooks/client-approval.ts'
 import type { IntervalVariationOptions } from '../hooks/interval-variation.ts'
 import type { JwtOptions } from '../hooks/jwt.ts'
+import type { PasskeyOptions } from '../hooks/passkey.ts'
 import type { TorrentApprovalOptions } from '../hooks/torrent-approval.ts'
-import { count, duration, fraction, list, text, toggle } from './fields.ts'
+import { bytes, count, duration, fraction, list, text, toggle } from './fields.ts'
 import type { Located, LocatedEntry, Report } from './located.ts'
 import { type AnySection, type Field, presetOf, readSection, type Section } from './schema.ts'
 
@@ -12,6 +14,8 @@ export type HookConfig =
   | { readonly name: 'client approval'; readonly options: ClientApprovalOptions }
   | { readonly name: 'torrent approval'; readonly options: TorrentApprovalOptions }
   | { readonly name: 'interval variation'; readonly options: IntervalVariationOptions }
+  | { readonly name: 'passkey'; readonly options: PasskeyOptions }
+  | { readonly name: 'accounting'; readonly options: AccountingOptions }
 
 const MINUTE_MS = 60_000
 
@@ -115,9 +119,48 @@ const intervalVariation: Section<IntervalVariationOptions> = {
   },
 }
 
+const passkey: Section<PasskeyOptions> = {
+  kind: 'section',
+  key: 'passkey',
+  doc: 'The private mode: announces come to a path with a key, so `announce_routes` must have a parameter (`/:passkey/announce`); over UDP the path comes in the URL data of BEP 41. Keys are in a file, which is read again when it changes. Scrapes are not asked for a good key.',
+  fields: {
+    file: text({
+      key: 'file',
+      preset: '',
+      limit:
+        'a path; must be given. A line has a key (8 to 128 letters, digits, - and _) and, if there is one, the name of its owner',
+      doc: 'The keys.',
+    }),
+  },
+}
+
+const accounting: Section<AccountingOptions> = {
+  kind: 'section',
+  key: 'accounting',
+  doc: 'An append-only log, a line of JSON an announce: `time`, `owner` (of the passkey), `infoHash`, `peerId`, `event`, `uploaded` and `downloaded` since the announce before, `leftChange`, `left`, and `unknown` when nothing was known before. Belongs to posthooks.',
+  fields: {
+    file: text({
+      key: 'file',
+      preset: '',
+      limit: 'a path; must be given',
+      doc: 'The log. It is opened for every write, once a second, so it can be moved away.',
+    }),
+    memoryBytes: bytes({
+      key: 'memory',
+      preset: 16 * 2 ** 20,
+      least: 64 * 2 ** 10,
+      most: 4 * 2 ** 30,
+      doc: 'For what clients said last, 36 bytes each. Beyond it those longest not heard of are forgotten.',
+    }),
+  },
+}
+
+/** Those that run behind an answer; all others run before it. */
+const AFTER: ReadonlySet<string> = new Set(['accounting'])
+
 /** Sections of options by the name of the hook. */
 export const hookSections: ReadonlyMap<string, AnySection> = new Map(
-  [jwt, clientApproval, torrentApproval, intervalVariation].map((section) => [
+  [jwt, clientApproval, torrentApproval, intervalVariation, passkey, accounting].map((section) => [
     section.key,
     section as unknown as AnySection,
   ]),
@@ -127,13 +170,37 @@ const MAX_HOOKS = 64
 
 /** The list of hooks that run before an answer. */
 export function prehooks(): Field<readonly HookConfig[]> {
+  return hooks(
+    'prehooks',
+    'Hooks that run on every announce before it is answered, in this order.',
+    (name) => !AFTER.has(name),
+    'runs after the answer: it belongs to posthooks',
+  )
+}
+
+/** The list of hooks that run after an answer. None of chihaya's does anything there. */
+export function posthooks(): Field<readonly HookConfig[]> {
+  return hooks(
+    'posthooks',
+    'Hooks that run on every announce after it was answered, in this order.',
+    (name) => AFTER.has(name),
+    'belongs to prehooks: after an answer nothing can be refused or changed',
+  )
+}
+
+function hooks(
+  key: string,
+  doc: string,
+  fits: (name: string) => boolean,
+  misplaced: string,
+): Field<readonly HookConfig[]> {
   return {
     kind: 'field',
-    key: 'prehooks',
+    key,
     aliases: [],
-    doc: 'Hooks that run on every announce before it is answered, in this order: approval, tokens, intervals.',
+    doc,
     type: 'list',
-    limit: `name and options each: ${[...hookSections.keys()].join(', ')}`,
+    limit: `name and options each: ${[...hookSections.keys()].filter(fits).join(', ')}`,
     preset: [],
     restart: false,
     read: (value, report) => {
@@ -141,25 +208,13 @@ export function prehooks(): Field<readonly HookConfig[]> {
       const items = Array.isArray(value.value) ? (value.value as readonly Located[]) : []
       if (items.length > MAX_HOOKS)
         report(`has ${items.length} hooks: at most ${MAX_HOOKS} are allowed`)
-      return items.flatMap((item) => readHook(item, (at, what) => report(what, at)) ?? [])
+      return items.flatMap((item) => {
+        const hook = readHook(item, (at, what) => report(what, at))
+        if (hook !== undefined && !fits(hook.name)) report(`${hook.name} ${misplaced}`, item.at)
+        return hook ?? []
+      })
     },
-    show: (hooks) => JSON.stringify(hooks),
-  }
-}
-
-/** Hooks that run after an answer. None of chihaya's does anything there. */
-export function posthooks(): Field<readonly HookConfig[]> {
-  return {
-    ...prehooks(),
-    key: 'posthooks',
-    doc: "Hooks that run after an answer. There is none yet: all of chihaya's refuse or change an answer, and belong to prehooks.",
-    limit: 'empty',
-    read: (value, report) => {
-      if (!Array.isArray(value.value) || value.value.length > 0) {
-        report('after an answer nothing can be refused or changed: these hooks belong to prehooks')
-      }
-      return []
-    },
+    show: (value) => JSON.stringify(value),
   }
 }
 
@@ -205,6 +260,8 @@ function missing(name: string, options: Record<string, unknown>): string | undef
     ].filter(([, value]) => value === '')
     return empty.length === 0 ? undefined : `${empty.map(([key]) => key).join(', ')} must be given`
   }
+  if (AFTER.has(name) || name === 'passkey')
+    return options.file === '' ? 'file must be given' : undefined
   if (!name.endsWith('approval')) return undefined
   const lists = Object.values(options).filter((value) => (value as { length: number }).length > 0)
   if (lists.length === 1) return undefined

@@ -148,6 +148,13 @@ function checkTogether(config: TrackerConfig, at: string, reports: Reports): voi
       'storage.config.peer_lifetime is not longer than announce_interval: peers would be dropped before they announce again',
     )
   }
+  const keyed = http.announceRoutes.some((route) => /\/:/.test(route))
+  if (config.prehooks.some((hook) => hook.name === 'passkey') && !keyed) {
+    reports.problem(
+      at,
+      'the hook passkey needs a route with a parameter, such as /:passkey/announce, in http.announce_routes',
+    )
+  }
   if (http.httpsAddr.length > 0 && (http.tlsCertPath === '' || http.tlsKeyPath === '')) {
     reports.problem(at, 'http.https_addr needs http.tls_cert_path and http.tls_key_path')
   }

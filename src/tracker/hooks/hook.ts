@@ -19,7 +19,8 @@ export interface Hook {
   start?(): Promise<void>
   /** Gets it anew if it changed. On failure what it had stays, and the failure is logged. */
   refresh?(): Promise<void>
-  stop?(): void
+  /** Resolves when what it holds is safe. */
+  stop?(): void | Promise<void>
 }
 
 export class HookList {
@@ -65,7 +66,7 @@ export class HookList {
         await hook.start?.()
       }
     } catch (error) {
-      for (const hook of started) hook.stop?.()
+      await Promise.all(started.map((hook) => hook.stop?.()))
       throw error
     }
   }
@@ -74,7 +75,7 @@ export class HookList {
     await Promise.all(this.all.map((hook) => hook.refresh?.()))
   }
 
-  stop(): void {
-    for (const hook of this.all) hook.stop?.()
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((hook) => hook.stop?.()))
   }
 }

@@ -1,11 +1,13 @@
 /** From the hooks of a configuration to hooks that run. */
 import type { Clock, Logger, Random } from '../../base/index.ts'
 import type { HookConfig } from '../config/hook-settings.ts'
+import { Accounting } from './accounting.ts'
 import { ClientApproval } from './client-approval.ts'
 import { type Hook, HookList } from './hook.ts'
 import { IntervalVariation } from './interval-variation.ts'
 import { type FetchText, fetchText } from './jwk-set.ts'
 import { JwtApproval } from './jwt.ts'
+import { PasskeyApproval } from './passkey.ts'
 import { TorrentApproval } from './torrent-approval.ts'
 
 export interface HookTools {
@@ -28,6 +30,10 @@ function makeHook(config: HookConfig, { clock, random, logger, ...tools }: HookT
       return new ClientApproval(config.options)
     case 'torrent approval':
       return new TorrentApproval(config.options, clock, logger)
+    case 'passkey':
+      return new PasskeyApproval(config.options, clock, logger)
+    case 'accounting':
+      return new Accounting(config.options, clock, random, logger)
     case 'interval variation':
       return new IntervalVariation(config.options, random)
   }

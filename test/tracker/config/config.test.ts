@@ -210,7 +210,25 @@ test('hooks have the names and options of chihaya, and a mistake in one has its 
     assert.match(found[0]!, pattern)
   }
   assert.match(mistakes('tracker: {prehooks: 5}')[0]!, /must be a list of hooks/)
-  assert.match(mistakes('tracker: {posthooks: [{name: jwt}]}')[0]!, /belong to prehooks/)
+  const approval = '{name: torrent approval, options: {whitelist_file: a}}'
+  assert.match(
+    mistakes(`tracker: {posthooks: [${approval}]}`)[0]!,
+    /F:1:23: .*torrent approval belongs to prehooks/,
+  )
+  const accounting = '{name: accounting, options: {file: a}}'
+  assert.match(
+    mistakes(`tracker: {prehooks: [${accounting}]}`)[0]!,
+    /accounting runs after the answer/,
+  )
+  assert.equal(
+    loadConfig({ text: `tracker: {posthooks: [${accounting}]}` }).config.posthooks.length,
+    1,
+  )
+  assert.match(mistakes('tracker: {posthooks: [{name: accounting}]}')[0]!, /file must be given/)
+  assert.match(
+    mistakes('tracker: {prehooks: [{name: passkey, options: {file: a}}]}')[0]!,
+    /needs a route with a parameter/,
+  )
   assert.deepEqual(
     loadConfig({ text: 'tracker:\n  prehooks:\n  posthooks: []\n' }).config.prehooks,
     [],

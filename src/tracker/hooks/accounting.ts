@@ -1,0 +1,133 @@
+/**
+ * `accounting`: an append-only log of who moved how much, for another system to read. One line of JSON an announce:
+ *
+ *     {"time":1700000000000,"owner":"alice","infoHash":"…","peerId":"…","event":"completed",
+ *      "uploaded":0,"downloaded":1048576,"leftChange":-1048576,"left":0}
+ *
+ * `uploaded` and `downloaded` are what was moved since the announce before; `"unknown":true` says that nothing was known of
+ * it (the tracker or its hooks had started anew), and both are 0. Lines are written every second; the file is opened for each
+ * write, so it can be moved away at any time.
+ *
+ * Invariant: what waits to be written is bounded. When the disk does not keep up lines are lost, counted and logged; announces
+ * are not held up.
+ */
+import { appendFile } from 'node:fs/promises'
+import { type Clock, errnoOf, type Logger, type Random, toHex } from '../../base/index.ts'
+import {
+  type AnnounceAnswer,
+  type AnnounceRequest,
+  EVENT_COMPLETED,
+  EVENT_STARTED,
+  EVENT_STOPPED,
+} from '../announce-request.ts'
+import { trackerError } from '../errors.ts'
+import { AccountingTable } from './accounting-table.ts'
+import type { Hook } from './hook.ts'
+
+const WRITE_MS = 1000
+const MAX_PENDING_CHARACTERS = 16 * 2 ** 20
+
+export interface AccountingOptions {
+  readonly file: string
+  readonly memoryBytes: number
+}
+
+const EVENT_NAMES: ReadonlyMap<number, string> = new Map([
+  [EVENT_STARTED, 'started'],
+  [EVENT_STOPPED, 'stopped'],
+  [EVENT_COMPLETED, 'completed'],
+])
+
+export class Accounting implements Hook {
+  readonly #file: string
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #table: AccountingTable
+  #pending: string[] = []
+  #pendingCharacters = 0
+  #lost = 0
+  #writing: Promise<void> = Promise.resolve()
+  #cancel = (): void => {}
+  #stopped = false
+
+  constructor(options: AccountingOptions, clock: Clock, random: Random, logger: Logger) {
+    this.#file = options.file
+    this.#clock = clock
+    this.#logger = logger
+    this.#table = new AccountingTable(random, options.memoryBytes)
+  }
+
+  observe(request: AnnounceRequest, _answer: AnnounceAnswer): void {
+    const { owner, infoHash, peerId, event, left } = request
+    const begins = event === EVENT_STARTED
+    const ends = event === EVENT_STOPPED
+    const second = 1 + Math.floor(this.#clock.monotonicMs() / 1000)
+    const moved = this.#table.note(owner, infoHash, peerId, request, begins, ends, second)
+    if (this.#pendingCharacters > MAX_PENDING_CHARACTERS) {
+      this.#lost++
+      return
+    }
+    const line = `${JSON.stringify({
+      time: this.#clock.wallMs(),
+      owner,
+      infoHash: toHex(infoHash),
+      peerId: toHex(peerId),
+      event: EVENT_NAMES.get(event) ?? '',
+      uploaded: moved.uploaded,
+      downloaded: moved.downloaded,
+      leftChange: moved.left,
+      left,
+      ...(moved.unknown ? { unknown: true } : {}),
+    })}\n`
+    this.#pending.push(line)
+    this.#pendingCharacters += line.length
+  }
+
+  /** Makes the file if it is not there, so that one that cannot be written is known at once. */
+  async start(): Promise<void> {
+    try {
+      await appendFile(this.#file, '')
+    } catch (cause) {
+      const why = errnoOf(cause) ?? String(cause)
+      throw trackerError('TRACKER_ACCOUNTING', `cannot write ${this.#file}: ${why}`, { cause })
+    }
+    this.#writeLater()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancel()
+    await this.#write()
+  }
+
+  #writeLater(): void {
+    if (this.#stopped) return
+    this.#cancel = this.#clock.after(WRITE_MS, () => {
+      void this.#write().then(() => this.#writeLater())
+    })
+  }
+
+  /** One write after the other; on failure the lines stay, as far as there is room. */
+  #write(): Promise<void> {
+    this.#writing = this.#writing.then(async () => {
+      if (this.#pending.length === 0) return
+      const lines = this.#pending
+      const characters = this.#pendingCharacters
+      this.#pending = []
+      try {
+        await appendFile(this.#file, lines.join(''))
+        this.#pendingCharacters -= characters
+        if (this.#lost > 0)
+          this.#logger.error({ file: this.#file, lines: this.#lost }, 'accounting: lines were lost')
+        this.#lost = 0
+      } catch (error) {
+        this.#pending = [...lines, ...this.#pending]
+        this.#logger.error(
+          { file: this.#file, error: errnoOf(error) },
+          'accounting: not written, tried again',
+        )
+      }
+    })
+    return this.#writing
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * `passkey`: the private mode. Announces come to a path with a key, `/:passkey/announce` (over UDP in the URL data of BEP 41),
+ * and keys are in a file: one a line, with the name of its owner behind it if there is one.
+ *
+ *     # comment
+ *     3f2b9c0d1e…   alice
+ *
+ * The file is looked at every few seconds; one with a mistake does not take the place of the keys before.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { type Clock, errnoOf, type Logger, toLatin1 } from '../../base/index.ts'
+import type { AnnounceRequest } from '../announce-request.ts'
+import { trackerError } from '../errors.ts'
+import { type Failure, failures } from '../failures.ts'
+import type { Hook } from './hook.ts'
+
+const LOOK_MS = 5000
+const MAX_FILE_BYTES = 512 * 2 ** 20
+
+export interface PasskeyOptions {
+  readonly file: string
+}
+
+export class PasskeyApproval implements Hook {
+  readonly #file: string
+  readonly #clock: Clock
+  readonly #logger: Logger
+  #owners: ReadonlyMap<string, string> = new Map()
+  #stamp = ''
+  #cancel = (): void => {}
+  #stopped = false
+
+  constructor({ file }: PasskeyOptions, clock: Clock, logger: Logger) {
+    this.#file = file
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  /** Names the owner in the request, for hooks behind. */
+  approve(request: AnnounceRequest): Failure | null {
+    const { parameters, passkeyStart, passkeyEnd } = request
+    if (passkeyStart < 0) return failures.missingPasskey
+    const owner = this.#owners.get(toLatin1(parameters.subarray(passkeyStart, passkeyEnd)))
+    if (owner === undefined) return failures.invalidPasskey
+    request.owner = owner
+    return null
+  }
+
+  async start(): Promise<void> {
+    await this.#load()
+    this.#lookLater()
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      if (await this.#load())
+        this.#logger.info({ file: this.#file, keys: this.#owners.size }, 'passkeys loaded anew')
+    } catch (error) {
+      this.#logger.error(
+        { file: this.#file, error: (error as Error).message },
+        'passkeys not loaded: those before stay',
+      )
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+  }
+
+  /** False when the file is as it was. */
+  async #load(): Promise<boolean> {
+    try {
+      const { mtimeMs, size, ino } = await stat(this.#file)
+      const stamp = `${mtimeMs} ${size} ${ino}`
+      if (stamp === this.#stamp) return false
+      if (size > MAX_FILE_BYTES)
+        throw trackerError('TRACKER_LIST', `${this.#file} has more than 512 MiB`)
+      this.#owners = parsePasskeys(await readFile(this.#file, 'latin1'), this.#file)
+      this.#stamp = stamp
+      return true
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno === undefined || errno.startsWith('TRACKER_')) throw error
+      throw trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${this.#file}: ${errno}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #lookLater(): void {
+    if (this.#stopped) return
+    this.#cancel = this.#clock.after(LOOK_MS, () => {
+      void this.refresh().then(() => this.#lookLater())
+    })
+  }
+}
+
+/** Owners by their key; a key without a name is its own owner. Throws TRACKER_LIST with `file:line`. */
+export function parsePasskeys(text: string, file: string): ReadonlyMap<string, string> {
+  const owners = new Map<string, string>()
+  for (const [i, line] of text.split('\n').entries()) {
+    const [key = '', name, more] = line.trim().split(/\s+/)
+    if (key === '' || key.startsWith('#')) continue
+    const wrong = !/^[0-9A-Za-z_-]{8,128}$/.test(key)
+      ? 'a key has 8 to 128 letters, digits, - and _'
+      : more !== undefined || (name !== undefined && !/^[\x21-\x7e]{1,128}$/.test(name))
+        ? 'a name is one word in ASCII'
+        : owners.has(key)
+          ? 'this key is there already'
+          : undefined
+    if (wrong !== undefined) throw trackerError('TRACKER_LIST', `${file}:${i + 1}: ${wrong}`)
+    owners.set(key, name ?? key)
+  }
+  return owners
+}
