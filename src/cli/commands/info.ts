@@ -45,7 +45,7 @@ function volumeInfo(output: Output, { volume, path }: Storage): void {
       `format    version ${stats.formatVersion}, blocks of ${formatBytes(stats.blockBytes)}`,
       `blocks    ${stats.totalBlocks}: ${stats.dataBlocks} data, ${stats.metadataBlocks} metadata, ${stats.freeBlocks} free (${formatBytes(stats.freeBlocks * stats.blockBytes)})`,
       `torrents  ${stats.torrents} of at most ${stats.torrentsMax}`,
-      `free      in ${allocator.freeExtents} extents, the largest ${formatBytes(allocator.largestFreeExtentBlocks * stats.blockBytes)}; next block ${allocator.cursor}`,
+      `free      in ${allocator.freeExtents} extent${allocator.freeExtents === 1 ? '' : 's'}, the largest ${formatBytes(allocator.largestFreeExtentBlocks * stats.blockBytes)}; next block ${allocator.cursor}`,
       ...allocator.slabs.map(
         ({ slotBytes, blocks, slots, usedSlots }) =>
           `slab      ${formatBytes(slotBytes).padStart(10)}  ${usedSlots} of ${slots} slots in ${blocks} block${blocks === 1 ? '' : 's'}`,
