@@ -1,8 +1,9 @@
 /** The tracker: BEP 15 over UDP and BEP 3 over HTTP, on a PeerStore. */
 export { type Endpoint, showEndpoint } from './config/fields.ts'
+export type { HttpConfig, UdpConfig } from './config/front-end-settings.ts'
 export { type ConfigSource, type LoadedConfig, loadConfig, loadConfigFile } from './config/load.ts'
 export { renderDefaults, renderReference } from './config/render.ts'
-export type { HttpConfig, StoreConfig, TrackerConfig, UdpConfig } from './config/settings.ts'
+export type { RateLimitConfig, StoreConfig, TrackerConfig } from './config/settings.ts'
 export type { TrackerStats, Transport, TransportCounters } from './counters.ts'
 export { trackerErrors } from './errors.ts'
 export type {

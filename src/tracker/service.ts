@@ -7,15 +7,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
 import { endpointsOf } from './config/fields.ts'
+import { type HttpConfig, retryOf } from './config/front-end-settings.ts'
 import { readText } from './config/load.ts'
 import { keepUnchangeable, needRestart } from './config/schema.ts'
-import {
-  type HttpConfig,
-  retryOf,
-  type StoreConfig,
-  type TrackerConfig,
-  trackerSchema,
-} from './config/settings.ts'
+import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/settings.ts'
 import type { TrackerStats } from './counters.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
