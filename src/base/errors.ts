@@ -2,7 +2,7 @@
  * Errors that a caller may act on.
  *
  * Every room declares its codes in one table (`errors.ts` of the room) and makes its errors through
- * that table, so the reference in docs/reference/errors.md can be tested against the code. Codes are
+ * that table, so the reference in docs/errors.md can be tested against the code. Codes are
  * stable; messages may change. Programming mistakes are not SeedbedErrors: they throw InvariantError
  * or TypeError, and are not to be caught.
  */
