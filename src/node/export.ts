@@ -2,17 +2,17 @@
  * A torrent on the volume becomes ordinary files. Every piece is hashed on the way; the files grow in
  * a hidden folder beside their place and move there whole, durable, or not at all.
  */
-import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { errnoOf, SeedbedError, toHex } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import type { StoredTorrent, Volume } from '../filesystem/index.ts'
-import { fileSpans, type TorrentInfo } from '../metainfo/index.ts'
+import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
+import { FileWriter, syncDirectory } from './file-writer.ts'
+import { PieceHasher } from './piece-hasher.ts'
 
-const HASH_BYTES = 20
 /** Blocks being read ahead: one read at a time does not fill the queue of a fast device. */
 const READS_AHEAD = 3
 /** Two more: the one being hashed and the one being written. */
@@ -108,7 +108,7 @@ async function copyPieces(
     await stored.read(offset, view)
     return view
   }
-  const checker = new PieceChecker(info)
+  const checker = pieceChecker(info)
   const filling: Promise<Uint8Array>[] = []
   const readAhead = (block: number): void => {
     if (block >= blocks) return
@@ -139,160 +139,14 @@ async function copyPieces(
 }
 
 /** Throws EXPORT_CORRUPT at the first piece that does not match. */
-class PieceChecker {
-  readonly #info: TorrentInfo
-  #piece = 0
-  #filled = 0
-  #hash = createHash('sha1')
-
-  constructor(info: TorrentInfo) {
-    this.#info = info
-  }
-
-  update(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
-      const take = Math.min(this.#info.pieceBytes - this.#filled, bytes.length - at)
-      this.#hash.update(bytes.subarray(at, at + take))
-      this.#filled += take
-      at += take
-      if (this.#filled === this.#info.pieceBytes) this.#check()
-    }
-  }
-
-  finish(): void {
-    if (this.#filled > 0) this.#check()
-  }
-
-  #check(): void {
-    const at = this.#piece * HASH_BYTES
-    const expected = this.#info.pieceHashes.subarray(at, at + HASH_BYTES)
-    if (this.#hash.digest().compare(expected) !== 0) {
-      throw nodeError(
-        'EXPORT_CORRUPT',
-        `piece ${this.#piece} of ${this.#info.name} does not match its hash`,
-        { mend: 'The disk returned wrong data: check it, then download the torrent again.' },
-      )
-    }
-    this.#piece++
-    this.#filled = 0
-    this.#hash = createHash('sha1')
-  }
-}
-
-/** Files of a torrent, written in the order of the torrent's bytes; one or two are open at a time. */
-class FileWriter {
-  readonly #info: TorrentInfo
-  readonly #root: string
-  readonly #directories = new Set<string>()
-  readonly #closing = new Set<Promise<void>>()
-  #current: { index: number; file: FileHandle } | undefined
-  #chain: Promise<void> = Promise.resolve()
-  /** The first close that failed: its file is not durable. */
-  #failure: unknown
-
-  constructor(info: TorrentInfo, root: string) {
-    this.#info = info
-    this.#root = root
-  }
-
-  /** Ranges come in order; the memory is in use until the promise settles. */
-  write(offset: number, bytes: Uint8Array): Promise<void> {
-    const result = this.#chain.then(() => this.#write(offset, bytes))
-    this.#chain = result.catch(() => {})
-    return result
-  }
-
-  async #write(offset: number, bytes: Uint8Array): Promise<void> {
-    let at = 0
-    for (const span of fileSpans(this.#info, offset, bytes.length)) {
-      const file = this.#info.files[span.fileIndex]!
-      if (!file.padding) {
-        const handle = await this.#open(span.fileIndex)
-        let done = 0
-        while (done < span.bytes) {
-          const { bytesWritten } = await handle.write(
-            bytes,
-            at + done,
-            span.bytes - done,
-            span.fileOffset + done,
-          )
-          done += bytesWritten
-        }
-      }
-      at += span.bytes
-    }
-  }
-
-  async #open(index: number): Promise<FileHandle> {
-    if (this.#current?.index === index) return this.#current.file
-    this.#retire()
-    // Bounded: closing means fsync, which a disk does one after the other anyway.
-    while (this.#closing.size >= 8) await Promise.race(this.#closing)
-    const file = await this.#create(index)
-    this.#current = { index, file }
-    return file
-  }
-
-  async #create(index: number): Promise<FileHandle> {
-    const path = join(this.#root, ...this.#info.files[index]!.path)
-    const directory = dirname(path)
-    if (!this.#directories.has(directory)) {
-      await mkdir(directory, { recursive: true })
-      this.#directories.add(directory)
-    }
-    return open(path, 'wx')
-  }
-
-  #retire(): void {
-    const file = this.#current?.file
-    this.#current = undefined
-    if (file === undefined) return
-    const done = closeDurably(file).then(
-      () => {
-        this.#closing.delete(done)
-      },
-      (error: unknown) => {
-        this.#closing.delete(done)
-        this.#failure ??= error
-      },
-    )
-    this.#closing.add(done)
-  }
-
-  /** Makes the empty files, and everything durable. */
-  async finish(): Promise<void> {
-    await this.#chain
-    this.#retire()
-    await Promise.all(this.#closing)
-    if (this.#failure !== undefined) throw this.#failure
-    for (const [index, file] of this.#info.files.entries()) {
-      if (file.bytes === 0 && !file.padding) await closeDurably(await this.#create(index))
-    }
-    for (const directory of this.#directories) await syncDirectory(directory)
-  }
-
-  async close(): Promise<void> {
-    await this.#chain
-    this.#retire()
-    await Promise.all(this.#closing)
-  }
-}
-
-async function closeDurably(file: FileHandle): Promise<void> {
-  try {
-    await file.datasync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
+function pieceChecker(info: TorrentInfo): PieceHasher {
+  return new PieceHasher(info.pieceBytes, (piece, digest) => {
+    const at = piece * HASH_BYTES
+    if (digest.compare(info.pieceHashes.subarray(at, at + HASH_BYTES)) === 0) return
+    throw nodeError('EXPORT_CORRUPT', `piece ${piece} of ${info.name} does not match its hash`, {
+      mend: 'The disk returned wrong data: check it, then download the torrent again.',
+    })
+  })
 }
 
 function outFailed(path: string, cause: unknown): Error {

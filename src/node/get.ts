@@ -49,9 +49,7 @@ export async function get(options: GetOptions): Promise<string> {
     const torrent = await node.fetch(source)
     try {
       await downloaded(torrent, options)
-      const path = await exported(node, torrent, options)
-      worthKeeping = false
-      return path
+      return await exported(node, torrent, options)
     } catch (error) {
       worthKeeping = torrent.progress().haveBytes > 0
       throw error

@@ -5,24 +5,24 @@
  *
  * While block n is hashed, block n+1 is being read and block n-1 written.
  */
-import { createHash } from 'node:crypto'
 import { allocateAligned } from '../block-device/index.ts'
 import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import {
   buildInfo,
   choosePieceBytes,
   fileSpans,
+  HASH_BYTES,
   layoutFiles,
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
+import { PieceHasher } from './piece-hasher.ts'
 import type { Source } from './source.ts'
 import { SourceReader } from './source-reader.ts'
 
 const BUFFERS = 4
 /** Small files of one block are read side by side. */
 const PARALLEL_READS = 16
-const HASH_BYTES = 20
 
 export interface ImportOptions {
   readonly attributes: Uint8Array
@@ -67,7 +67,9 @@ export async function importSource(
 
   const reader = new SourceReader(entries)
   const staged = volume.stage(totalBytes, pieceBytes)
-  const hasher = new PieceHasher(pieceBytes, pieceHashes)
+  const hasher = new PieceHasher(pieceBytes, (piece, digest) => {
+    pieceHashes.set(digest, piece * HASH_BYTES)
+  })
   const buffers = Array.from({ length: Math.min(BUFFERS, needed) }, () =>
     allocateAligned(volume.blockBytes),
   )
@@ -140,40 +142,5 @@ export async function importSource(
 async function allOf(promises: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises)) {
     if (result.status === 'rejected') throw result.reason
-  }
-}
-
-/** SHA-1 of a stream, cut into pieces. */
-class PieceHasher {
-  readonly #pieceBytes: number
-  readonly #hashes: Uint8Array
-  #piece = 0
-  #filled = 0
-  #hash = createHash('sha1')
-
-  constructor(pieceBytes: number, hashes: Uint8Array) {
-    this.#pieceBytes = pieceBytes
-    this.#hashes = hashes
-  }
-
-  update(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
-      const take = Math.min(this.#pieceBytes - this.#filled, bytes.length - at)
-      this.#hash.update(bytes.subarray(at, at + take))
-      this.#filled += take
-      at += take
-      if (this.#filled === this.#pieceBytes) this.#next()
-    }
-  }
-
-  finish(): void {
-    if (this.#filled > 0) this.#next()
-  }
-
-  #next(): void {
-    this.#hashes.set(this.#hash.digest(), this.#piece * HASH_BYTES)
-    this.#piece++
-    this.#filled = 0
-    this.#hash = createHash('sha1')
   }
 }

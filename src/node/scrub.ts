@@ -14,10 +14,9 @@ import { createHash } from 'node:crypto'
 import { type Clock, delay, errnoOf } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import type { StoredTorrent, Volume } from '../filesystem/index.ts'
-import type { TorrentInfo } from '../metainfo/index.ts'
+import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
 
-const HASH_BYTES = 20
 const WINDOW_BYTES = 4 * 1024 * 1024
 
 export interface ScrubOptions {
