@@ -42,6 +42,8 @@ export class HttpHead {
   /** HTTP/1.0 clients must be told that the connection stays. */
   version10 = false
   isHead = false
+  /** It asks to go on as WebSocket. */
+  upgrade = false
 }
 
 const CR = 0x0d
@@ -57,6 +59,8 @@ const CONTENT_LENGTH = ascii('content-length')
 const TRANSFER_ENCODING = ascii('transfer-encoding')
 const CLOSE = ascii('close')
 const KEEP_ALIVE = ascii('keep-alive')
+const UPGRADE = ascii('upgrade')
+const WEBSOCKET = ascii('websocket')
 
 /** Reads the head that begins at `bytes[start]`. Allocates nothing, throws nothing. */
 export function parseHead(
@@ -119,6 +123,7 @@ function parseRequestLine(
 function parseHeaders(bytes: Uint8Array, start: number, end: number, head: HttpHead): HttpParse {
   let count = 0
   head.notedCount = 0
+  head.upgrade = false
   for (let line = start; line < end; count++) {
     if (count === MAX_HEADERS) return 431
     const lineEnd = indexOf(bytes, CR, line, end)
@@ -136,6 +141,8 @@ function parseHeaders(bytes: Uint8Array, start: number, end: number, head: HttpH
     if (isWord(bytes, line, colon, CONNECTION)) {
       if (containsWord(bytes, colon + 1, lineEnd, CLOSE)) head.keepAlive = false
       else if (containsWord(bytes, colon + 1, lineEnd, KEEP_ALIVE)) head.keepAlive = true
+    } else if (isWord(bytes, line, colon, UPGRADE)) {
+      if (containsWord(bytes, colon + 1, lineEnd, WEBSOCKET)) head.upgrade = true
     } else if (isWord(bytes, line, colon, TRANSFER_ENCODING)) {
       return 501
     } else if (isWord(bytes, line, colon, CONTENT_LENGTH)) {

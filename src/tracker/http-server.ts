@@ -36,9 +36,19 @@ export interface HttpLimits {
   readonly tls?: SecureContext
 }
 
+/**
+ * Takes a connection over whose request asks to go on as WebSocket. `bytes` is all that has been read from the beginning of that
+ * request on; what comes later is for the taker to read. `remote` is the other end, behind a PROXY header but not behind headers
+ * of HTTP. Limits and deadlines are the taker's from now on.
+ */
+export type TakeOver = (socket: Socket, remote: Uint8Array, bytes: Uint8Array) => void
+
 /** What connections share, and what is replaced for all of them at once. */
 interface Front {
   readonly counters: Counters
+  readonly takeOver: TakeOver | undefined
+  /** The connection is nobody's concern here any more. */
+  readonly forget: (visitor: Visitor) => void
   handler: HttpHandler
   limits: HttpLimits
 }
@@ -57,10 +67,17 @@ export class HttpServer {
   readonly #present = new Set<Visitor>()
   #cancelSweep: (() => void) | undefined
 
-  constructor(clock: Clock, handler: HttpHandler, counters: Counters, limits: HttpLimits) {
+  constructor(
+    clock: Clock,
+    handler: HttpHandler,
+    counters: Counters,
+    limits: HttpLimits,
+    takeOver?: TakeOver,
+  ) {
     this.#clock = clock
     this.#counters = counters
-    this.#front = { counters, handler, limits }
+    const forget = (visitor: Visitor): void => this.#forget(visitor)
+    this.#front = { counters, handler, limits, takeOver, forget }
   }
 
   /** For requests from now on, also those of connections that are there. */
@@ -227,6 +244,7 @@ class Connection implements Visitor {
   #pending: Buffer | undefined
   #waitsForDrain = false
   #closes = false
+  #leaves = false
 
   constructor(socket: Socket, remote: Uint8Array, clock: Clock, front: Front) {
     this.remote = remote
@@ -234,11 +252,14 @@ class Connection implements Visitor {
     this.#clock = clock
     this.#front = front
     this.#expectWithin(front.limits.idleTimeoutMs)
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
-    socket.on('drain', () => this.#drained())
+    socket.on('data', this.#onData)
+    socket.on('drain', this.#onDrain)
     // Resets are everyday; `close` follows.
     socket.on('error', () => {})
   }
+
+  readonly #onData = (chunk: Buffer): void => this.#receive(chunk)
+  readonly #onDrain = (): void => this.#drained()
 
   /** True while the client owes something: the rest of a head, or the reading of an answer. */
   get isMidway(): boolean {
@@ -275,12 +296,16 @@ class Connection implements Visitor {
     const socket = this.#socket
     let at = 0
     socket.cork()
-    while (at < bytes.length && !this.#closes && !this.#waitsForDrain) {
+    while (at < bytes.length && !this.#closes && !this.#leaves && !this.#waitsForDrain) {
       const consumed = this.#answerOne(bytes, at)
       if (consumed === 0) break
       at += consumed
     }
     socket.uncork()
+    if (this.#leaves) {
+      this.#leave(bytes.subarray(at))
+      return
+    }
     if (this.#closes) {
       this.#pending = undefined
     } else if (at < bytes.length) {
@@ -297,13 +322,28 @@ class Connection implements Visitor {
     }
   }
 
-  /** Bytes of the request answered; 0 when it is not whole. */
+  /** Hands the connection over, with the request that asked for it. */
+  #leave(bytes: Buffer): void {
+    const socket = this.#socket
+    this.#pending = undefined
+    socket.off('data', this.#onData)
+    socket.off('drain', this.#onDrain)
+    socket.pause()
+    this.#front.forget(this)
+    this.#front.takeOver!(socket, this.remote, bytes)
+  }
+
+  /** Bytes of the request answered; 0 when it is not whole, or not ours to answer. */
   #answerOne(bytes: Buffer, start: number): number {
     const head = this.#head
     const { handler, limits } = this.#front
     head.note = handler.realIpHeader
     const parsed = parseHead(bytes, start, bytes.length, head)
     if (parsed === 'more') return 0
+    if (parsed === 'request' && head.upgrade && this.#front.takeOver !== undefined) {
+      this.#leaves = true
+      return 0
+    }
     if (limits.keepAlive === false) head.keepAlive = false
     const timed = limits.timed === true
     const begunMs = timed ? this.#clock.monotonicMs() : 0
