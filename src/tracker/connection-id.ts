@@ -30,61 +30,83 @@ export interface ConnectionIdOptions {
   /** How far the clock of a tracker with the same key may be ahead. Default 0, at most 1 h. */
   readonly maxSkewSeconds?: number
 }
+
+/** What another thread needs to give and take the same ids; may be posted. */
+export interface ConnectionIdShare {
+  readonly secret: Uint8Array
+  readonly startMs: number
+  readonly shared: boolean
+  readonly lifetimeSeconds: number
+  readonly maxSkewSeconds: number
+}
+
 const SECRET_BYTES = 16
 const TAG_BYTES: number = CONNECTION_ID_BYTES - 2
 
+/** The key and the terms of a tracker's connection ids, drawn once. */
+export function makeConnectionIds(
+  clock: Clock,
+  random: Random,
+  options: ConnectionIdOptions = {},
+): ConnectionIdShare {
+  const { sharedKey = '', lifetimeSeconds, maxSkewSeconds } = options
+  const secret = new Uint8Array(SECRET_BYTES)
+  const shared = sharedKey !== ''
+  if (shared) secret.set(createHash('sha256').update(sharedKey).digest().subarray(0, SECRET_BYTES))
+  else random.fill(secret)
+  return {
+    secret,
+    shared,
+    startMs: clock.monotonicMs(),
+    lifetimeSeconds: lifetimeSeconds ?? CONNECTION_ID_LIFETIME_SECONDS,
+    maxSkewSeconds: shared ? (maxSkewSeconds ?? 0) : 0,
+  }
+}
+
 export class ConnectionIds {
   readonly #clock: Clock
+  readonly #share: ConnectionIdShare
   readonly #hash: SipHash
-  readonly #startMs: number
-  readonly #shared: boolean
-  readonly #lifetimeSeconds: number
-  readonly #maxSkewSeconds: number
   readonly #tag = new Uint8Array(8)
   readonly #message = [new Uint8Array(4 + 4), new Uint8Array(4 + 16)] as const
 
-  constructor(clock: Clock, random: Random, options: ConnectionIdOptions = {}) {
-    const { sharedKey = '', lifetimeSeconds, maxSkewSeconds } = options
-    const secret = new Uint8Array(SECRET_BYTES)
-    this.#shared = sharedKey !== ''
-    this.#lifetimeSeconds = lifetimeSeconds ?? CONNECTION_ID_LIFETIME_SECONDS
-    this.#maxSkewSeconds = this.#shared ? (maxSkewSeconds ?? 0) : 0
-    if (this.#shared)
-      secret.set(createHash('sha256').update(sharedKey).digest().subarray(0, SECRET_BYTES))
-    else random.fill(secret)
-    this.#hash = new SipHash(secret)
+  /** `clock` says the same as the one that the share was made with. */
+  constructor(clock: Clock, share: ConnectionIdShare) {
     this.#clock = clock
-    this.#startMs = clock.monotonicMs()
+    this.#share = share
+    this.#hash = new SipHash(share.secret)
   }
 
-  /** Writes the id for `address` at `target[0…8)`. */
-  issue(address: Uint8Array, target: Uint8Array): void {
+  /** Writes the id for `address` at `target[offset…]`, 8 bytes. */
+  issue(address: Uint8Array, target: Uint8Array, offset = 0): void {
     const second = this.#second()
-    target[0] = second >>> 8
-    target[1] = second
+    target[offset] = second >>> 8
+    target[offset + 1] = second
     this.#compute(second, address)
-    for (let i = 0; i < TAG_BYTES; i++) target[2 + i] = this.#tag[i]!
+    for (let i = 0; i < TAG_BYTES; i++) target[offset + 2 + i] = this.#tag[i]!
   }
 
-  isValid(address: Uint8Array, id: Uint8Array): boolean {
+  /** Whether the 8 bytes at `bytes[at…]` are an id of `address` that is still good. Allocates nothing. */
+  isValid(address: Uint8Array, bytes: Uint8Array, at = 0): boolean {
     const now = this.#second()
-    const age = (now - ((id[0]! << 8) | id[1]!)) & 0xffff
+    const age = (now - ((bytes[at]! << 8) | bytes[at + 1]!)) & 0xffff
     let second = now - age
-    if (age > this.#lifetimeSeconds) {
+    if (age > this.#share.lifetimeSeconds) {
       const ahead = 0x1_0000 - age
-      if (ahead > this.#maxSkewSeconds) return false
+      if (ahead > this.#share.maxSkewSeconds) return false
       second = now + ahead
     }
     if (second < 0) return false
     this.#compute(second, address)
     let difference = 0
-    for (let i = 0; i < TAG_BYTES; i++) difference |= this.#tag[i]! ^ id[2 + i]!
+    for (let i = 0; i < TAG_BYTES; i++) difference |= this.#tag[i]! ^ bytes[at + 2 + i]!
     return difference === 0
   }
 
   #second(): number {
-    if (this.#shared) return Math.floor(this.#clock.wallMs() / 1000)
-    return Math.floor((this.#clock.monotonicMs() - this.#startMs) / 1000)
+    const { shared, startMs } = this.#share
+    if (shared) return Math.floor(this.#clock.wallMs() / 1000)
+    return Math.floor((this.#clock.monotonicMs() - startMs) / 1000)
   }
 
   /** The tag of second and address, into `#tag`. */

@@ -1,8 +1,20 @@
-/** What the tracker counts: additions to numbers that exist, so cheap enough for every packet. */
+/**
+ * What the tracker counts: additions to numbers that exist, so cheap enough for every packet.
+ *
+ *     block   64-bit floating-point numbers in memory that threads share
+ *     0       for each of TRANSPORTS, the FIELDS
+ *     …       errors by reason, as in REASONS
+ *     …       open connections of HTTP
+ *     …       the table of responses.ts
+ *
+ * Each thread that answers has a block of its own and is the only one to write there: no lock, no line that two processors
+ * fight for. Who asks adds the blocks up; what is counted meanwhile is seen now or the next time.
+ */
 import type { Failure } from './failures.ts'
-import { type ResponseRow, Responses } from './responses.ts'
+import { REASONS, RESPONSE_CELLS, type ResponseRow, Responses, reasonIndex } from './responses.ts'
 
-export type Transport = 'udp4' | 'udp6' | 'http4' | 'http6'
+export const TRANSPORTS = ['udp4', 'udp6', 'http4', 'http6'] as const
+export type Transport = (typeof TRANSPORTS)[number]
 
 export interface TransportCounters {
   connects: number
@@ -14,7 +26,30 @@ export interface TransportCounters {
   limited: number
   /** Packets and connections that got no answer: garbage, over a limit, too slow. */
   dropped: number
+  /** Packets past capacity, read and thrown away because they had waited too long. */
+  shed: number
+  /** Packets past capacity that the system had no room for. */
+  overflowed: number
+  /** Answers that the system did not take. */
+  unsent: number
 }
+
+const FIELDS = [
+  'connects',
+  'announces',
+  'scrapes',
+  'errors',
+  'limited',
+  'dropped',
+  'shed',
+  'overflowed',
+  'unsent',
+] as const satisfies readonly (keyof TransportCounters)[]
+
+const ERRORS: number = TRANSPORTS.length * FIELDS.length
+const CONNECTIONS: number = ERRORS + REASONS.length
+const RESPONSES: number = CONNECTIONS + 1
+const CELLS: number = RESPONSES + RESPONSE_CELLS
 
 export interface TrackerStats {
   readonly transports: Readonly<Record<Transport, Readonly<TransportCounters>>>
@@ -24,43 +59,138 @@ export interface TrackerStats {
   readonly responses: readonly ResponseRow[]
 }
 
-const zeros = (): TransportCounters => ({
-  connects: 0,
-  announces: 0,
-  scrapes: 0,
-  errors: 0,
-  limited: 0,
-  dropped: 0,
-})
+/** The counters of one transport in a block, as if they were fields. */
+class TransportCells implements TransportCounters {
+  readonly #cells: Float64Array
+  readonly #at: number
+
+  constructor(cells: Float64Array, transport: number) {
+    this.#cells = cells
+    this.#at = transport * FIELDS.length
+  }
+
+  get connects(): number {
+    return this.#cells[this.#at]!
+  }
+  set connects(value: number) {
+    this.#cells[this.#at] = value
+  }
+  get announces(): number {
+    return this.#cells[this.#at + 1]!
+  }
+  set announces(value: number) {
+    this.#cells[this.#at + 1] = value
+  }
+  get scrapes(): number {
+    return this.#cells[this.#at + 2]!
+  }
+  set scrapes(value: number) {
+    this.#cells[this.#at + 2] = value
+  }
+  get errors(): number {
+    return this.#cells[this.#at + 3]!
+  }
+  set errors(value: number) {
+    this.#cells[this.#at + 3] = value
+  }
+  get limited(): number {
+    return this.#cells[this.#at + 4]!
+  }
+  set limited(value: number) {
+    this.#cells[this.#at + 4] = value
+  }
+  get dropped(): number {
+    return this.#cells[this.#at + 5]!
+  }
+  set dropped(value: number) {
+    this.#cells[this.#at + 5] = value
+  }
+  get shed(): number {
+    return this.#cells[this.#at + 6]!
+  }
+  set shed(value: number) {
+    this.#cells[this.#at + 6] = value
+  }
+  get overflowed(): number {
+    return this.#cells[this.#at + 7]!
+  }
+  set overflowed(value: number) {
+    this.#cells[this.#at + 7] = value
+  }
+  get unsent(): number {
+    return this.#cells[this.#at + 8]!
+  }
+  set unsent(value: number) {
+    this.#cells[this.#at + 8] = value
+  }
+}
 
 export class Counters {
-  readonly transports: Record<Transport, TransportCounters> = {
-    udp4: zeros(),
-    udp6: zeros(),
-    http4: zeros(),
-    http6: zeros(),
+  /** May be posted to the thread that counts here. */
+  readonly buffer: SharedArrayBuffer
+  readonly transports: Readonly<Record<Transport, TransportCounters>>
+  readonly responses: Responses
+  readonly #cells: Float64Array
+
+  /** A new block; or the one at `buffer`. */
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(CELLS * 8)) {
+    this.buffer = buffer
+    const cells = new Float64Array(buffer)
+    this.#cells = cells
+    this.transports = {
+      udp4: new TransportCells(cells, 0),
+      udp6: new TransportCells(cells, 1),
+      http4: new TransportCells(cells, 2),
+      http6: new TransportCells(cells, 3),
+    }
+    this.responses = new Responses(cells.subarray(RESPONSES))
   }
-  readonly errors: Record<string, number> = {}
-  httpConnections = 0
-  readonly responses: Responses = new Responses()
+
+  get httpConnections(): number {
+    return this.#cells[CONNECTIONS]!
+  }
+
+  set httpConnections(value: number) {
+    this.#cells[CONNECTIONS] = value
+  }
 
   error(transport: Transport, reason: Failure | `http ${number}`): void {
     this.transports[transport].errors++
-    this.errors[reason] = (this.errors[reason] ?? 0) + 1
+    this.#cells[ERRORS + reasonIndex(reason)]!++
+  }
+
+  /** Errors by their text, as far as there were any. */
+  get errors(): Readonly<Record<string, number>> {
+    const found: Record<string, number> = {}
+    for (const [i, reason] of REASONS.entries()) {
+      const count = this.#cells[ERRORS + i]!
+      if (count > 0) found[reason] = count
+    }
+    return found
   }
 
   snapshot(): TrackerStats {
-    const { udp4, udp6, http4, http6 } = this.transports
-    return {
-      transports: {
-        udp4: { ...udp4 },
-        udp6: { ...udp6 },
-        http4: { ...http4 },
-        http6: { ...http6 },
-      },
-      errors: { ...this.errors },
-      httpConnections: this.httpConnections,
-      responses: this.responses.rows(),
-    }
+    return sumOf([this])
+  }
+
+  /** Adds all that another block says. */
+  add(other: Counters): void {
+    for (let i = 0; i < CELLS; i++) this.#cells[i]! += other.#cells[i]!
+  }
+}
+
+/** What several threads counted, together. */
+export function sumOf(blocks: readonly Counters[]): TrackerStats {
+  const sum = new Counters()
+  for (const block of blocks) sum.add(block)
+  const of = (transport: Transport): TransportCounters => {
+    const counters = sum.transports[transport]
+    return Object.fromEntries(FIELDS.map((field) => [field, counters[field]])) as never
+  }
+  return {
+    transports: { udp4: of('udp4'), udp6: of('udp6'), http4: of('http4'), http6: of('http6') },
+    errors: sum.errors,
+    httpConnections: sum.httpConnections,
+    responses: sum.responses.rows(),
   }
 }

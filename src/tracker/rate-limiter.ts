@@ -10,7 +10,8 @@
  * victim: the hash has a key.
  *
  * Invariants: a refused request moves nothing, so who keeps asking is let in again at the rate; cells
- * that are behind are as good as empty, so nothing is ever collected.
+ * that are behind are as good as empty, so nothing is ever collected. Threads share the table without a lock: two requests at
+ * the same moment may count as one, no more.
  */
 import { type Clock, type Random, readU32BE } from '../base/index.ts'
 import { SipHash } from './siphash.ts'
@@ -28,6 +29,23 @@ export interface RateLimit {
   readonly memoryBytes: number
 }
 
+/** The table and its key, for every thread that asks; may be posted. */
+export interface RateLimiterShare {
+  readonly limit: RateLimit
+  readonly key: Uint8Array
+  readonly startMs: number
+  readonly buffer: SharedArrayBuffer
+}
+
+/** An empty table under a new key. */
+export function makeRateLimiter(clock: Clock, random: Random, limit: RateLimit): RateLimiterShare {
+  const key = new Uint8Array(16)
+  random.fill(key)
+  const cells = 2 ** Math.floor(Math.log2(limit.memoryBytes / ROWS / CELL_BYTES))
+  const buffer = new SharedArrayBuffer(cells * ROWS * CELL_BYTES)
+  return { limit, key, buffer, startMs: clock.monotonicMs() }
+}
+
 export class RateLimiter {
   readonly #clock: Clock
   readonly #hash: SipHash
@@ -40,17 +58,15 @@ export class RateLimiter {
   readonly #digest = new Uint8Array(8)
   readonly #startMs: number
 
-  constructor(clock: Clock, random: Random, limit: RateLimit) {
-    const key = new Uint8Array(16)
-    random.fill(key)
-    const cells = 2 ** Math.floor(Math.log2(limit.memoryBytes / ROWS / CELL_BYTES))
+  /** `clock` says the same as the one that the share was made with. */
+  constructor(clock: Clock, { limit, key, buffer, startMs }: RateLimiterShare) {
     this.#hash = new SipHash(key)
     this.#clock = clock
-    this.#startMs = clock.monotonicMs()
+    this.#startMs = startMs
     this.#intervalMs = Math.max(1, Math.round(MINUTE_MS / limit.requestsPerMinute))
     this.#toleranceMs = this.#intervalMs * (limit.burst - 1)
-    this.#mask = cells - 1
-    this.#cells = new Uint32Array(cells * ROWS)
+    this.#cells = new Uint32Array(buffer)
+    this.#mask = this.#cells.length / ROWS - 1
   }
 
   /** Whether a request of `address` (4 or 16 bytes) may be answered; counts it if so. Allocates nothing. */

@@ -1,6 +1,6 @@
 /**
  * How many requests were answered with what, and in what time: a table of numbers that is there from the start, so that noting
- * an answer is a few additions.
+ * an answer is a few additions. The numbers lie where counters.ts says: one table for each thread that answers, summed by who asks.
  *
  *     row     protocol, action, family, reason ('' is success)
  *     cells   one for each bound of time, one beyond, then the sum of milliseconds, then the count
@@ -22,13 +22,21 @@ const SUM: number = TIME_BOUNDS_MS.length + 1
 const COUNT: number = SUM + 1
 const CELLS: number = COUNT + 1
 
-const STATUSES = [400, 404, 405, 431, 501, 505]
-const REASONS: readonly string[] = [
+const STATUSES = [400, 403, 404, 405, 408, 413, 414, 426, 429, 431, 500, 501, 503, 505]
+/** Why a request failed; the first is that it did not. */
+export const REASONS: readonly string[] = [
   '',
   ...Object.values(failures),
   ...STATUSES.map((status) => `http ${status}`),
 ]
 const REASON_INDEX: ReadonlyMap<string, number> = new Map(REASONS.map((text, i) => [text, i]))
+/** 64-bit numbers of one table. */
+export const RESPONSE_CELLS: number = 2 * ACTIONS.length * 2 * REASONS.length * CELLS
+
+/** Place in REASONS; 0 for what is not there. */
+export function reasonIndex(reason: string): number {
+  return reason === '' ? 0 : (REASON_INDEX.get(reason) ?? 0)
+}
 
 export interface ResponseRow {
   readonly protocol: Protocol
@@ -43,12 +51,16 @@ export interface ResponseRow {
 }
 
 export class Responses {
-  readonly #cells = new Float64Array(2 * ACTIONS.length * 2 * REASONS.length * CELLS)
+  readonly #cells: Float64Array
+
+  /** `cells` has RESPONSE_CELLS numbers, zeros at first. */
+  constructor(cells: Float64Array) {
+    this.#cells = cells
+  }
 
   /** `elapsedMs` below 0: not timed. */
   note(protocol: Protocol, action: number, family: 4 | 6, reason: string, elapsedMs: number): void {
-    const reasonIndex = reason === '' ? 0 : (REASON_INDEX.get(reason) ?? 0)
-    const at = rowAt(protocol === 'udp' ? 0 : 1, action, family === 4 ? 0 : 1, reasonIndex)
+    const at = rowAt(protocol === 'udp' ? 0 : 1, action, family === 4 ? 0 : 1, reasonIndex(reason))
     this.#cells[at + COUNT]!++
     if (elapsedMs < 0) return
     let bucket = 0

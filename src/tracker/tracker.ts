@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { maintainPeerStore, type PeerStore, type PeerStoreMetrics } from '../peer-store/index.ts'
 import { Announcer } from './announce.ts'
 import type { Endpoint } from './config/fields.ts'
-import { ConnectionIds } from './connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from './connection-id.ts'
 import { Counters, type TrackerStats } from './counters.ts'
 import { HttpHandler } from './http-handler.ts'
 import { HttpRoutes } from './http-routes.ts'
@@ -16,7 +16,7 @@ import {
   type TrackerOptions,
   type TrackerPolicy,
 } from './options.ts'
-import { RateLimiter } from './rate-limiter.ts'
+import { makeRateLimiter, RateLimiter } from './rate-limiter.ts'
 import { UdpHandler } from './udp-handler.ts'
 import { UdpServer } from './udp-server.ts'
 
@@ -47,13 +47,16 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
   const { clock, random, logger, store } = options
   let settings = settle(options)
   const counters = new Counters()
-  const connectionIds = new ConnectionIds(clock, random, {
-    lifetimeSeconds: Math.floor(settings.udp.connectionIdLifetimeMs / 1000),
-    sharedKey: settings.udp.privateKey,
-    maxSkewSeconds: Math.floor(settings.udp.maxClockSkewMs / 1000),
-  })
+  const connectionIds = new ConnectionIds(
+    clock,
+    makeConnectionIds(clock, random, {
+      lifetimeSeconds: Math.floor(settings.udp.connectionIdLifetimeMs / 1000),
+      sharedKey: settings.udp.privateKey,
+      maxSkewSeconds: Math.floor(settings.udp.maxClockSkewMs / 1000),
+    }),
+  )
   const limiterOf = ({ rateLimit }: Settings): RateLimiter | null =>
-    rateLimit === null ? null : new RateLimiter(clock, random, rateLimit)
+    rateLimit === null ? null : new RateLimiter(clock, makeRateLimiter(clock, random, rateLimit))
   let limiter = limiterOf(settings)
   const makeHandlers = () => handlersOf(settings, store, counters, connectionIds, limiter)
   let handlers = makeHandlers()

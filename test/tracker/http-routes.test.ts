@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { type Clock, ManualClock, seededRandom } from '../../src/base/index.ts'
 import { parseAddress } from '../../src/tracker/addresses.ts'
 import { PRIVATE_NETWORKS, parseNetwork, TrustedProxies } from '../../src/tracker/client-address.ts'
-import { ConnectionIds } from '../../src/tracker/connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from '../../src/tracker/connection-id.ts'
 import { HttpHead, parseHead } from '../../src/tracker/http-codec.ts'
 import { HttpRoutes, routeProblem } from '../../src/tracker/http-routes.ts'
 
@@ -129,7 +129,10 @@ function issue(ids: ConnectionIds): Uint8Array {
 test('a connection id is good for as long as is set', () => {
   const clock = new ManualClock()
   for (const lifetimeSeconds of [1, 120, 3600, 43_200]) {
-    const ids = new ConnectionIds(clock, seededRandom(1), { lifetimeSeconds })
+    const ids = new ConnectionIds(
+      clock,
+      makeConnectionIds(clock, seededRandom(1), { lifetimeSeconds }),
+    )
     const id = issue(ids)
     clock.advance(lifetimeSeconds * 1000)
     assert.ok(ids.isValid(HERE, id), String(lifetimeSeconds))
@@ -144,7 +147,10 @@ test('trackers of one key take the ids of each other, as far as their clocks may
     return clock
   }
   const make = (seconds: number, sharedKey: string, maxSkewSeconds = 10) =>
-    new ConnectionIds(at(seconds), seededRandom(seconds), { sharedKey, maxSkewSeconds })
+    new ConnectionIds(
+      at(seconds),
+      makeConnectionIds(at(seconds), seededRandom(seconds), { sharedKey, maxSkewSeconds }),
+    )
   const id = issue(make(0, 'k'))
   for (const [seconds, good] of [
     [0, true],

@@ -5,11 +5,11 @@ import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { createPeerStore } from '../../src/peer-store/index.ts'
 import { Announcer } from '../../src/tracker/announce.ts'
-import { ConnectionIds } from '../../src/tracker/connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from '../../src/tracker/connection-id.ts'
 import { Counters } from '../../src/tracker/counters.ts'
 import { HttpHead, parseHead } from '../../src/tracker/http-codec.ts'
 import { HttpHandler } from '../../src/tracker/http-handler.ts'
-import { RateLimiter } from '../../src/tracker/rate-limiter.ts'
+import { makeRateLimiter, RateLimiter } from '../../src/tracker/rate-limiter.ts'
 import { UdpHandler } from '../../src/tracker/udp-handler.ts'
 
 const HERE = Uint8Array.of(1, 2, 3, 4)
@@ -22,7 +22,7 @@ const allowed = (limiter: RateLimiter, address: Uint8Array, tries: number): numb
 
 test('a burst passes, then the rate, however hard one tries', () => {
   const clock = new ManualClock(123_456)
-  const limiter = new RateLimiter(clock, seededRandom(1), LIMIT)
+  const limiter = new RateLimiter(clock, makeRateLimiter(clock, seededRandom(1), LIMIT))
   assert.equal(allowed(limiter, HERE, 100), 5)
   let passed = 0
   for (let ms = 0; ms < 60_000; ms += 10) {
@@ -36,7 +36,7 @@ test('a burst passes, then the rate, however hard one tries', () => {
 
 test('the limit holds over the turn of its counter, after 49 days', () => {
   const clock = new ManualClock()
-  const limiter = new RateLimiter(clock, seededRandom(1), LIMIT)
+  const limiter = new RateLimiter(clock, makeRateLimiter(clock, seededRandom(1), LIMIT))
   assert.equal(allowed(limiter, HERE, 9), 5)
   for (const days of [25, 25, 10, 39, 49.71]) {
     clock.advance(days * 86_400_000)
@@ -52,7 +52,7 @@ test('it does what a bucket for each address does', () => {
   fc.assert(
     fc.property(events, (steps) => {
       const clock = new ManualClock()
-      const limiter = new RateLimiter(clock, seededRandom(2), LIMIT)
+      const limiter = new RateLimiter(clock, makeRateLimiter(clock, seededRandom(2), LIMIT))
       const due = [0, 0, 0, 0]
       for (const [who, waitMs] of steps) {
         clock.advance(waitMs)
@@ -68,7 +68,10 @@ test('it does what a bucket for each address does', () => {
 })
 
 test('IPv6 addresses of one /64 are one, IPv4 addresses are each their own', () => {
-  const limiter = new RateLimiter(new ManualClock(), seededRandom(1), LIMIT)
+  const limiter = new RateLimiter(
+    new ManualClock(),
+    makeRateLimiter(new ManualClock(), seededRandom(1), LIMIT),
+  )
   const v6 = (network: number, host: number) => {
     const address = new Uint8Array(16).fill(0x20)
     address[7] = network
@@ -85,7 +88,7 @@ test('IPv6 addresses of one /64 are one, IPv4 addresses are each their own', () 
 
 test('many busy addresses do not use up the share of others, and the table does not grow', () => {
   const clock = new ManualClock()
-  const limiter = new RateLimiter(clock, seededRandom(3), LIMIT)
+  const limiter = new RateLimiter(clock, makeRateLimiter(clock, seededRandom(3), LIMIT))
   const { bytes } = limiter
   assert.equal(bytes, 2 ** 20)
   const address = new Uint8Array(4)
@@ -107,7 +110,10 @@ function setUp() {
   const clock = new ManualClock()
   const store = createPeerStore({ clock, random: seededRandom(1) })
   const counters = new Counters()
-  const limiter = new RateLimiter(clock, seededRandom(2), { ...LIMIT, burst: 2 })
+  const limiter = new RateLimiter(
+    clock,
+    makeRateLimiter(clock, seededRandom(2), { ...LIMIT, burst: 2 }),
+  )
   const policy = {
     announceIntervalMs: 900_000,
     minAnnounceIntervalMs: 60_000,
@@ -116,7 +122,7 @@ function setUp() {
     maxWanted: 50,
   }
   const announcer = new Announcer(store, policy)
-  const connectionIds = new ConnectionIds(clock, seededRandom(3))
+  const connectionIds = new ConnectionIds(clock, makeConnectionIds(clock, seededRandom(3)))
   const common = { store, announcer, counters, limiter, allowIpSpoofing: false }
   return {
     store,

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { createPeerStore } from '../../src/peer-store/index.ts'
 import { Announcer } from '../../src/tracker/announce.ts'
-import { ConnectionIds } from '../../src/tracker/connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from '../../src/tracker/connection-id.ts'
 import { Counters } from '../../src/tracker/counters.ts'
 import { MAX_REPLY_BYTES, UdpHandler } from '../../src/tracker/udp-handler.ts'
 
@@ -25,7 +25,7 @@ function setUp(allowIpSpoofing = false) {
     defaultWanted: 50,
     maxWanted: 10_000,
   })
-  const connectionIds = new ConnectionIds(clock, random)
+  const connectionIds = new ConnectionIds(clock, makeConnectionIds(clock, random))
   const handler = new UdpHandler({ store, announcer, connectionIds, counters, allowIpSpoofing })
   const send = (packet: Uint8Array, from = HERE): Buffer =>
     Buffer.from(handler.reply.slice(0, handler.handle(packet, from)))

@@ -87,6 +87,27 @@ export const METRICS: readonly Metric[] = [
     collect: ({ tracker }) => byTransport(tracker, 'dropped'),
   },
   {
+    name: 'seedbed_tracker_shed',
+    help: 'Packets past capacity that were read and thrown away because they had waited too long.',
+    type: 'counter',
+    labels: 'protocol, family',
+    collect: ({ tracker }) => byTransport(tracker, 'shed'),
+  },
+  {
+    name: 'seedbed_tracker_overflowed',
+    help: 'Packets past capacity that the receive queue had no room for. Only counted on the fast path.',
+    type: 'counter',
+    labels: 'protocol, family',
+    collect: ({ tracker }) => byTransport(tracker, 'overflowed'),
+  },
+  {
+    name: 'seedbed_tracker_unsent',
+    help: 'Answers that the system did not take.',
+    type: 'counter',
+    labels: 'protocol, family',
+    collect: ({ tracker }) => byTransport(tracker, 'unsent'),
+  },
+  {
     name: 'seedbed_tracker_http_connections',
     help: 'Connections of HTTP and HTTPS that are open.',
     type: 'gauge',
@@ -191,7 +212,7 @@ export function collect(seen: Observation): readonly Family[] {
 
 function byTransport(
   { transports }: TrackerStats,
-  counter: 'limited' | 'dropped',
+  counter: 'limited' | 'dropped' | 'shed' | 'overflowed' | 'unsent',
 ): readonly Sample[] {
   return Object.entries(transports).map(([transport, counters]) => ({
     labels: { protocol: transport.slice(0, -1), family: transport.slice(-1) },

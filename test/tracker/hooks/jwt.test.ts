@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { ManualClock, seededRandom, silentLogger } from '../../../src/base/index.ts'
 import { createPeerStore } from '../../../src/peer-store/index.ts'
 import { AnnounceRequest, Announcer } from '../../../src/tracker/announce.ts'
-import { ConnectionIds } from '../../../src/tracker/connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from '../../../src/tracker/connection-id.ts'
 import { Counters } from '../../../src/tracker/counters.ts'
 import { HookList } from '../../../src/tracker/hooks/hook.ts'
 import { parseKeySet } from '../../../src/tracker/hooks/jwk-set.ts'
@@ -188,7 +188,7 @@ test('no keys at the start is an error that names the URL', async () => {
 test('over UDP the token comes in the URL data of BEP 41, in pieces', async () => {
   const { hook, clock } = await setUp()
   const store = createPeerStore({ clock, random: seededRandom(1) })
-  const connectionIds = new ConnectionIds(clock, seededRandom(2))
+  const connectionIds = new ConnectionIds(clock, makeConnectionIds(clock, seededRandom(2)))
   const policy = {
     announceIntervalMs: 900_000,
     minAnnounceIntervalMs: 60_000,

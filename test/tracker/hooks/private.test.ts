@@ -15,7 +15,7 @@ import {
   EVENT_STARTED,
   EVENT_STOPPED,
 } from '../../../src/tracker/announce.ts'
-import { ConnectionIds } from '../../../src/tracker/connection-id.ts'
+import { ConnectionIds, makeConnectionIds } from '../../../src/tracker/connection-id.ts'
 import { Counters } from '../../../src/tracker/counters.ts'
 import { Accounting } from '../../../src/tracker/hooks/accounting.ts'
 import { AccountingTable } from '../../../src/tracker/hooks/accounting-table.ts'
@@ -56,7 +56,7 @@ async function setUp(t: TestContext) {
     defaultWanted: 50,
     maxWanted: 50,
   }
-  const connectionIds = new ConnectionIds(clock, seededRandom(2))
+  const connectionIds = new ConnectionIds(clock, makeConnectionIds(clock, seededRandom(2)))
   const routes = ['/:passkey/announce']
   const common = {
     store,

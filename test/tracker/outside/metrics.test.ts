@@ -10,7 +10,12 @@ import {
   type TrackerService,
 } from '../../../src/tracker/index.ts'
 import { formatFor, renderFamilies } from '../../../src/tracker/outside/exposition.ts'
-import { ACTIONS, Responses, TIME_BOUNDS_MS } from '../../../src/tracker/responses.ts'
+import {
+  ACTIONS,
+  RESPONSE_CELLS,
+  Responses,
+  TIME_BOUNDS_MS,
+} from '../../../src/tracker/responses.ts'
 
 const FAMILIES = [
   {
@@ -74,7 +79,7 @@ test('the format is what is asked for', () => {
 })
 
 test('an answer is counted in its row, and in the bucket of its time', () => {
-  const responses = new Responses()
+  const responses = new Responses(new Float64Array(RESPONSE_CELLS))
   responses.note('udp', ACTIONS.indexOf('announce'), 4, '', 0.02)
   responses.note('udp', ACTIONS.indexOf('announce'), 4, '', 1e6)
   responses.note('udp', ACTIONS.indexOf('announce'), 4, '', -1)
