@@ -34,17 +34,18 @@ export function delay(clock: Clock, delayMs: number): Promise<void> {
 interface ManualTask {
   readonly dueMs: number
   readonly sequence: number
-  readonly task: () => void
+  /** Undefined when it was cancelled. */
+  task: (() => void) | undefined
 }
 
 /**
- * A clock that stands still until `advance` is called; due tasks run in order of their time, then of
- * their making.
+ * A clock that stands still until `advance` or `step` is called; due tasks run in order of their time,
+ * then of their making. The tasks are a heap, so that whole swarms can run on one.
  */
 export class ManualClock implements Clock {
   #nowMs: number
   #sequence = 0
-  #tasks: ManualTask[] = []
+  readonly #heap: ManualTask[] = []
 
   constructor(startMs = 0) {
     this.#nowMs = startMs
@@ -59,33 +60,67 @@ export class ManualClock implements Clock {
   }
 
   after(delayMs: number, task: () => void): () => void {
-    const entry = { dueMs: this.#nowMs + Math.max(0, delayMs), sequence: this.#sequence++, task }
-    this.#tasks.push(entry)
+    const entry: ManualTask = {
+      dueMs: this.#nowMs + Math.max(0, delayMs),
+      sequence: this.#sequence++,
+      task,
+    }
+    this.#push(entry)
     return () => {
-      this.#tasks = this.#tasks.filter((other) => other !== entry)
+      entry.task = undefined
+    }
+  }
+
+  /** Runs the next task, at its time. False when there is none, or none until `endMs`. */
+  step(endMs: number = Number.POSITIVE_INFINITY): boolean {
+    for (;;) {
+      const next = this.#heap[0]
+      if (next === undefined || next.dueMs > endMs) return false
+      this.#pop()
+      const { task } = next
+      if (task === undefined) continue
+      next.task = undefined
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs)
+      task()
+      return true
     }
   }
 
   advance(byMs: number): void {
     const endMs = this.#nowMs + byMs
-    for (;;) {
-      let next: ManualTask | undefined
-      for (const entry of this.#tasks) {
-        if (entry.dueMs > endMs) continue
-        if (
-          next === undefined ||
-          entry.dueMs < next.dueMs ||
-          (entry.dueMs === next.dueMs && entry.sequence < next.sequence)
-        ) {
-          next = entry
-        }
-      }
-      if (next === undefined) break
-      const chosen = next
-      this.#tasks = this.#tasks.filter((entry) => entry !== chosen)
-      this.#nowMs = Math.max(this.#nowMs, chosen.dueMs)
-      chosen.task()
-    }
+    while (this.step(endMs));
     this.#nowMs = endMs
   }
+
+  #push(entry: ManualTask): void {
+    const heap = this.#heap
+    let at = heap.push(entry) - 1
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (!isBefore(entry, heap[parent]!)) break
+      heap[at] = heap[parent]!
+      at = parent
+    }
+    heap[at] = entry
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()!
+    if (heap.length === 0) return
+    let at = 0
+    for (;;) {
+      let child = 2 * at + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
+      if (!isBefore(heap[child]!, last)) break
+      heap[at] = heap[child]!
+      at = child
+    }
+    heap[at] = last
+  }
+}
+
+function isBefore(a: ManualTask, b: ManualTask): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.sequence < b.sequence)
 }
