@@ -10,6 +10,15 @@ export {
 export { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
 export { blockDeviceConformance, type Conformance } from './conformance.ts'
 export { type CrashOptions, type CrashState, crashStates, OverlayDevice } from './crash-states.ts'
+export { DISK_7200, DiskModel, type DiskParameters } from './disk-model.ts'
+export { DiskQueue, type DiskRequest, ELEVATOR_DEPTH } from './disk-queue.ts'
+export {
+  DiskReplay,
+  diskReport,
+  type ReplayOptions,
+  type ReplayReport,
+  replayAccessLog,
+} from './disk-replay.ts'
 export { blockDeviceErrors } from './errors.ts'
 export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-device.ts'
 export { LoggedDevice } from './logged-device.ts'
@@ -21,4 +30,5 @@ export {
   SimulatedDevice,
   type SimulatedDeviceOptions,
 } from './simulated-device.ts'
+export { SpinningDevice, type SpinningDeviceOptions } from './spinning-device.ts'
 export type * from './types.ts'
