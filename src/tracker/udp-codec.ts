@@ -43,13 +43,11 @@ const OPTION_URL_DATA = 2
 /** Path and query that an announce may bring along; a packet that has more is malformed. */
 const MAX_URL_BYTES = 8192
 
-/** `drop`: not this protocol, deserves no answer. `invalid`: see `UdpRequest.failure`. */
+/** `drop`: not this protocol, deserves no answer. `invalid`: an action that there is not. */
 export type UdpKind = 'drop' | 'connect' | 'announce' | 'scrape' | 'invalid'
 
 /** A parsed packet; one object is filled again and again. */
 export class UdpRequest {
-  transactionId = 0
-  readonly connectionId: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES)
   readonly announce: AnnounceRequest = new AnnounceRequest()
   /** The address that the announce names, for trackers that allow it: zeros when it names none. */
   namedAddress: Uint8Array
@@ -65,7 +63,6 @@ export class UdpRequest {
   urlBytes = 0
   /** Of these, what stands before the query. */
   pathBytes = 0
-  failure: Failure = failures.malformedPacket
 
   constructor() {
     this.namedAddress = this.#named4
@@ -78,61 +75,69 @@ export class UdpRequest {
   }
 }
 
-export function parseUdp(bytes: Uint8Array, request: UdpRequest): UdpKind {
-  if (bytes.length < UDP_HEADER_BYTES) return 'drop'
-  const action = readU32BE(bytes, 8)
-  request.transactionId = readU32BE(bytes, 12)
-  if (action === ACTION_CONNECT) {
-    const isMagic = readU32BE(bytes, 0) === MAGIC_HIGH && readU32BE(bytes, 4) === MAGIC_LOW
-    return isMagic ? 'connect' : 'drop'
+/** What the packet at `bytes[start…end)` wants, by its head alone. */
+export function kindOf(bytes: Uint8Array, start: number, end: number): UdpKind {
+  if (end - start < UDP_HEADER_BYTES) return 'drop'
+  switch (readU32BE(bytes, start + 8)) {
+    case ACTION_CONNECT: {
+      const isMagic =
+        readU32BE(bytes, start) === MAGIC_HIGH && readU32BE(bytes, start + 4) === MAGIC_LOW
+      return isMagic ? 'connect' : 'drop'
+    }
+    case ACTION_ANNOUNCE:
+    case ACTION_ANNOUNCE_OLD_IPV6:
+      return 'announce'
+    case ACTION_SCRAPE:
+      return 'scrape'
+    default:
+      return 'invalid'
   }
-  copy(bytes, 0, CONNECTION_ID_BYTES, request.connectionId)
-  if (action === ACTION_ANNOUNCE || action === ACTION_ANNOUNCE_OLD_IPV6) {
-    request.set(action === ACTION_ANNOUNCE_OLD_IPV6)
-    return parseAnnounce(bytes, request)
-  }
-  if (action === ACTION_SCRAPE) return parseScrape(bytes, request)
-  return invalid(request, failures.unknownAction)
 }
 
-function parseAnnounce(bytes: Uint8Array, request: UdpRequest): UdpKind {
+/** Reads a packet that is an announce by its head; null, or why it is none. */
+export function parseAnnounce(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  request: UdpRequest,
+): Failure | null {
+  request.set(readU32BE(bytes, start + 8) === ACTION_ANNOUNCE_OLD_IPV6)
   const shift = request.oldIpv6 ? OLD_IPV6_SHIFT : 0
   const { announce } = request
-  if (bytes.length < ANNOUNCE_BYTES + shift) return invalid(request, failures.malformedPacket)
-  const event = readU32BE(bytes, 80)
-  if (event > EVENT_STOPPED) return invalid(request, failures.malformedEvent)
-  if (!readOptions(bytes, ANNOUNCE_BYTES + shift, request)) {
-    return invalid(request, failures.malformedPacket)
+  if (end - start < ANNOUNCE_BYTES + shift) return failures.malformedPacket
+  const event = readU32BE(bytes, start + 80)
+  if (event > EVENT_STOPPED) return failures.malformedEvent
+  if (!readOptions(bytes, start + ANNOUNCE_BYTES + shift, end, request)) {
+    return failures.malformedPacket
   }
-  copy(bytes, 16, 20, announce.infoHash)
-  copy(bytes, 36, 20, announce.peerId)
-  announce.downloaded = readU32BE(bytes, 56) * 2 ** 32 + readU32BE(bytes, 60)
-  announce.uploaded = readU32BE(bytes, 72) * 2 ** 32 + readU32BE(bytes, 76)
+  copy(bytes, start + 16, 20, announce.infoHash)
+  copy(bytes, start + 36, 20, announce.peerId)
+  announce.downloaded = readU64BE(bytes, start + 56)
+  announce.uploaded = readU64BE(bytes, start + 72)
   announce.paused = false
-  announce.left = readU32BE(bytes, 64) * 2 ** 32 + readU32BE(bytes, 68)
+  announce.left = readU64BE(bytes, start + 64)
   announce.event = event as AnnounceEvent
-  copy(bytes, 84, request.namedAddress.length, request.namedAddress)
-  const wanted = readU32BE(bytes, 92 + shift) | 0
+  copy(bytes, start + 84, request.namedAddress.length, request.namedAddress)
+  const wanted = readU32BE(bytes, start + 92 + shift) | 0
   announce.wanted = wanted < 0 ? -1 : wanted
-  announce.port = readU16BE(bytes, 96 + shift)
-  if (announce.port === 0) return invalid(request, failures.invalidPort)
-  return 'announce'
+  announce.port = readU16BE(bytes, start + 96 + shift)
+  return announce.port === 0 ? failures.invalidPort : null
 }
 
 /**
  * BEP 41: type, length, data; types 0 (end) and 1 (padding) have neither length nor data. URL data is put together, what is not known is
  * skipped, if whole. False when it is not.
  */
-function readOptions(bytes: Uint8Array, start: number, request: UdpRequest): boolean {
+function readOptions(bytes: Uint8Array, start: number, end: number, request: UdpRequest): boolean {
   let at = start
   request.urlBytes = 0
-  while (at < bytes.length) {
+  while (at < end) {
     const type = bytes[at++]!
     if (type === OPTION_END) break
     if (type === OPTION_NOP) continue
-    if (at === bytes.length) return false
+    if (at === end) return false
     const length = bytes[at++]!
-    if (at + length > bytes.length) return false
+    if (at + length > end) return false
     if (type === OPTION_URL_DATA) {
       if (request.urlBytes + length > MAX_URL_BYTES) return false
       for (let i = 0; i < length; i++) request.url[request.urlBytes + i] = bytes[at + i]!
@@ -150,56 +155,68 @@ function readOptions(bytes: Uint8Array, start: number, request: UdpRequest): boo
   return true
 }
 
-function parseScrape(bytes: Uint8Array, request: UdpRequest): UdpKind {
-  const length = bytes.length - UDP_HEADER_BYTES
-  if (length === 0 || length % 20 !== 0) return invalid(request, failures.malformedPacket)
+/** Reads a packet that is a scrape by its head; null, or why it is none. */
+export function parseScrape(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  request: UdpRequest,
+): Failure | null {
+  const length = end - start - UDP_HEADER_BYTES
+  if (length === 0 || length % 20 !== 0) return failures.malformedPacket
   request.infoHashCount = Math.min(length / 20, MAX_UDP_SCRAPE)
-  copy(bytes, UDP_HEADER_BYTES, request.infoHashCount * 20, request.infoHashes)
-  return 'scrape'
+  copy(bytes, start + UDP_HEADER_BYTES, request.infoHashCount * 20, request.infoHashes)
+  return null
 }
 
-function invalid(request: UdpRequest, failure: Failure): UdpKind {
-  request.failure = failure
-  return 'invalid'
+function readU64BE(bytes: Uint8Array, offset: number): number {
+  return readU32BE(bytes, offset) * 2 ** 32 + readU32BE(bytes, offset + 4)
 }
 
 function copy(bytes: Uint8Array, from: number, length: number, target: Uint8Array): void {
   for (let i = 0; i < length; i++) target[i] = bytes[from + i]!
 }
 
-/** Each of these writes at `target[0…]` and returns how many bytes. */
+/**
+ * Each of these writes at `target[offset…]` and returns how many bytes. The transaction id is that of the packet
+ * at `request[start…]`.
+ */
 export function writeConnectReply(
   target: Uint8Array,
-  transactionId: number,
-  connectionId: Uint8Array,
+  offset: number,
+  request: Uint8Array,
+  start: number,
 ): number {
-  writeU32BE(target, 0, ACTION_CONNECT)
-  writeU32BE(target, 4, transactionId)
-  copyInto(target, 8, connectionId)
-  return 16
+  writeHead(target, offset, ACTION_CONNECT, request, start)
+  return UDP_HEADER_BYTES
 }
 
 /** The head; `peerBytes` of compact peers stand behind it already. */
 export function writeAnnounceReply(
   target: Uint8Array,
-  transactionId: number,
+  offset: number,
+  request: Uint8Array,
+  start: number,
   intervalSeconds: number,
   leechers: number,
   seeders: number,
   peerBytes: number,
-  oldIpv6 = false,
 ): number {
-  writeU32BE(target, 0, oldIpv6 ? ACTION_ANNOUNCE_OLD_IPV6 : ACTION_ANNOUNCE)
-  writeU32BE(target, 4, transactionId)
-  writeU32BE(target, 8, intervalSeconds)
-  writeU32BE(target, 12, leechers)
-  writeU32BE(target, 16, seeders)
+  // ACTION_ANNOUNCE, or what it was of old.
+  writeHead(target, offset, readU32BE(request, start + 8), request, start)
+  writeU32BE(target, offset + 8, intervalSeconds)
+  writeU32BE(target, offset + 12, leechers)
+  writeU32BE(target, offset + 16, seeders)
   return ANNOUNCE_REPLY_BYTES + peerBytes
 }
 
-export function writeScrapeHead(target: Uint8Array, transactionId: number): number {
-  writeU32BE(target, 0, ACTION_SCRAPE)
-  writeU32BE(target, 4, transactionId)
+export function writeScrapeHead(
+  target: Uint8Array,
+  offset: number,
+  request: Uint8Array,
+  start: number,
+): number {
+  writeHead(target, offset, ACTION_SCRAPE, request, start)
   return 8
 }
 
@@ -213,16 +230,28 @@ export function writeScrapeEntry(
   writeU32BE(target, offset, seeders)
   writeU32BE(target, offset + 4, completed)
   writeU32BE(target, offset + 8, leechers)
-  return offset + SCRAPE_ENTRY_BYTES
+  return SCRAPE_ENTRY_BYTES
 }
 
-export function writeErrorReply(target: Uint8Array, transactionId: number, text: string): number {
-  writeU32BE(target, 0, ACTION_ERROR)
-  writeU32BE(target, 4, transactionId)
-  for (let i = 0; i < text.length; i++) target[8 + i] = text.charCodeAt(i)
+export function writeErrorReply(
+  target: Uint8Array,
+  offset: number,
+  request: Uint8Array,
+  start: number,
+  text: string,
+): number {
+  writeHead(target, offset, ACTION_ERROR, request, start)
+  for (let i = 0; i < text.length; i++) target[offset + 8 + i] = text.charCodeAt(i)
   return 8 + text.length
 }
 
-function copyInto(target: Uint8Array, offset: number, bytes: Uint8Array): void {
-  for (let i = 0; i < bytes.length; i++) target[offset + i] = bytes[i]!
+function writeHead(
+  target: Uint8Array,
+  offset: number,
+  action: number,
+  request: Uint8Array,
+  start: number,
+): void {
+  writeU32BE(target, offset, action)
+  for (let i = 0; i < 4; i++) target[offset + 4 + i] = request[start + 12 + i]!
 }

@@ -78,7 +78,7 @@ export class UdpServer {
     }
     if (length === 0) return
     if (socket.getSendQueueSize() > MAX_QUEUED_BYTES) {
-      this.#counters.transports[address.length === 4 ? 'udp4' : 'udp6'].dropped++
+      this.#counters.transports[address.length === 4 ? 'udp4' : 'udp6'].unsent++
       return
     }
     // A copy: when the kernel is busy, node reads it after the next packet has been handled.
