@@ -1,9 +1,42 @@
 /** IP addresses between text and bytes. IPv4-mapped IPv6 addresses are IPv4 everywhere. */
+import { HEX_OF } from './http-bytes.ts'
+
+/** The longest text of an address that is read; with a zone it may be longer than 45. */
+const MAX_TEXT_BYTES = 64
+const DOT = 0x2e
+const COLON = 0x3a
+const ZONE = 0x25
+
+const textScratch = new Uint8Array(MAX_TEXT_BYTES)
+const addressScratch = new Uint8Array(16)
 
 /** 4 or 16 bytes, or null when the text is no address. A zone (`%eth0`) is dropped. */
 export function parseAddress(text: string): Uint8Array | null {
-  if (text.length > 64) return null
-  return text.includes(':') ? parseIpv6(text) : parseIpv4(text)
+  if (text.length > MAX_TEXT_BYTES) return null
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 0x7f) return null
+    textScratch[i] = code
+  }
+  const length = readAddress(textScratch, 0, text.length, addressScratch)
+  return length === 0 ? null : addressScratch.slice(0, length)
+}
+
+/**
+ * Reads the address in `bytes[start…end)` into `target`, 16 bytes: returns 4 or 16, how many of them it has, or 0 when
+ * it is none. Allocates nothing.
+ */
+export function readAddress(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  target: Uint8Array,
+): 0 | 4 | 16 {
+  if (end - start > MAX_TEXT_BYTES) return 0
+  for (let at = start; at < end; at++) {
+    if (bytes[at] === COLON) return readIpv6(bytes, start, end, target)
+  }
+  return readIpv4(bytes, start, end, target, 0) ? 4 : 0
 }
 
 /** The IPv4 address in an IPv4-mapped one; any other as it is. */
@@ -54,69 +87,84 @@ export function writeDecimal(value: number, target: Uint8Array, offset: number):
   return offset + digits
 }
 
-function parseIpv4(text: string): Uint8Array | null {
-  const address = new Uint8Array(4)
+function readIpv4(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  target: Uint8Array,
+  to: number,
+): boolean {
   let part = 0
   let digits = 0
   let value = 0
-  for (let i = 0; i <= text.length; i++) {
-    const code = i < text.length ? text.charCodeAt(i) : 0x2e
-    if (code === 0x2e) {
-      if (digits === 0 || part === 4) return null
-      address[part++] = value
+  for (let at = start; at <= end; at++) {
+    const byte = at < end ? bytes[at]! : DOT
+    if (byte === DOT) {
+      if (digits === 0 || part === 4) return false
+      target[to + part++] = value
       digits = 0
       value = 0
       continue
     }
     // A leading zero is octal to some and decimal to others: refused.
-    if (code < 0x30 || code > 0x39 || (digits > 0 && value === 0)) return null
-    value = value * 10 + code - 0x30
+    if (byte < 0x30 || byte > 0x39 || (digits > 0 && value === 0)) return false
+    value = value * 10 + byte - 0x30
     digits++
-    if (value > 255) return null
+    if (value > 255) return false
   }
-  return part === 4 ? address : null
+  return part === 4
 }
 
-function parseIpv6(text: string): Uint8Array | null {
-  const zone = text.indexOf('%')
-  let rest = zone < 0 ? text : text.slice(0, zone)
-  if (zone === text.length - 1) return null
-  const address = new Uint8Array(16)
-  let end = 16
-  const lastColon = rest.lastIndexOf(':')
-  if (rest.includes('.')) {
-    const tail = parseIpv4(rest.slice(lastColon + 1))
-    if (tail === null) return null
-    address.set(tail, 12)
-    end = 12
-    // Keeps `::` in front of the IPv4 part, drops a single colon.
-    rest = rest.slice(0, rest[lastColon - 1] === ':' ? lastColon + 1 : lastColon)
+function readIpv6(bytes: Uint8Array, start: number, end: number, target: Uint8Array): 0 | 4 | 16 {
+  let stop = start
+  while (stop < end && bytes[stop] !== ZONE) stop++
+  // A zone has a name.
+  if (stop === end - 1) return 0
+  let at = start
+  let bytesRead = 0
+  // Where `::` stands, in bytes of the address.
+  let gap = -1
+  if (bytes[at] === COLON) {
+    if (at + 1 >= stop || bytes[at + 1] !== COLON) return 0
+    gap = 0
+    at += 2
   }
-  const halves = rest.split('::')
-  if (halves.length > 2) return null
-  const head = groups(halves[0]!)
-  const tail = halves.length === 2 ? groups(halves[1]!) : []
-  if (head === null || tail === null) return null
-  const room = end / 2 - head.length - tail.length
-  if (halves.length === 2 ? room < 1 : room !== 0) return null
-  for (const [i, group] of head.entries()) {
-    address[i * 2] = group >>> 8
-    address[i * 2 + 1] = group
+  while (at < stop) {
+    if (bytesRead === 16) return 0
+    const from = at
+    let value = 0
+    for (; at < stop && at - from < 5 && HEX_OF[bytes[at]!]! < 16; at++) {
+      value = (value << 4) | HEX_OF[bytes[at]!]!
+    }
+    if (at < stop && bytes[at] === DOT) {
+      if (bytesRead > 12 || !readIpv4(bytes, from, stop, target, bytesRead)) return 0
+      bytesRead += 4
+      break
+    }
+    if (at === from || at - from > 4) return 0
+    target[bytesRead++] = value >>> 8
+    target[bytesRead++] = value
+    if (at === stop) break
+    if (bytes[at++] !== COLON || at === stop) return 0
+    if (bytes[at] === COLON) {
+      if (gap >= 0) return 0
+      gap = bytesRead
+      at++
+    }
   }
-  for (const [i, group] of tail.entries()) {
-    const at = end - (tail.length - i) * 2
-    address[at] = group >>> 8
-    address[at + 1] = group
+  if (gap < 0 ? bytesRead !== 16 : bytesRead > 14) return 0
+  if (gap >= 0) {
+    const moved = bytesRead - gap
+    target.copyWithin(16 - moved, gap, bytesRead)
+    target.fill(0, gap, 16 - moved)
   }
-  return unmapped(address)
+  return unmapInPlace(target)
 }
 
-function groups(text: string): number[] | null {
-  if (text === '') return []
-  const found: number[] = []
-  for (const group of text.split(':')) {
-    if (!/^[0-9a-f]{1,4}$/i.test(group)) return null
-    found.push(Number.parseInt(group, 16))
-  }
-  return found
+/** An IPv4-mapped address moves to the front. */
+function unmapInPlace(address: Uint8Array): 4 | 16 {
+  if (address[10] !== 0xff || address[11] !== 0xff) return 16
+  for (let i = 0; i < 10; i++) if (address[i] !== 0) return 16
+  address.copyWithin(0, 12, 16)
+  return 4
 }

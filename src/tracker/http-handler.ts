@@ -1,9 +1,13 @@
 /**
  * From a parsed head to the whole answer, over buffers, without a socket.
  *
- *     reply:  … | head, right-aligned to byte 160 | body …
+ *     reply:  … head | d8:complete … 5:peers180: | peers, e
+ *                                     byte BODY --^
  *
- * The body is written first because its length stands in the head. Bodies are canonical bencode, written directly.
+ * The store writes peers straight to their place; what stands before them depends on what it says, so that is written after
+ * them and from right to left, and the head before that. Other bodies begin at BODY. Bodies are canonical bencode.
+ *
+ * Nothing on the way of an announce or a scrape allocates.
  */
 import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
 import { writeAddressText, writeDecimal } from './addresses.ts'
@@ -11,6 +15,7 @@ import { AnnounceAnswer, type Announcer } from './announce.ts'
 import type { TrustedProxies } from './client-address.ts'
 import type { Counters } from './counters.ts'
 import { type Failure, failures } from './failures.ts'
+import { ascii } from './http-bytes.ts'
 import {
   type HttpHead,
   MAX_ANSWER_HEAD_BYTES,
@@ -18,8 +23,8 @@ import {
   reasonOf,
   writeHead,
 } from './http-codec.ts'
-import { HttpQuery, MAX_HTTP_SCRAPE, parseAnnounceQuery, parseScrapeQuery } from './http-query.ts'
-import { type HttpRoute, HttpRoutes } from './http-routes.ts'
+import { type HttpQuery, MAX_HTTP_SCRAPE, scrapeFailure, takeAnnounce } from './http-query.ts'
+import { HttpRoutes } from './http-routes.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 import { ACTIONS } from './responses.ts'
 
@@ -27,10 +32,14 @@ import { ACTIONS } from './responses.ts'
 const MAX_PEER_DICTIONARY_BYTES = 64
 /** `20:…d8:completei…e10:downloadedi…e10:incompletei…ee` */
 const MAX_SCRAPE_ENTRY_BYTES = 112
+/** Of failures, greetings and ends. */
 const FIXED_BYTES = 512
+/** `d8:complete…e11:external ip16:…10:incomplete…e8:interval…e12:min interval…e5:peers0:6:peers6180:` */
+const MAX_PREFIX_BYTES = 192
+const BODY: number = MAX_ANSWER_HEAD_BYTES + MAX_PREFIX_BYTES
 
-const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const COMPLETE = ascii('8:completei')
+const D_COMPLETE = ascii('d8:completei')
 const INCOMPLETE = ascii('e10:incompletei')
 const INCOMPLETE_BEHIND_TEXT = INCOMPLETE.subarray(1)
 const EXTERNAL_IP = ascii('e11:external ip')
@@ -38,7 +47,8 @@ const DOWNLOADED = ascii('e10:downloadedi')
 const INTERVAL = ascii('e8:intervali')
 const MIN_INTERVAL = ascii('e12:min intervali')
 const PEERS = ascii('e5:peers')
-const NO_PEERS_PEERS6 = ascii('0:6:peers6')
+const PEERS_LIST = ascii('e5:peersl')
+const NO_PEERS_PEERS6 = ascii('e5:peers0:6:peers6')
 const PEER_IP = ascii('d2:ip')
 const PEER_PORT = ascii('4:porti')
 const FILES = ascii('d5:filesd')
@@ -59,12 +69,8 @@ const REFUSALS: ReadonlySet<Failure> = new Set([
 const GREETING = 'seedbed: a BitTorrent tracker. Announce at /announce, scrape at /scrape.\n'
 
 const OTHER: number = ACTIONS.indexOf('other')
-const ACTION_OF: Readonly<Record<HttpRoute, number>> = {
-  announce: ACTIONS.indexOf('announce'),
-  scrape: ACTIONS.indexOf('scrape'),
-  root: OTHER,
-  none: OTHER,
-}
+const ANNOUNCE: number = ACTIONS.indexOf('announce')
+const SCRAPE: number = ACTIONS.indexOf('scrape')
 
 export interface HttpHandlerOptions {
   readonly store: PeerStore
@@ -99,28 +105,42 @@ export class HttpHandler {
   reason = ''
   /** Lower case; to be noted in the heads that are given. */
   readonly realIpHeader: Uint8Array | null
-  readonly #options: HttpHandlerOptions
+  readonly #announcer: Announcer
+  readonly #store: PeerStore
+  readonly #counters: Counters
+  readonly #limiter: RateLimiter | null
+  readonly #allowIpSpoofing: boolean
+  readonly #maxWanted: number
+  readonly #maxScrape: number
+  readonly #externalIp: boolean
+  readonly #refusalRetry: number | 'never' | undefined
+  /** Peers before they become dictionaries. */
   readonly #peers: Uint8Array
-  readonly #query = new HttpQuery()
   readonly #answer = new AnnounceAnswer()
   readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
   readonly #infoHash = new Uint8Array(20)
   readonly #order = new Uint8Array(MAX_HTTP_SCRAPE)
   readonly #routes: HttpRoutes
   readonly #proxies: TrustedProxies | null
-  readonly #maxScrape: number
 
   constructor(options: HttpHandlerOptions) {
     const { maxWanted, announceRoutes = ['/announce'], scrapeRoutes = ['/scrape'] } = options
-    this.#options = options
+    this.#announcer = options.announcer
+    this.#store = options.store
+    this.#counters = options.counters
+    this.#limiter = options.limiter ?? null
+    this.#allowIpSpoofing = options.allowIpSpoofing
+    this.#maxWanted = maxWanted
+    this.#maxScrape = Math.min(options.maxScrape ?? MAX_HTTP_SCRAPE, MAX_HTTP_SCRAPE)
+    this.#externalIp = options.externalIp ?? false
+    this.#refusalRetry = options.refusalRetry
     this.#routes = new HttpRoutes(announceRoutes, scrapeRoutes)
     const { realIpHeader = '', proxies = null } = options
     this.realIpHeader = realIpHeader === '' ? null : ascii(realIpHeader.toLowerCase())
     this.#proxies = this.realIpHeader === null ? null : proxies
-    this.#maxScrape = Math.min(options.maxScrape ?? MAX_HTTP_SCRAPE, MAX_HTTP_SCRAPE)
     this.#peers = new Uint8Array(maxWanted * COMPACT_BYTES[6])
     this.reply = new Uint8Array(
-      MAX_ANSWER_HEAD_BYTES +
+      BODY +
         FIXED_BYTES +
         Math.max(maxWanted * MAX_PEER_DICTIONARY_BYTES, MAX_HTTP_SCRAPE * MAX_SCRAPE_ENTRY_BYTES),
     )
@@ -129,20 +149,22 @@ export class HttpHandler {
   /** Answers a whole request. `remote` has 4 or 16 bytes, never IPv4-mapped. */
   handle(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): void {
     const client = this.#proxies === null ? remote : this.#proxies.clientOf(remote, bytes, head)
-    const transport = (client ?? remote).length === 4 ? 'http4' : 'http6'
-    const counters = this.#options.counters.transports[transport]
+    const isIpv4 = (client ?? remote).length === 4
+    const { transports } = this.#counters
+    const counters = isIpv4 ? transports.http4 : transports.http6
     const persistence = head.keepAlive ? (head.version10 ? 'keep10' : 'keep') : 'close'
-    this.end = MAX_ANSWER_HEAD_BYTES
-    let failure: Failure | null = null
     const route = this.#routes.match(bytes, head.pathStart, head.pathEnd)
-    this.action = ACTION_OF[route]
-    this.family = (client ?? remote).length === 4 ? 4 : 6
+    this.start = BODY
+    this.end = BODY
+    this.action = OTHER
+    this.family = isIpv4 ? 4 : 6
     this.reason = ''
+    let failure: Failure | null = null
     if (route === 'announce' || route === 'scrape') {
-      const limiter = this.#options.limiter ?? null
+      this.action = route === 'announce' ? ANNOUNCE : SCRAPE
       if (client === null) {
         failure = failures.address
-      } else if (limiter !== null && !limiter.allows(client)) {
+      } else if (this.#limiter !== null && !this.#limiter.allows(client)) {
         counters.limited++
         failure = failures.tooMany
       } else if (route === 'announce') {
@@ -150,7 +172,7 @@ export class HttpHandler {
         failure = this.#announce(bytes, head, client)
       } else {
         counters.scrapes++
-        failure = this.#scrape(bytes, head, client)
+        failure = this.#scrape(head.query, isIpv4 ? 4 : 6)
       }
     } else if (route === 'root') {
       this.#text(GREETING)
@@ -158,22 +180,26 @@ export class HttpHandler {
       this.refuse(404, remote, persistence, false)
       return
     }
-    if (failure !== null) {
-      this.reason = failure
-      this.#options.counters.error(transport, failure)
-      this.#bytes(FAILURE)
-      this.#number(failure.length)
-      this.#byte(0x3a)
-      this.#text(failure)
-      if (failure === failures.tooMany) this.#bytes(RETRY_IN_A_MINUTE)
-      else if (REFUSALS.has(failure)) this.#retryIn()
-      this.#byte(0x65)
-    }
+    if (failure !== null) this.#fail(failure, isIpv4 ? 'http4' : 'http6')
     this.#finish(200, persistence, false)
   }
 
+  #fail(failure: Failure, transport: 'http4' | 'http6'): void {
+    this.reason = failure
+    this.#counters.error(transport, failure)
+    this.start = BODY
+    this.end = BODY
+    this.#bytes(FAILURE)
+    this.#number(failure.length)
+    this.#byte(0x3a)
+    this.#text(failure)
+    if (failure === failures.tooMany) this.#bytes(RETRY_IN_A_MINUTE)
+    else if (REFUSALS.has(failure)) this.#retryIn()
+    this.#byte(0x65)
+  }
+
   #retryIn(): void {
-    const { refusalRetry } = this.#options
+    const refusalRetry = this.#refusalRetry
     if (refusalRetry === undefined) return
     this.#bytes(RETRY_IN)
     if (refusalRetry === 'never') {
@@ -191,65 +217,66 @@ export class HttpHandler {
     this.action = OTHER
     this.family = remote.length === 4 ? 4 : 6
     this.reason = `http ${status}`
-    this.#options.counters.error(transport, `http ${status}`)
-    this.end = MAX_ANSWER_HEAD_BYTES
+    this.#counters.error(transport, `http ${status}`)
+    this.start = BODY
+    this.end = BODY
     this.#text(`${status} ${reasonOf(status)}\n`)
     this.#finish(status, persistence, isHead)
   }
 
   #announce(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): Failure | null {
-    const query = this.#query
+    const { query } = head
+    const { announce } = query
     const answer = this.#answer
-    const { announcer, allowIpSpoofing, maxWanted } = this.#options
-    const { queryStart, queryEnd } = head
-    const failure = parseAnnounceQuery(bytes, queryStart, queryEnd, remote, allowIpSpoofing, query)
+    const failure = takeAnnounce(bytes, query, remote, this.#allowIpSpoofing)
     if (failure !== null) return failure
-    query.announce.passkeyStart = this.#routes.parameterStart
-    query.announce.passkeyEnd = this.#routes.parameterEnd
-    query.announce.owner = ''
-    const refusal = announcer.announce(query.announce, answer, this.#peers, 0, maxWanted)
+    announce.parameters = bytes
+    announce.parametersStart = head.queryStart
+    announce.parametersEnd = head.queryEnd
+    announce.passkeyStart = this.#routes.parameterStart
+    announce.passkeyEnd = this.#routes.parameterEnd
+    announce.owner = ''
+    const { compact } = query
+    const target = compact ? this.reply : this.#peers
+    const room = this.#maxWanted
+    const refusal = this.#announcer.announce(announce, answer, target, compact ? BODY : 0, room)
     if (refusal !== null) return refusal
-    this.#byte(0x64)
-    this.#bytes(COMPLETE)
-    this.#number(answer.seeders)
-    if (this.#options.externalIp === true) {
-      this.#bytes(EXTERNAL_IP)
-      this.#number(remote.length)
-      this.#byte(0x3a)
-      this.#bytes(remote)
-      // What follows ends a number; here there is none to end.
-      this.#bytes(INCOMPLETE_BEHIND_TEXT)
+    if (compact) {
+      // BEP 23, BEP 7. `peers` is there even when empty: there are clients that insist.
+      const length = answer.peers * COMPACT_BYTES[answer.family]
+      this.end += length
+      this.#byteBefore(0x3a)
+      this.#numberBefore(length)
+      this.#bytesBefore(answer.family === 6 ? NO_PEERS_PEERS6 : PEERS)
     } else {
-      this.#bytes(INCOMPLETE)
+      this.#bytesBefore(PEERS_LIST)
+      this.#peerDictionaries()
     }
-    this.#number(answer.leechers)
-    this.#bytes(INTERVAL)
-    this.#number(answer.intervalSeconds)
-    this.#bytes(MIN_INTERVAL)
-    this.#number(answer.minIntervalSeconds)
-    this.#bytes(PEERS)
-    if (query.compact) this.#compactPeers()
-    else this.#peerDictionaries()
     this.#byte(0x65)
+    this.#numberBefore(answer.minIntervalSeconds)
+    this.#bytesBefore(MIN_INTERVAL)
+    this.#numberBefore(answer.intervalSeconds)
+    this.#bytesBefore(INTERVAL)
+    this.#numberBefore(answer.leechers)
+    if (this.#externalIp) {
+      // What stands before ends a text, so there is no number to end.
+      this.#bytesBefore(INCOMPLETE_BEHIND_TEXT)
+      this.#bytesBefore(remote)
+      this.#byteBefore(0x3a)
+      this.#numberBefore(remote.length)
+      this.#bytesBefore(EXTERNAL_IP)
+    } else {
+      this.#bytesBefore(INCOMPLETE)
+    }
+    this.#numberBefore(answer.seeders)
+    this.#bytesBefore(D_COMPLETE)
     return null
-  }
-
-  /** BEP 23, BEP 7. `peers` is there even when empty: there are clients that insist. */
-  #compactPeers(): void {
-    const { family, peers } = this.#answer
-    if (family === 6) this.#bytes(NO_PEERS_PEERS6)
-    const length = peers * COMPACT_BYTES[family]
-    this.#number(length)
-    this.#byte(0x3a)
-    for (let i = 0; i < length; i++) this.reply[this.end + i] = this.#peers[i]!
-    this.end += length
   }
 
   /** BEP 3, without `peer id`: the store does not keep them, and BEP 3's own readers do without. */
   #peerDictionaries(): void {
     const { family, peers } = this.#answer
     const addressBytes = family === 4 ? 4 : 16
-    this.#byte(0x6c)
     for (let i = 0; i < peers; i++) {
       const at = i * COMPACT_BYTES[family]
       this.#bytes(PEER_IP)
@@ -269,18 +296,17 @@ export class HttpHandler {
     this.#byte(0x65)
   }
 
-  #scrape(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): Failure | null {
-    const query = this.#query
+  #scrape(query: HttpQuery, family: AddressFamily): Failure | null {
     const counts = this.#counts
-    const failure = parseScrapeQuery(bytes, head.queryStart, head.queryEnd, query)
+    const failure = scrapeFailure(query)
     if (failure !== null) return failure
-    const family = remote.length === 4 ? 4 : 6
     this.#bytes(FILES)
-    const distinct = this.#sortHashes(Math.min(query.infoHashCount, this.#maxScrape))
+    const { infoHashes } = query
+    const distinct = this.#sortHashes(infoHashes, Math.min(query.infoHashCount, this.#maxScrape))
     for (let n = 0; n < distinct; n++) {
       const from = this.#order[n]! * 20
-      for (let i = 0; i < 20; i++) this.#infoHash[i] = query.infoHashes[from + i]!
-      this.#options.store.scrapeSwarm(this.#infoHash, family, counts)
+      for (let i = 0; i < 20; i++) this.#infoHash[i] = infoHashes[from + i]!
+      this.#store.scrapeSwarm(this.#infoHash, family, counts)
       this.#bytes(HASH)
       this.#bytes(this.#infoHash)
       this.#byte(0x64)
@@ -299,14 +325,14 @@ export class HttpHandler {
   }
 
   /** Keys of a dictionary are sorted and different: fills `#order`, returns how many are left. */
-  #sortHashes(count: number): number {
+  #sortHashes(hashes: Uint8Array, count: number): number {
     const order = this.#order
     let distinct = 0
     for (let n = 0; n < count; n++) {
       let place = distinct
       let comparison = -1
       while (place > 0) {
-        comparison = this.#compareHashes(order[place - 1]!, n)
+        comparison = compareHashes(hashes, order[place - 1]!, n)
         if (comparison <= 0) break
         place--
       }
@@ -318,21 +344,9 @@ export class HttpHandler {
     return distinct
   }
 
-  #compareHashes(a: number, b: number): number {
-    const hashes = this.#query.infoHashes
-    for (let i = 0; i < 20; i++) {
-      const difference = hashes[a * 20 + i]! - hashes[b * 20 + i]!
-      if (difference !== 0) return difference
-    }
-    return 0
-  }
-
   #finish(status: number, persistence: Persistence, isHead: boolean): void {
-    const length = this.end - MAX_ANSWER_HEAD_BYTES
-    const headBytes = writeHead(this.reply, status, persistence, length)
-    this.start = MAX_ANSWER_HEAD_BYTES - headBytes
-    this.reply.copyWithin(this.start, 0, headBytes)
-    if (isHead) this.end = MAX_ANSWER_HEAD_BYTES
+    this.start = writeHead(this.reply, this.start, status, persistence, this.end - this.start)
+    if (isHead) this.end = BODY
   }
 
   #byte(value: number): void {
@@ -340,8 +354,9 @@ export class HttpHandler {
   }
 
   #bytes(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i++) this.reply[this.end + i] = bytes[i]!
-    this.end += bytes.length
+    const { reply, end } = this
+    for (let i = 0; i < bytes.length; i++) reply[end + i] = bytes[i]!
+    this.end = end + bytes.length
   }
 
   #text(text: string): void {
@@ -351,4 +366,36 @@ export class HttpHandler {
   #number(value: number): void {
     this.end = writeDecimal(value, this.reply, this.end)
   }
+
+  #byteBefore(value: number): void {
+    this.reply[--this.start] = value
+  }
+
+  #bytesBefore(bytes: Uint8Array): void {
+    const { reply } = this
+    const start = this.start - bytes.length
+    for (let i = 0; i < bytes.length; i++) reply[start + i] = bytes[i]!
+    this.start = start
+  }
+
+  /** Whole, below 2^31. */
+  #numberBefore(value: number): void {
+    const { reply } = this
+    let { start } = this
+    let rest = value
+    do {
+      const next = (rest / 10) | 0
+      reply[--start] = 0x30 + rest - next * 10
+      rest = next
+    } while (rest > 0)
+    this.start = start
+  }
+}
+
+function compareHashes(hashes: Uint8Array, a: number, b: number): number {
+  for (let i = 0; i < 20; i++) {
+    const difference = hashes[a * 20 + i]! - hashes[b * 20 + i]!
+    if (difference !== 0) return difference
+  }
+  return 0
 }

@@ -225,6 +225,7 @@ test('routes and methods', () => {
     ['\r\n\r\n', '400'],
     ['GET /\x01 HTTP/1.1\r\n\r\n', '400'],
     ['GET / HTTP/1.1\nHost: x\r\n\r\n', '400'],
+    ['GET / HTTP/1.1\rxHost: x\r\n\r\n', '400'],
     ['GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n', '400'],
     ['GET / HTTP/1.1\r\nHost : x\r\n\r\n', '400'],
     ['GET / HTTP/1.1\r\n folded: x\r\n\r\n', '400'],
@@ -243,6 +244,25 @@ test('routes and methods', () => {
   }
   assert.match(raw(Buffer.from('POST / HTTP/1.1\r\n\r\n')), /\r\nAllow: GET\r\n/)
   assert.match(raw(Buffer.from('HEAD / HTTP/1.1\r\n\r\n')), /\r\n\r\n$/, 'no body for HEAD')
+})
+
+test('a head that comes in two or more pieces is read as one that came whole', () => {
+  const whole = Buffer.from(
+    `GET /announce?${GOOD.replace('port', 'p%6Frt')}&event=started HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+  )
+  const head = new HttpHead()
+  for (let cut = 0; cut < whole.length; cut++) {
+    for (const first of [0, Math.floor(cut / 2)]) {
+      for (const end of [first, cut]) assert.equal(parseHead(whole, 0, end, head), 'more')
+      assert.equal(parseHead(whole, 0, whole.length, head), 'request')
+      assert.deepEqual([head.length, head.keepAlive, head.scanned], [whole.length, false, 0])
+      assert.equal(head.query.infoHashCount, 1)
+    }
+  }
+  for (let end = 0; end < whole.length; end++) {
+    assert.equal(parseHead(whole, 0, end, head), 'more', 'byte by byte')
+  }
+  assert.equal(parseHead(whole, 0, whole.length, head), 'request')
 })
 
 test('persistence follows the version and the Connection header', () => {
