@@ -19,8 +19,9 @@ export {
   type ReplayReport,
   replayAccessLog,
 } from './disk-replay.ts'
-export { blockDeviceErrors } from './errors.ts'
+export { blockDeviceErrors, systemError } from './errors.ts'
 export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-device.ts'
+export { lockImage, type Release } from './lock.ts'
 export { LoggedDevice } from './logged-device.ts'
 export { MemoryDevice, type MemoryDeviceOptions, SparseImage } from './memory-device.ts'
 export {

@@ -14,8 +14,8 @@
  * timer is left.
  */
 import type { Bitfield } from '../base/index.ts'
-import type { StoredTorrent } from '../filesystem/index.ts'
 import type { TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { Geometry } from './geometry.ts'
 import type { Peer } from './peer.ts'
 import { Picker } from './picker.ts'

@@ -10,8 +10,9 @@
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
 import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
-import { allocateAligned, type StoredTorrent, type Volume } from '../filesystem/index.ts'
+import { allocateAligned } from '../block-device/index.ts'
 import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Connections } from './connections.ts'
 import { engineError } from './errors.ts'
@@ -45,7 +46,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
 class TorrentEngine implements Engine {
   readonly #options: EngineOptions
-  readonly #volume: Volume
+  readonly #volume: TorrentStore
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #torrents = new Map<string, Torrent>()

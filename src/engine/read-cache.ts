@@ -12,7 +12,7 @@
  * - A block's bytes do not change while it is pinned; it covers only pieces that are on the volume.
  * - Readers of one block share one read; at most `MAX_READS` reads are in flight.
  */
-import type { StoredTorrent } from '../filesystem/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { Geometry } from './geometry.ts'
 
 /** Bytes of one block; divides the stripe. */

@@ -25,7 +25,7 @@
  */
 import { createHash } from 'node:crypto'
 import { assert, bytesEqual, type Clock } from '../base/index.ts'
-import type { StoredTorrent } from '../filesystem/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { Picker } from './picker.ts'
 import { Span } from './span.ts'

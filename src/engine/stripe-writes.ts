@@ -4,7 +4,7 @@
  * Invariants: a stripe is written once at a time, and neither released nor changed where it is being
  * written; each write is answered once, in the order of completion; `idle` resolves when none is under way.
  */
-import type { StoredTorrent } from '../filesystem/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { FreshParts, Stripe } from './stripe.ts'
 import type { WriteQueue } from './write-queue.ts'
 

@@ -1,6 +1,6 @@
 /** What the engine lends to its torrents: what they share, and what they tell it. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { Volume } from '../filesystem/index.ts'
+import type { TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Connections } from './connections.ts'
 import type { Network } from './network.ts'
@@ -9,7 +9,7 @@ import type { StripePool } from './stripe-pool.ts'
 import type { WriteQueue } from './write-queue.ts'
 
 export interface TorrentContext {
-  readonly volume: Volume
+  readonly volume: TorrentStore
   readonly network: Network
   readonly clock: Clock
   readonly random: Random

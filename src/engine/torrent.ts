@@ -14,8 +14,8 @@
  * `stopped` there is no peer and no timer; `complete` is emitted once, after the volume was synced.
  */
 import { Bitfield, bytesEqual, type Logger, toHex } from '../base/index.ts'
-import type { StoredTorrent } from '../filesystem/index.ts'
 import type { TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'

@@ -1,12 +1,13 @@
 /** The engine as the node sees it. Sizes in bytes, rates in bytes a second. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { Network } from './network.ts'
 
 export interface EngineOptions {
-  readonly volume: Volume
+  /** A volume, or a folder of ordinary files. */
+  readonly volume: TorrentStore
   readonly network: Network
   readonly clock: Clock
   readonly random: Random

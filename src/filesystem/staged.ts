@@ -7,7 +7,7 @@ import { BlockMap } from './block-map.ts'
 import { fsError } from './errors.ts'
 import type { Inode } from './inode.ts'
 import type { MapLayout } from './layout.ts'
-import type { StagedTorrent, StoredTorrent } from './types.ts'
+import type { MappedTorrent, StagedTorrent } from './types.ts'
 
 export interface StagedHost extends IoHost {
   addTorrent(
@@ -16,7 +16,7 @@ export interface StagedHost extends IoHost {
     infoBytes: Uint8Array,
     attributes: Uint8Array,
     fill: (inode: Inode) => void,
-  ): Promise<StoredTorrent>
+  ): Promise<MappedTorrent>
   freeBlock(block: number): void
 }
 
@@ -48,7 +48,7 @@ export class Staged implements StagedTorrent {
     infoHash: Uint8Array,
     infoBytes: Uint8Array,
     attributes: Uint8Array = new Uint8Array(0),
-  ): Promise<StoredTorrent> {
+  ): Promise<MappedTorrent> {
     this.#assertOpen()
     await this.#io.retire()
     this.#assertOpen()

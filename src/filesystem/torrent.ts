@@ -11,7 +11,12 @@ import { matchesInfoHash, readInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { blockOfPiece, twinOfBlock } from './layout.ts'
 import type { Sealer } from './sector.ts'
-import type { Extent, StoredTorrent } from './types.ts'
+import type { Extent, MappedTorrent, StoredTorrent } from './types.ts'
+
+/** Whether the torrent lies on a volume, where it has a map. */
+export function isMapped(stored: StoredTorrent): stored is MappedTorrent {
+  return stored instanceof VolumeTorrent
+}
 
 export interface TorrentHost extends IoHost {
   readonly sealer: Sealer
@@ -19,7 +24,7 @@ export interface TorrentHost extends IoHost {
   allocateSpan(torrent: VolumeTorrent, span: number): Promise<void>
 }
 
-export class VolumeTorrent implements StoredTorrent {
+export class VolumeTorrent implements MappedTorrent {
   readonly inode: Inode
   readonly io: BlockIo
   readonly #host: TorrentHost
@@ -69,6 +74,10 @@ export class VolumeTorrent implements StoredTorrent {
 
   get allocatedBlocks(): number {
     return this.inode.map.allocated
+  }
+
+  get usedBytes(): number {
+    return this.inode.map.allocated * this.#host.geometry.blockBytes
   }
 
   get uploadedBytes(): number {
@@ -135,6 +144,10 @@ export class VolumeTorrent implements StoredTorrent {
   clearHave(piece: number): void {
     this.#checkPiece(piece)
     if (this.inode.have.clear(piece)) this.#touch(blockOfPiece(this.inode.layout, piece))
+  }
+
+  doubted(): Promise<readonly number[]> {
+    return Promise.resolve([])
   }
 
   /** Transfer totals are plain fields: a sync looks whether they moved. */

@@ -1,56 +1,25 @@
 /** The filesystem as the engine and the commands see it. All sizes in bytes. */
-import type { Bitfield, Clock, Random } from '../base/index.ts'
+import type { Clock, Random } from '../base/index.ts'
+import type { StoredTorrent, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
 import type { AllocatorKind } from './allocator.ts'
 
-/** What one torrent is called and how it is cut. */
-export interface TorrentGeometry {
-  /** 20 bytes. */
-  readonly infoHash: Uint8Array
-  readonly totalBytes: number
-  readonly pieceBytes: number
-}
+export type { StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
 
 /**
  * A torrent on a volume: one sparse address space of `totalBytes`, cut into filesystem blocks.
  *
- * The promise: a have-bit is durable only after its data is. `write` puts data on the device;
- * `markHave` says that a verified piece is among it; the next `Volume.sync` makes the data durable,
- * then the map and the bits. A crash loses at most what came after the last sync.
+ * `write` allocates the block on first use. Whole sectors from aligned memory go straight to the device;
+ * ragged edges are merged with what the sector holds. Writes to one block are serialised. `read` refuses
+ * (FS_HOLE) what was never written; any alignment, aligned is direct. `readInfo` checks the dictionary
+ * against the info-hash (FS_INFO_ROTTEN). Nobody but us changes what a volume holds: `doubted` is empty.
  */
-export interface StoredTorrent extends TorrentGeometry {
-  readonly pieceCount: number
-  /** Pieces held, durable or not. Owned by the torrent: read it, never change it. */
-  readonly have: Bitfield
-  readonly complete: boolean
-  /** Milliseconds since 1970. */
-  readonly addedAtMs: number
+export interface MappedTorrent extends StoredTorrent {
   /** Blocks of the device that hold its data. */
   readonly allocatedBlocks: number
-  uploadedBytes: number
-  downloadedBytes: number
-  /** The info dictionary, read from the device. Checked against the info-hash (FS_INFO_ROTTEN). */
-  readInfo(): Promise<Uint8Array>
-  /** The opaque bytes given at creation beside the info dictionary (the node keeps trackers there). */
-  readAttributes(): Promise<Uint8Array>
-  /**
-   * Writes `source` at `offset` of the torrent; may not cross a filesystem block. Allocates the block
-   * on first use. Whole sectors from aligned memory go straight to the device; ragged edges are
-   * merged with what the sector holds. Writes to one block are serialised.
-   *
-   * Over a piece that is held, write nothing but the same bytes: its have-bit is durable already. To
-   * replace what a scrub found rotten: `clearHave`, then `Volume.sync`, then write.
-   */
-  write(offset: number, source: Uint8Array): Promise<void>
-  /** Fills `target` from `offset`. Refuses (FS_HOLE) what was never written. Any alignment; aligned is direct. */
-  read(offset: number, target: Uint8Array): Promise<void>
   /** True when every block that the range touches is on the device. */
   mapped(offset: number, bytes: number): boolean
   /** What is on the device of it, by ascending block of the torrent; what is left out was never written. */
   extents(): IterableIterator<Extent>
-  /** The piece was verified and all of its data has been passed to `write` and resolved. */
-  markHave(piece: number): void
-  /** The piece is not to be believed any more (scrub). */
-  clearHave(piece: number): void
 }
 
 /** A stretch of a torrent whose blocks follow each other on the device, too. In filesystem blocks. */
@@ -71,7 +40,7 @@ export interface StagedTorrent {
     infoHash: Uint8Array,
     infoBytes: Uint8Array,
     attributes?: Uint8Array,
-  ): Promise<StoredTorrent>
+  ): Promise<MappedTorrent>
   /** Gives the blocks back. */
   abort(): void
 }
@@ -111,28 +80,15 @@ export interface SlabStats {
   readonly usedSlots: number
 }
 
-/** A mounted filesystem. */
-export interface Volume {
-  readonly blockBytes: number
+/**
+ * A mounted filesystem; a block of it is what one write may not cross. `create` rejects with FS_EXISTS,
+ * FS_FULL, FS_ROOT_FULL.
+ */
+export interface Volume extends TorrentStore {
   /** Writes of whole sectors need no merging. */
   readonly sectorBytes: number
-  readonly readOnly: boolean
   stats(): VolumeStats
-  torrents(): IterableIterator<StoredTorrent>
-  get(infoHash: Uint8Array): StoredTorrent | undefined
-  /** An empty torrent, durable when this resolves. FS_EXISTS, FS_FULL, FS_ROOT_FULL. */
-  create(
-    geometry: TorrentGeometry,
-    infoBytes: Uint8Array,
-    attributes?: Uint8Array,
-  ): Promise<StoredTorrent>
   stage(totalBytes: number, pieceBytes: number): StagedTorrent
-  /** Forgets the torrent durably, then frees its blocks. */
-  remove(infoHash: Uint8Array): Promise<void>
-  /** Makes all that was written and marked durable, in order. */
-  sync(): Promise<void>
-  /** Syncs and closes the device. */
-  close(): Promise<void>
 }
 
 /** Where a flush orders writes. See docs/internals/format.md, "Orders of writes". */
@@ -201,6 +157,13 @@ export interface MountOptions {
 }
 
 export interface MountedVolume extends Volume {
+  torrents(): IterableIterator<MappedTorrent>
+  get(infoHash: Uint8Array): MappedTorrent | undefined
+  create(
+    geometry: TorrentGeometry,
+    infoBytes: Uint8Array,
+    attributes?: Uint8Array,
+  ): Promise<MappedTorrent>
   /** What mount found. Torrents with an `error` are refused: they are not among `torrents()`. */
   readonly problems: readonly Problem[]
   /** The first failure of a write of metadata, after which the volume takes no more writes. */

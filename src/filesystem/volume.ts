@@ -29,11 +29,11 @@ import { type TorrentHost, VolumeTorrent } from './torrent.ts'
 import { TwinRegion } from './twins.ts'
 import type {
   AllocatorStats,
+  MappedTorrent,
   MountedVolume,
   MountOptions,
   Problem,
   StagedTorrent,
-  StoredTorrent,
   TorrentGeometry,
   VolumeStats,
 } from './types.ts'
@@ -163,11 +163,11 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     return { kind, cursor, freeBlocks, freeExtents, largestFreeExtentBlocks, slabs }
   }
 
-  *torrents(): IterableIterator<StoredTorrent> {
+  *torrents(): IterableIterator<MappedTorrent> {
     for (const { torrent } of this.#torrents.values()) yield torrent
   }
 
-  get(infoHash: Uint8Array): StoredTorrent | undefined {
+  get(infoHash: Uint8Array): MappedTorrent | undefined {
     return this.#torrents.get(toHex(infoHash))?.torrent
   }
 
@@ -175,7 +175,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes: Uint8Array = NOTHING,
-  ): Promise<StoredTorrent> {
+  ): Promise<MappedTorrent> {
     this.assertUsable(true)
     const layout = this.layoutOf(geometry.totalBytes, geometry.pieceBytes)
     return this.addTorrent(layout, geometry.infoHash, infoBytes, attributes, () => {})

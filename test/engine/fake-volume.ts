@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { Bitfield, toHex } from '../../src/base/index.ts'
-import type { Extent, StoredTorrent, TorrentGeometry, Volume } from '../../src/filesystem/index.ts'
+import type { StoredTorrent, TorrentGeometry, TorrentStore } from '../../src/torrent-store/index.ts'
 
-export interface FakeVolume extends Volume {
+export interface FakeVolume extends TorrentStore {
   /** Every write: where in the torrent, and how long. */
   readonly writes: { readonly offset: number; readonly length: number }[]
   syncs: number
@@ -24,7 +24,7 @@ export class FakeStored implements StoredTorrent {
   readonly pieceBytes: number
   readonly pieceCount: number
   readonly addedAtMs = 0
-  readonly allocatedBlocks = 0
+  readonly usedBytes = 0
   uploadedBytes = 0
   downloadedBytes = 0
   data: Uint8Array
@@ -92,7 +92,9 @@ export class FakeStored implements StoredTorrent {
     return true
   }
 
-  *extents(): IterableIterator<Extent> {}
+  async doubted(): Promise<readonly number[]> {
+    return []
+  }
 
   markHave(piece: number): void {
     if (this.pieceHashes !== undefined) {
@@ -120,14 +122,10 @@ export function fakeVolume(
   const volume: FakeVolume = {
     stored,
     blockBytes,
-    sectorBytes: 512,
     readOnly: false,
     writes: [],
     syncs: 0,
     failWith: undefined,
-    stats: () => {
-      throw new Error('not asked for')
-    },
     torrents: () => stored.values(),
     get: (infoHash) => stored.get(toHex(infoHash)),
     async create(geometry, infoBytes) {
@@ -135,9 +133,6 @@ export function fakeVolume(
       const torrent = new FakeStored(volume, geometry, infoBytes, hashesOf(key))
       stored.set(key, torrent)
       return torrent
-    },
-    stage: () => {
-      throw new Error('not asked for')
     },
     async remove(infoHash) {
       stored.delete(toHex(infoHash))

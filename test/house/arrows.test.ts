@@ -18,9 +18,11 @@ const KNOWS: Readonly<Record<string, readonly string[]>> = {
   'peer-store': ['base'],
   tracker: ['base', 'bencode', 'peer-store'],
   'block-device': ['base'],
-  filesystem: ['base', 'block-device'],
+  'torrent-store': ['base'],
+  filesystem: ['base', 'block-device', 'torrent-store'],
+  'plain-files': ['base', 'bencode', 'metainfo', 'block-device', 'torrent-store'],
   'chunk-store': ['base', 'block-device', 'filesystem'],
-  engine: ['base', 'bencode', 'metainfo', 'filesystem'],
+  engine: ['base', 'bencode', 'metainfo', 'block-device', 'torrent-store'],
   node: [
     'base',
     'bencode',
@@ -28,11 +30,22 @@ const KNOWS: Readonly<Record<string, readonly string[]>> = {
     'peer-store',
     'tracker',
     'block-device',
+    'torrent-store',
     'filesystem',
+    'plain-files',
     'engine',
   ],
   plot: ['base', 'block-device', 'filesystem'],
-  cli: ['base', 'node', 'metainfo', 'tracker', 'block-device', 'filesystem', 'plot'],
+  cli: [
+    'base',
+    'node',
+    'metainfo',
+    'tracker',
+    'block-device',
+    'torrent-store',
+    'filesystem',
+    'plot',
+  ],
 }
 
 interface Import {

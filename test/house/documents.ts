@@ -13,12 +13,14 @@ import { filesystemErrors } from '../../src/filesystem/index.ts'
 import { metainfoErrors } from '../../src/metainfo/index.ts'
 import { nodeErrors } from '../../src/node/index.ts'
 import { peerStoreErrors } from '../../src/peer-store/index.ts'
+import { plainFileErrors } from '../../src/plain-files/index.ts'
 import { METRICS, renderReference, trackerErrors } from '../../src/tracker/index.ts'
 
 export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
   'Bencode and metainfo': { ...bencodeErrors, ...metainfoErrors },
   'Block devices': blockDeviceErrors,
   Filesystem: filesystemErrors,
+  'Folders of ordinary files': plainFileErrors,
   Engine: engineErrors,
   'Tracker and peer store': { ...trackerErrors, ...peerStoreErrors },
   'Node and commands': nodeErrors,

@@ -1,7 +1,7 @@
 /** `seedbed info`: a volume, or one torrent on it. */
 import { Command } from 'commander'
 import { toHex } from '../../base/index.ts'
-import type { Extent } from '../../filesystem/index.ts'
+import { type Extent, isMapped } from '../../filesystem/index.ts'
 import { decodeAttributes, magnetOf, type Storage } from '../../node/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
 import { findTorrent, infoOf, withVolume } from '../offline.ts'
@@ -68,7 +68,8 @@ async function torrentInfo(
     .filter((file) => !file.padding)
     .map((file) => ({ path: file.path.join('/'), bytes: file.bytes }))
   const { blockBytes } = storage.volume
-  const extents = map ? [...stored.extents()] : []
+  const mapped = isMapped(stored) ? stored : undefined
+  const extents = map && mapped !== undefined ? [...mapped.extents()] : []
   output.result(
     {
       infoHash: toHex(stored.infoHash),
@@ -82,7 +83,7 @@ async function torrentInfo(
       addedAtMs: stored.addedAtMs,
       uploadedBytes: stored.uploadedBytes,
       downloadedBytes: stored.downloadedBytes,
-      allocatedBlocks: stored.allocatedBlocks,
+      allocatedBlocks: mapped?.allocatedBlocks ?? null,
       trackers,
       magnet,
       files,
@@ -92,7 +93,7 @@ async function torrentInfo(
       `name        ${formatName(info?.name ?? '(info damaged)')}`,
       `info-hash   ${toHex(stored.infoHash)}`,
       `size        ${formatBytes(stored.totalBytes)} in ${stored.pieceCount} pieces of ${formatBytes(stored.pieceBytes)}`,
-      `have        ${stored.have.count} pieces (${formatPercent(stored.have.count, stored.pieceCount)}), ${stored.allocatedBlocks} blocks`,
+      `have        ${stored.have.count} pieces (${formatPercent(stored.have.count, stored.pieceCount)}), ${mapped === undefined ? 'ordinary files' : `${mapped.allocatedBlocks} blocks`}`,
       `added       ${new Date(stored.addedAtMs).toISOString()}`,
       `transfer    ${formatBytes(stored.uploadedBytes)} up, ${formatBytes(stored.downloadedBytes)} down`,
       ...(magnet === null ? [] : [`magnet      ${magnet}`]),

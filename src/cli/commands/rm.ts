@@ -34,7 +34,7 @@ async function run(operands: readonly string[], options: RmOptions): Promise<voi
     for (const stored of wanted) {
       const name = (await infoOf(stored))?.name ?? null
       const infoHash = toHex(stored.infoHash)
-      const freedBytes = stored.allocatedBlocks * storage.volume.blockBytes
+      const freedBytes = stored.usedBytes
       await storage.volume.remove(stored.infoHash)
       output.result(
         { event: 'removed', infoHash, name, freedBytes },

@@ -1,0 +1,48 @@
+/** Small files replaced as a whole, durably, and folders made durable. */
+import { type FileHandle, open, rename } from 'node:fs/promises'
+
+/**
+ * Whoever reads `path` finds the old bytes or all of the new ones, whenever the power is cut. The new name
+ * itself is durable after `syncFolder` of its folder.
+ */
+export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const next = `${path}.new`
+  const file = await open(next, 'w')
+  try {
+    await writeAll(file, bytes, 0)
+    await file.datasync()
+  } finally {
+    await file.close()
+  }
+  await rename(next, path)
+}
+
+/** Names made, moved and taken away in the folder are durable afterwards. */
+export async function syncFolder(path: string): Promise<void> {
+  // Windows opens no folders, and keeps its names by a journal.
+  if (process.platform === 'win32') return
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done)
+    done += bytesWritten
+  }
+}
+
+/** Bytes read: fewer than asked for at the end of the file. */
+export async function readAll(file: FileHandle, target: Uint8Array, at: number): Promise<number> {
+  let done = 0
+  while (done < target.length) {
+    const { bytesRead } = await file.read(target, done, target.length - done, at + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
+}

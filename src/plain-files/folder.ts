@@ -1,0 +1,435 @@
+/**
+ * A folder of ordinary files as a store of torrents: the content of each under its own name, notes about
+ * them in `.seedbed`.
+ *
+ * ```
+ * DIR/.seedbed/HEX.info      what the torrent is, and where it lies            (notes.ts)
+ * DIR/.seedbed/HEX.have      what of it is here
+ * DIR/.seedbed/HEX.removed   it is being removed: finished when the folder is opened next
+ * DIR/NAME                   its file, or folder; or NAME.HASH when that was taken
+ * ```
+ *
+ * Invariants:
+ * - A torrent begins where nothing was, and two torrents never share a place.
+ * - A torrent is there, durably, from its HEX.info on, until that is renamed to HEX.removed.
+ * - Content is deleted only after no note names the torrent; only its own files, and folders left empty.
+ *   Content that is shared from where it lies is never written or deleted.
+ * - One process has the folder open.
+ */
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rmdir,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/index.ts'
+import { lockImage, type Release, systemError } from '../block-device/index.ts'
+import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
+import type { TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
+import { replaceFile, syncFolder } from './durable.ts'
+import { plainFileError } from './errors.ts'
+import {
+  decodeHaveNote,
+  decodeInfoNote,
+  encodeHaveNote,
+  encodeInfoNote,
+  type InfoNote,
+} from './notes.ts'
+import { OpenFiles } from './open-files.ts'
+import { PlainTorrent, type PlainTorrentHost } from './torrent.ts'
+
+export const NOTES_FOLDER = '.seedbed'
+/** As the default of a volume: what the engine gathers before it writes. */
+const BLOCK_BYTES: number = 4 * 1024 * 1024
+const MAX_OPEN_FILES = 128
+/** Notes read at once when a folder is opened. */
+const READS_AT_ONCE = 16
+
+export interface PlainFolderOptions {
+  readonly clock: Clock
+  /** Default false. */
+  readonly readOnly?: boolean
+  /** Makes the folder when it is not there. Default false. */
+  readonly create?: boolean
+  /** Default 4 MiB. */
+  readonly blockBytes?: number
+  /** Called before each step that makes something durable: for tests. */
+  readonly onBarrier?: (name: 'data' | 'notes' | 'info' | 'removed') => void
+}
+
+/** DEVICE_BUSY, FILES_KIND, and what the system reports as DEVICE_MISSING and the like. */
+export async function openPlainFolder(
+  path: string,
+  options: PlainFolderOptions,
+): Promise<PlainFolder> {
+  try {
+    if (options.create === true) await mkdir(path, { recursive: true })
+    const root = await realpath(path)
+    if (!(await stat(root)).isDirectory())
+      throw plainFileError('FILES_KIND', `${path} is no folder`)
+    const notes = join(root, NOTES_FOLDER)
+    if (options.readOnly !== true) await mkdir(notes, { recursive: true })
+    const { dev, ino } = await stat(notes, { bigint: true })
+    const release = await lockImage(join(notes, 'folder'), dev, ino)
+    const folder = new PlainFolder(root, options, release)
+    try {
+      await folder.load()
+      return folder
+    } catch (error) {
+      await release()
+      throw error
+    }
+  } catch (error) {
+    throw asCoded('open', path, error)
+  }
+}
+
+export class PlainFolder implements TorrentStore, PlainTorrentHost {
+  readonly blockBytes: number
+  readonly readOnly: boolean
+  readonly root: string
+  readonly files: OpenFiles = new OpenFiles(MAX_OPEN_FILES)
+  /** Notes that cannot be read: their torrents are refused. */
+  readonly problems: { readonly infoHash: string; readonly error: SeedbedError }[] = []
+  readonly #clock: Clock
+  readonly #barrier: NonNullable<PlainFolderOptions['onBarrier']>
+  readonly #release: Release
+  readonly #torrents = new Map<string, PlainTorrent>()
+  /** Names of content, folded: what a filesystem may not tell apart. */
+  readonly #places = new Set<string>()
+  readonly #changed = new Set<PlainTorrent>()
+  /** Syncs and removals, one after the other. */
+  #turn: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(root: string, options: PlainFolderOptions, release: Release) {
+    this.root = root
+    this.readOnly = options.readOnly === true
+    this.blockBytes = options.blockBytes ?? BLOCK_BYTES
+    this.#clock = options.clock
+    this.#barrier = options.onBarrier ?? (() => {})
+    this.#release = release
+  }
+
+  get #notes(): string {
+    return join(this.root, NOTES_FOLDER)
+  }
+
+  /** Reads the notes: once, before anything else. */
+  async load(): Promise<void> {
+    const names = await readdir(this.#notes)
+    const queue = names.filter((name) => /^[0-9a-f]{40}\.(info|removed)$/.test(name)).sort()
+    const next = async (): Promise<void> => {
+      for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+        const key = name.slice(0, 40)
+        if (name.endsWith('.info')) await this.#loadTorrent(key)
+        else if (!this.readOnly) await this.#finishRemoval(key)
+      }
+    }
+    await Promise.all(Array.from({ length: READS_AT_ONCE }, next))
+  }
+
+  async #loadTorrent(key: string): Promise<void> {
+    const infoHash = fromHex(key)!
+    let note: InfoNote
+    try {
+      note = await this.readInfoNote(infoHash)
+    } catch (error) {
+      this.problems.push({ infoHash: key, error: asCoded('read', key, error) })
+      return
+    }
+    const haveBytes = Math.ceil(Math.ceil(note.totalBytes / note.pieceBytes) / 8)
+    const bytes = await readFile(this.#notePath(key, 'have')).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return undefined
+      throw error
+    })
+    const have = bytes === undefined ? undefined : (decodeHaveNote(bytes, haveBytes) ?? null)
+    this.#torrents.set(key, new PlainTorrent(this, infoHash, note, have))
+    if (note.place !== undefined) this.#places.add(fold(note.place))
+  }
+
+  #notePath(key: string, kind: 'info' | 'have' | 'removed'): string {
+    return join(this.#notes, `${key}.${kind}`)
+  }
+
+  assertOpen(): void {
+    if (this.#closed) throw plainFileError('FILES_CLOSED', `${this.root} was closed`)
+  }
+
+  changed(torrent: PlainTorrent): void {
+    this.#changed.add(torrent)
+  }
+
+  async readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
+    const path = this.#notePath(toHex(infoHash), 'info')
+    const note = decodeInfoNote(await readFile(path))
+    if (note !== undefined) return note
+    throw plainFileError('FILES_STATE', `${path} is damaged`, {
+      mend: 'Remove that file and add the torrent again.',
+    })
+  }
+
+  /** What the filesystem beneath has left. */
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.root)
+    return bavail * bsize
+  }
+
+  torrents(): IterableIterator<PlainTorrent> {
+    return this.#torrents.values()
+  }
+
+  get(infoHash: Uint8Array): PlainTorrent | undefined {
+    return this.#torrents.get(toHex(infoHash))
+  }
+
+  /** FILES_EXISTS, FILES_TAKEN. */
+  async create(
+    geometry: TorrentGeometry,
+    infoBytes: Uint8Array,
+    attributes: Uint8Array = new Uint8Array(0),
+  ): Promise<PlainTorrent> {
+    this.#assertNew(geometry.infoHash)
+    const info = parseInfo(infoBytes)
+    await this.#refuseAlike(info)
+    const place = await this.#freePlace(info)
+    this.#places.add(fold(place))
+    try {
+      return await this.#add(geometry, { infoBytes, attributes, place, root: undefined })
+    } catch (error) {
+      this.#places.delete(fold(place))
+      throw asCoded('note', place, error)
+    }
+  }
+
+  /**
+   * Shares content from where it lies, complete: `root` is its file or folder, `modifiedMs` the time of each
+   * file as it was when it was hashed. FILES_EXISTS, FILES_CHANGED.
+   */
+  async share(
+    info: TorrentInfo,
+    root: string,
+    modifiedMs: readonly number[],
+    attributes: Uint8Array = new Uint8Array(0),
+  ): Promise<PlainTorrent> {
+    this.#assertNew(info.infoHash)
+    const real = await realpath(root)
+    const torrent = await this.#add(info, {
+      infoBytes: info.infoBytes,
+      attributes,
+      place: undefined,
+      root: real,
+    })
+    try {
+      await torrent.noteShared(modifiedMs)
+      await this.sync()
+      return torrent
+    } catch (error) {
+      await this.remove(info.infoHash)
+      throw asCoded('share', root, error)
+    }
+  }
+
+  #assertNew(infoHash: Uint8Array): void {
+    this.assertOpen()
+    if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
+    if (this.#torrents.has(toHex(infoHash))) {
+      throw plainFileError('FILES_EXISTS', `torrent ${toHex(infoHash)} is in the folder already`)
+    }
+  }
+
+  async #add(
+    geometry: TorrentGeometry,
+    parts: Pick<InfoNote, 'infoBytes' | 'attributes' | 'place' | 'root'>,
+  ): Promise<PlainTorrent> {
+    const { infoHash, totalBytes, pieceBytes } = geometry
+    const addedAtMs = Math.max(0, Math.floor(this.#clock.wallMs()))
+    const note: InfoNote = { ...parts, totalBytes, pieceBytes, addedAtMs }
+    const key = toHex(infoHash)
+    // Of an earlier life of the torrent that ended in a crash.
+    await unlinkIfThere(this.#notePath(key, 'have'))
+    this.#barrier('info')
+    await replaceFile(this.#notePath(key, 'info'), encodeInfoNote(note))
+    await syncFolder(this.#notes)
+    const torrent = new PlainTorrent(this, infoHash.slice(), note, undefined)
+    this.#torrents.set(key, torrent)
+    return torrent
+  }
+
+  /** Two files of one torrent that this filesystem would take for one. */
+  async #refuseAlike(info: TorrentInfo): Promise<void> {
+    const names = new Set(info.files.map((file) => fold(file.path.join('/'))))
+    if (names.size === info.files.length) return
+    const other = join(this.root, NOTES_FOLDER.toUpperCase())
+    if ((await lstat(other).catch(() => undefined)) === undefined) return
+    throw plainFileError('FILES_TAKEN', `${this.root} cannot tell two files of the torrent apart`, {
+      mend: 'Keep it on a volume, or in a folder of a filesystem that minds upper and lower case.',
+    })
+  }
+
+  /** A name in the folder that nothing has: the torrent's, or one with its hash. */
+  async #freePlace(info: TorrentInfo): Promise<string> {
+    const hash = toHex(info.infoHash)
+    for (const name of [info.name, `${info.name}.${hash.slice(0, 8)}`, hash]) {
+      if (fold(name) === NOTES_FOLDER || this.#places.has(fold(name))) continue
+      try {
+        await lstat(join(this.root, name))
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return name
+        if (errnoOf(error) !== 'ENAMETOOLONG') throw error
+      }
+    }
+    throw plainFileError('FILES_TAKEN', `${join(this.root, hash)} is there already`, {
+      mend: 'Move it away.',
+    })
+  }
+
+  async remove(infoHash: Uint8Array): Promise<void> {
+    this.assertOpen()
+    const key = toHex(infoHash)
+    const torrent = this.#torrents.get(key)
+    if (torrent === undefined) {
+      throw plainFileError('FILES_UNKNOWN_TORRENT', `no torrent ${key}`)
+    }
+    if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
+    await torrent.retire()
+    await this.#exclusively(() => this.#removeNow(key, torrent))
+  }
+
+  async #removeNow(key: string, torrent: PlainTorrent): Promise<void> {
+    this.#torrents.delete(key)
+    this.#changed.delete(torrent)
+    const content = torrent.contentPath
+    await this.files.closeWhere((path) => path === content || path.startsWith(content + sep))
+    try {
+      this.#barrier('removed')
+      await rename(this.#notePath(key, 'info'), this.#notePath(key, 'removed'))
+      await syncFolder(this.#notes)
+      await this.#finishRemoval(key)
+    } catch (error) {
+      throw asCoded('remove', content, error)
+    }
+    if (torrent.place !== undefined) this.#places.delete(fold(torrent.place))
+  }
+
+  /** Deletes what the torrent's files are, and its notes last. */
+  async #finishRemoval(key: string): Promise<void> {
+    const path = this.#notePath(key, 'removed')
+    const note = decodeInfoNote(await readFile(path))
+    if (note?.place !== undefined) await this.#deleteContent(note.place, parseInfo(note.infoBytes))
+    await unlinkIfThere(this.#notePath(key, 'have'))
+    await unlinkIfThere(path)
+    await syncFolder(this.#notes)
+  }
+
+  async #deleteContent(place: string, info: TorrentInfo): Promise<void> {
+    const content = join(this.root, place)
+    // A link in its place is not its content.
+    if (!((await lstat(content).catch(() => undefined))?.isSymbolicLink() === false)) return
+    if (!info.multiFile) {
+      await unlinkIfThere(content)
+      return
+    }
+    const folders = new Set<string>([content])
+    for (const file of info.files) {
+      if (file.padding) continue
+      const path = join(content, ...file.path)
+      for (let folder = dirname(path); folder !== content; folder = dirname(folder)) {
+        folders.add(folder)
+      }
+      if (await this.#leadsOut(dirname(path))) continue
+      await unlinkIfThere(path)
+    }
+    // The deepest first. What else was put there stays, and its folder.
+    for (const folder of [...folders].sort((a, b) => b.length - a.length)) {
+      await rmdir(folder).catch((error: unknown) => {
+        if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? ''))
+          throw error
+      })
+    }
+  }
+
+  async #leadsOut(folder: string): Promise<boolean> {
+    const real = await realpath(folder).catch(() => undefined)
+    return real !== folder
+  }
+
+  /** Rejects with the first error; the torrents that it concerns take no more data until looked at anew. */
+  sync(): Promise<void> {
+    return this.#exclusively(() => this.#syncNow())
+  }
+
+  #exclusively(action: () => Promise<void>): Promise<void> {
+    const own = this.#turn.then(action)
+    this.#turn = own.catch(() => {})
+    return own
+  }
+
+  async #syncNow(): Promise<void> {
+    if (this.readOnly) return
+    const torrents = new Set([...this.#changed].filter((torrent) => torrent.isUnsynced))
+    this.#changed.clear()
+    for (const torrent of this.#torrents.values()) if (torrent.isUnsynced) torrents.add(torrent)
+    if (torrents.size === 0) return
+    let failure: Error | undefined
+    this.#barrier('data')
+    for (const torrent of torrents) {
+      try {
+        const note = await torrent.prepareNote()
+        this.#barrier('notes')
+        await replaceFile(this.#notePath(toHex(torrent.infoHash), 'have'), encodeHaveNote(note))
+        torrent.noted(note)
+      } catch (error) {
+        const coded = asCoded('sync', this.root, error)
+        torrent.lose(coded)
+        failure ??= coded
+      }
+    }
+    await syncFolder(this.#notes)
+    if (failure !== undefined) throw failure
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    try {
+      await this.sync()
+    } finally {
+      await this.abandon()
+    }
+  }
+
+  /** Closes without a sync: what was not synced is as after a crash. */
+  async abandon(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      await this.#turn
+      await Promise.all([...this.#torrents.values()].map((torrent) => torrent.retire()))
+      await this.files.closeAll()
+      await this.#release()
+    }
+  }
+}
+
+/** Names that some filesystems take for the same. */
+function fold(name: string): string {
+  return name.normalize('NFC').toLowerCase()
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error
+  })
+}
+
+function asCoded(what: string, label: string, error: unknown): SeedbedError {
+  return error instanceof Error && 'mend' in error
+    ? (error as SeedbedError)
+    : systemError(what, label, error)
+}
