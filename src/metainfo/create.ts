@@ -1,14 +1,21 @@
 /**
  * Making a torrent: how to cut the content, in which order its files lie, and the info dictionary.
  *
+ * ```
+ * v1       files back to back
+ * v2       each file in pieces of its own; the gaps are nobody's
+ * hybrid   as v2, the gaps written down as filler (BEP 47) for those who read v1
+ * ```
+ *
  * Invariant: what is made goes through `parseInfo`, so nothing leaves here that would not be let in.
  * The same files give the same info-hash wherever and in whatever order they were listed.
  */
 import { type Encodable, encode } from '../bencode/index.ts'
 import { metainfoError } from './errors.ts'
-import { countPieces, parseInfo } from './info.ts'
-import { checkComponent } from './paths.ts'
-import type { TorrentFile, TorrentInfo } from './types.ts'
+import { attributeLetters, encodeFileTree } from './file-tree.ts'
+import { countPieces, parseInfo, placeFiles } from './info.ts'
+import { checkComponent, PathTree } from './paths.ts'
+import type { TorrentFile, TorrentFormat, TorrentInfo } from './types.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -45,50 +52,110 @@ export function choosePieceBytes(totalBytes: number): number {
   return pieceBytes
 }
 
+/** Filler may be a sixteenth of what lies in the address space before pieces become smaller for it. */
+const FILLER_SHARE = 16
+
+/**
+ * A piece length for files that each begin a piece: as `choosePieceBytes`, and smaller while filler would be
+ * more than a sixteenth of the whole, as long as there are no more pieces than the steps above allow.
+ */
+export function choosePaddedPieceBytes(fileBytes: readonly number[]): number {
+  const contentBytes = fileBytes.reduce((sum, bytes) => sum + bytes, 0)
+  const wholeBytes = (pieceBytes: number): number =>
+    fileBytes.reduce((sum, bytes) => sum + countPieces(bytes, pieceBytes) * pieceBytes, 0)
+  let pieceBytes = choosePieceBytes(contentBytes)
+  while (pieceBytes > FLOOR_BYTES) {
+    const filler = wholeBytes(pieceBytes) - contentBytes
+    if (filler * FILLER_SHARE <= contentBytes) break
+    const pieces = wholeBytes(pieceBytes / 2) / (pieceBytes / 2)
+    if (pieces > PADDED_PIECES_MAX) break
+    pieceBytes /= 2
+  }
+  return pieceBytes
+}
+
+/** 5 MiB of hashes of v1, and 8 MiB of v2. */
+const PADDED_PIECES_MAX = 262_144
+
 export interface FileEntry {
   /** Components below the content's root; empty when the root is itself the file. */
   readonly path: readonly string[]
   readonly bytes: number
+  readonly executable?: true
 }
 
 export interface FileLayout {
+  readonly format: TorrentFormat
   readonly name: string
   readonly multiFile: boolean
   readonly files: readonly TorrentFile[]
   readonly totalBytes: number
+  readonly pieceBytes: number
 }
 
 /**
- * Files back to back, in ascending order of the UTF-8 bytes of their paths joined by `/` (as `sort` has
- * them in the C locale). One entry with an empty path makes a single-file torrent. What the names are
- * is judged by `buildInfo`.
+ * Where each file goes. One entry with an empty path makes a single-file torrent. What the names are is
+ * judged by `buildInfo`.
+ *
+ * v1 has the files in ascending order of the UTF-8 bytes of their paths joined by `/` (as `sort` has them in
+ * the C locale); v2 and hybrids in that of the file tree, which compares component by component.
  */
-export function layoutFiles(name: string, entries: readonly FileEntry[]): FileLayout {
+export function layoutFiles(
+  name: string,
+  entries: readonly FileEntry[],
+  options: { readonly format?: TorrentFormat; readonly pieceBytes?: number } = {},
+): FileLayout {
+  const { format = 'v1' } = options
+  const contentBytes = entries.reduce((sum, { bytes }) => sum + bytes, 0)
   const only = entries.length === 1 ? entries[0]! : undefined
-  if (only !== undefined && only.path.length === 0) {
-    const file = { path: [name], bytes: only.bytes, offset: 0, padding: false }
-    return { name, multiFile: false, files: [file], totalBytes: only.bytes }
+  // In a tree of v2 a file alone has no folder (BEP 52): it is named for itself.
+  if (format === 'v2' && only?.path.length === 1) {
+    return layoutFiles(only.path[0]!, [{ ...only, path: [] }], options)
   }
-  const sorted = entries
-    .map(({ path, bytes }) => ({ path, bytes, key: Buffer.from(path.join('/'), 'utf8') }))
-    .sort((a, b) => Buffer.compare(a.key, b.key))
-  const files: TorrentFile[] = []
-  let offset = 0
-  for (const { path, bytes } of sorted) {
-    files.push({ path, bytes, offset, padding: false })
-    offset += bytes
-  }
-  return { name, multiFile: true, files, totalBytes: offset }
+  const single = only !== undefined && only.path.length === 0
+  const ordered = (single ? [{ ...only, path: [name] }] : sortedEntries(entries, format)).map(
+    ({ path, bytes, executable }) => ({ path, bytes, ...(executable === true && { executable }) }),
+  )
+  const pieceBytes =
+    options.pieceBytes ??
+    (format === 'v1'
+      ? choosePieceBytes(contentBytes)
+      : choosePaddedPieceBytes(ordered.map(({ bytes }) => bytes)))
+  const files = format === 'v1' ? backToBack(ordered) : placeFiles(ordered, pieceBytes)
+  const last = files.at(-1)
+  const totalBytes = last === undefined ? 0 : last.offset + last.bytes
+  return { format, name, multiFile: !single, files, totalBytes, pieceBytes }
 }
 
-/** What an info dictionary is made of; a FileLayout has the first three. */
+function sortedEntries(entries: readonly FileEntry[], format: TorrentFormat): FileEntry[] {
+  // No name holds a NUL, which sorts before all that one may hold: a folder's files come before its twin's.
+  const separator = format === 'v1' ? '/' : '\0'
+  return entries
+    .map((entry) => ({ entry, key: Buffer.from(entry.path.join(separator), 'utf8') }))
+    .sort((a, b) => Buffer.compare(a.key, b.key))
+    .map(({ entry }) => entry)
+}
+
+function backToBack(entries: readonly FileEntry[]): TorrentFile[] {
+  let offset = 0
+  return entries.map((entry) => {
+    const file = { ...entry, offset, padding: false }
+    offset += entry.bytes
+    return file
+  })
+}
+
+/** What an info dictionary is made of; a FileLayout has the first four. */
 export interface InfoParts {
+  readonly format?: TorrentFormat
   readonly name: string
   readonly multiFile: boolean
-  readonly files: readonly Pick<TorrentFile, 'path' | 'bytes' | 'padding'>[]
+  /** With `piecesRoot` for v2 and hybrids. */
+  readonly files: readonly (Pick<TorrentFile, 'path' | 'bytes' | 'padding'> &
+    Partial<Pick<TorrentFile, 'executable' | 'hidden' | 'symlink' | 'piecesRoot'>>)[]
   readonly pieceBytes: number
-  /** SHA-1 of each piece, 20 bytes each, back to back. */
-  readonly pieceHashes: Uint8Array
+  /** SHA-1 of each piece, 20 bytes each, back to back; nothing for v2. */
+  readonly pieceHashes?: Uint8Array
   /** BEP 27. */
   readonly private?: boolean
 }
@@ -96,21 +163,26 @@ export interface InfoParts {
 /** The torrent of these parts. Throws as `parseInfo` does: METAINFO_UNSAFE_PATH, METAINFO_EMPTY, … */
 export function buildInfo(parts: InfoParts): TorrentInfo {
   const { name, multiFile, files, pieceBytes, pieceHashes } = parts
-  const only = files[0]
+  const format = parts.format ?? 'v1'
+  const content = files.filter((file) => !file.padding)
+  const only = content[0]
   if (only === undefined) throw metainfoError('METAINFO_EMPTY', 'there are no files')
-  if (!multiFile && files.length > 1) throw new TypeError('a single-file torrent of several files')
+  if (!multiFile && content.length > 1)
+    throw new TypeError('a single-file torrent of several files')
   // Before they are UTF-8: the encoder would replace a lone surrogate, and the file not be found again.
   checkComponent(name)
   for (const { path } of files) path.forEach(checkComponent)
-  const content: { [key: string]: Encodable } = multiFile
+  const paths = new PathTree()
+  for (const { path } of content) paths.add(path)
+  const v1: { [key: string]: Encodable } = multiFile
     ? { files: files.map(encodableFile) }
-    : { length: only.bytes }
+    : { length: only.bytes, ...(only.executable === true ? { attr: 'x' } : {}) }
   return parseInfo(
     encode({
-      ...content,
+      ...(format === 'v2' ? {} : { ...v1, pieces: pieceHashes ?? new Uint8Array(0) }),
+      ...(format === 'v1' ? {} : { 'meta version': 2, 'file tree': encodeFileTree(content) }),
       name,
       'piece length': pieceBytes,
-      pieces: pieceHashes,
       private: parts.private === true ? 1 : undefined,
     }),
   )
@@ -118,8 +190,9 @@ export function buildInfo(parts: InfoParts): TorrentInfo {
 
 function encodableFile(file: InfoParts['files'][number]): Encodable {
   return {
-    attr: file.padding ? 'p' : undefined,
+    attr: attributeLetters(file),
     length: file.bytes,
     path: file.path,
+    'symlink path': file.symlink,
   }
 }

@@ -8,10 +8,11 @@ export const metainfoErrors = {
   METAINFO_NOT_UTF8: 'A name or path is not UTF-8.',
   METAINFO_UNSAFE_PATH: 'A name or path could reach outside the folder that it belongs in.',
   METAINFO_DUPLICATE_PATH: 'Two files have the same path, or a file is a folder of another.',
-  METAINFO_SYMLINK: 'A file is a symbolic link (BEP 47), which is not supported.',
+  METAINFO_SYMLINK: 'A symbolic link (BEP 47) leads outside of the torrent, or nowhere.',
   METAINFO_EMPTY: 'The torrent holds no bytes.',
   METAINFO_TOO_LARGE: 'The torrent exceeds a limit of docs/limits.md.',
-  METAINFO_V2_ONLY: 'The torrent or magnet has a BitTorrent v2 part only (BEP 52).',
+  METAINFO_VERSION: 'The torrent is of a later version than BitTorrent v2 (BEP 52).',
+  METAINFO_HYBRID: 'The v1 and v2 parts of a torrent contradict each other.',
   METAINFO_BAD_MAGNET: 'A magnet URI is malformed or names no info-hash.',
 } as const
 

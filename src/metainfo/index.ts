@@ -1,6 +1,7 @@
 /** Torrents as documents: .torrent files, info dictionaries and magnets, read, written and made. */
 export {
   buildInfo,
+  choosePaddedPieceBytes,
   choosePieceBytes,
   type FileEntry,
   type FileLayout,
@@ -10,8 +11,20 @@ export {
 export { metainfoErrors } from './errors.ts'
 export { type FileSpan, fileSpans } from './file-spans.ts'
 export { countPieces, parseInfo } from './info.ts'
-export { parseInfoHash } from './info-hash.ts'
+export { formatMultihash, parseInfoHash, parseMultihash } from './info-hash.ts'
 export * from './limits.ts'
 export { formatMagnet, parseMagnet } from './magnet.ts'
+export * from './merkle.ts'
 export { encodeMetainfo, type MetainfoParts, parseMetainfo } from './metainfo.ts'
+export { type PieceCheck, PieceHashes, shortPieces, type Verdict } from './piece-hashes.ts'
+export {
+  encodePieceLayers,
+  hasAllLayers,
+  type LayeredFile,
+  layeredFiles,
+  pieceLayerOf,
+  provesLayer,
+  readPieceLayers,
+} from './piece-layers.ts'
+export { TreeBuilder } from './tree-builder.ts'
 export type * from './types.ts'

@@ -1,18 +1,23 @@
 /**
- * The info dictionary (BEP 3, 27, 47): from bytes that a stranger made to a TorrentInfo that the other
+ * The info dictionary (BEP 3, 27, 47, 52): from bytes that a stranger made to a TorrentInfo that the other
  * rooms believe without looking again.
  *
  *   name          text: the file's name, or the folder's
- *   piece length  1 to PIECE_BYTES_MAX, any number
- *   pieces        20 bytes for each piece of the content
- *   length        bytes of the one file           } one of
- *   files         list of { length, path, attr }  } the two
+ *   piece length  1 to PIECE_BYTES_MAX; with v2 a power of two from 16 KiB
  *   private       1 for true
  *
- * Invariants of what comes out: `files` lie back to back from offset 0 to `totalBytes`, which is at
- * least 1 and a safe integer; `pieceCount` is the quotient rounded up and `pieceHashes` has as many;
- * paths are safe and distinct (see paths.ts; filler is exempt from distinctness, since clients repeat
- * its names); `infoHash` is taken over the bytes as received, canonical or not.
+ *   pieces        20 bytes for each piece of the content             } v1
+ *   length        bytes of the one file                } one of      }
+ *   files         list of { length, path, attr, … }    } the two     }
+ *
+ *   meta version  2                                                  } v2
+ *   file tree     see file-tree.ts                                   }
+ *
+ * Invariants of what comes out: `files` lie back to back from offset 0 to `totalBytes`, a safe integer;
+ * `contentBytes` is at least 1; `pieceCount` is the quotient rounded up, and `pieceHashes` has as many or
+ * none; with v2 every file that has bytes begins a piece; paths are safe and distinct (see paths.ts;
+ * filler is exempt from distinctness, since clients repeat its names); the hashes are taken over the
+ * bytes as received, canonical or not; both parts of a hybrid describe the same.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -22,11 +27,14 @@ import {
   BencodeError,
   decodeDictionary,
   getBytes,
+  getDictionary,
   getInteger,
   getList,
   getText,
 } from '../bencode/index.ts'
-import { metainfoError } from './errors.ts'
+import { readAttributes, readLength, readSymlink } from './attributes.ts'
+import { metainfoError, quoted } from './errors.ts'
+import { readFileTree, type TreeFile } from './file-tree.ts'
 import {
   FILES_MAX,
   HASH_BYTES,
@@ -34,48 +42,71 @@ import {
   PIECE_BYTES_MAX,
   TORRENT_BYTES_MAX,
 } from './limits.ts'
+import { MERKLE_LEAF_BYTES } from './merkle.ts'
 import { checkComponent, PathTree } from './paths.ts'
 import type { TorrentFile, TorrentInfo } from './types.ts'
 
 /**
  * Validates an info dictionary. `bytes` is kept (`infoBytes`), and `pieceHashes` is a view of it: hand over bytes
- * that nobody writes to any more. Throws METAINFO_ errors; of a hybrid (BEP 52) the v1 part is read.
+ * that nobody writes to any more. Throws METAINFO_ errors.
  */
 export function parseInfo(bytes: Uint8Array): TorrentInfo {
   // A plain array even where a Buffer came in, so that equal torrents are deeply equal.
   const infoBytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const info = decodeInfo(infoBytes)
+  const hasV2 = readVersion(info) === 2
   const pieceHashes = getBytes(info, 'pieces')
-  if (pieceHashes === undefined) refuseWithoutPieces(info)
+  if (pieceHashes === undefined && !hasV2) throw bad('the info dictionary has no pieces')
   const name = readText(info, 'name')
   if (name === undefined) throw bad('the info dictionary has no name')
   checkComponent(name)
-  const list = readFileList(info)
-  const files = list === undefined ? [readSingleFile(info, name)] : readFiles(list)
-  const last = files[files.length - 1]!
-  const totalBytes = last.offset + last.bytes
-  if (totalBytes === 0) throw metainfoError('METAINFO_EMPTY', 'the torrent holds no bytes')
-  const pieceBytes = readPieceBytes(info)
+  const pieceBytes = readPieceBytes(info, hasV2)
+  const v1 = pieceHashes === undefined ? undefined : readV1Files(info, name)
+  const v2 = hasV2 ? readV2Files(info, pieceBytes) : undefined
+  const { files, multiFile } =
+    v1 === undefined ? v2! : v2 === undefined ? v1 : joined(v1, v2, pieceBytes)
+  const totalBytes = endOf(files)
+  const contentBytes = files.reduce((sum, file) => sum + (file.padding ? 0 : file.bytes), 0)
+  if (contentBytes === 0) throw metainfoError('METAINFO_EMPTY', 'the torrent holds no bytes')
   const pieceCount = countPieces(totalBytes, pieceBytes)
-  if (pieceHashes.length !== pieceCount * HASH_BYTES) {
+  if (pieceHashes !== undefined && pieceHashes.length !== pieceCount * HASH_BYTES) {
     throw metainfoError(
       'METAINFO_BAD_PIECES',
       `${totalBytes} bytes in pieces of ${pieceBytes} need ${pieceCount} hashes of 20 bytes, ` +
         `not ${pieceHashes.length} bytes of them`,
     )
   }
+  const sha256 = hasV2 ? digest('sha256', infoBytes) : undefined
   return {
-    infoHash: new Uint8Array(createHash('sha1').update(infoBytes).digest()),
+    format: v2 === undefined ? 'v1' : v1 === undefined ? 'v2' : 'hybrid',
+    infoHash: v1 === undefined ? sha256!.slice(0, HASH_BYTES) : digest('sha1', infoBytes),
+    infoHashV2: sha256,
     infoBytes,
-    name,
-    multiFile: list !== undefined,
+    // BEP 52: a file alone in its tree has its name there, and no folder, whatever the torrent is called.
+    name: multiFile ? name : files[0]!.path[0]!,
+    multiFile,
     files,
     totalBytes,
+    contentBytes,
     pieceBytes,
     pieceCount,
-    pieceHashes,
+    pieceHashes: pieceHashes ?? new Uint8Array(0),
     private: getInteger(info, 'private') === 1,
   }
+}
+
+interface FileList {
+  readonly files: readonly TorrentFile[]
+  readonly multiFile: boolean
+}
+
+function digest(algorithm: 'sha1' | 'sha256', bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash(algorithm).update(bytes).digest())
+}
+
+function endOf(files: readonly TorrentFile[]): number {
+  const last = files[files.length - 1]!
+  return last.offset + last.bytes
 }
 
 /** Pieces of `totalBytes`, the last one perhaps short. Exact for every safe integer. */
@@ -83,6 +114,9 @@ export function countPieces(totalBytes: number, pieceBytes: number): number {
   const rest = totalBytes % pieceBytes
   return (totalBytes - rest) / pieceBytes + (rest > 0 ? 1 : 0)
 }
+
+/** A file tree nests a dictionary for each component of a path. */
+const DEPTH_MAX = PATH_COMPONENTS_MAX + 8
 
 function decodeInfo(infoBytes: Uint8Array): BencodeDictionary {
   if (infoBytes.length > TORRENT_BYTES_MAX) {
@@ -93,20 +127,21 @@ function decodeInfo(infoBytes: Uint8Array): BencodeDictionary {
   }
   try {
     // Old tools wrote keys out of order; the info-hash is over the bytes as they are.
-    return decodeDictionary(infoBytes, { ordered: false })
+    return decodeDictionary(infoBytes, { ordered: false, depthMax: DEPTH_MAX })
   } catch (cause) {
     if (!(cause instanceof BencodeError)) throw cause
     throw metainfoError('METAINFO_NOT_BENCODE', `info dictionary: ${cause.message}`, { cause })
   }
 }
 
-function refuseWithoutPieces(info: BencodeDictionary): never {
-  if (info.has('meta version') || info.has('file tree')) {
-    throw metainfoError('METAINFO_V2_ONLY', 'the torrent has a BitTorrent v2 part only', {
-      mend: 'Use a v1 or hybrid torrent of the same content.',
-    })
-  }
-  throw bad('the info dictionary has no pieces')
+/** BEP 52 wants it looked at first: what follows may mean something else in a later version. */
+function readVersion(info: BencodeDictionary): number | undefined {
+  const version = info.get('meta version')
+  if (version === undefined) return undefined
+  if (typeof version === 'number' && version >= 1 && version <= 2) return version
+  throw metainfoError('METAINFO_VERSION', 'the torrent is of a version that is not known here', {
+    mend: 'Use a newer seedbed, or a torrent of version 1 or 2 of the same content.',
+  })
 }
 
 /** A text, of which some old tools give the UTF-8 form under a key of its own. */
@@ -118,7 +153,7 @@ function readText(dictionary: BencodeDictionary, key: string): string | undefine
   return text
 }
 
-function readPieceBytes(info: BencodeDictionary): number {
+function readPieceBytes(info: BencodeDictionary, hasV2: boolean): number {
   const pieceBytes = getInteger(info, 'piece length')
   if (pieceBytes === undefined) throw bad('the info dictionary has no piece length')
   if (pieceBytes < 1) {
@@ -130,7 +165,86 @@ function readPieceBytes(info: BencodeDictionary): number {
       `a piece length of ${pieceBytes} bytes is larger than ${PIECE_BYTES_MAX}`,
     )
   }
+  if (hasV2 && (pieceBytes < MERKLE_LEAF_BYTES || !Number.isInteger(Math.log2(pieceBytes)))) {
+    throw metainfoError(
+      'METAINFO_BAD_PIECES',
+      `a piece length of ${pieceBytes} bytes is not a power of two from 16 KiB, as v2 wants it`,
+    )
+  }
   return pieceBytes
+}
+
+function readV1Files(info: BencodeDictionary, name: string): FileList {
+  const list = readFileList(info)
+  if (list === undefined) return { files: [readSingleFile(info, name)], multiFile: false }
+  return { files: readFiles(list), multiFile: true }
+}
+
+/** Files of a tree in the address space of pieces, which each of them begins anew. */
+function readV2Files(info: BencodeDictionary, pieceBytes: number): FileList {
+  const tree = getDictionary(info, 'file tree')
+  if (tree === undefined) throw bad('the info dictionary has no file tree')
+  const found = readFileTree(tree)
+  const multiFile = found.length > 1 || found[0]!.path.length > 1
+  return { files: placeFiles(found, pieceBytes), multiFile }
+}
+
+/**
+ * `files` in this order, each at the beginning of a piece, filler in between; the last is not filled up.
+ * Files without bytes are aligned too, as libtorrent has them: they stand nowhere, but in a list.
+ */
+export function placeFiles(files: readonly TreeFile[], pieceBytes: number): TorrentFile[] {
+  const placed: TorrentFile[] = []
+  let offset = 0
+  for (const file of files) {
+    const past = offset % pieceBytes
+    if (past > 0) {
+      const bytes = pieceBytes - past
+      placed.push({ path: ['.pad', String(bytes)], bytes, offset, padding: true })
+      offset += bytes
+    }
+    placed.push({ ...file, offset, padding: false })
+    offset += file.bytes
+    refuseBeyond(offset)
+  }
+  return placed
+}
+
+/**
+ * A hybrid's files: those of v1, filler as it stands there, with the roots of v2. Both parts must say the
+ * same of names, sizes, order and place; else who follows one has other bytes than who follows the other.
+ */
+function joined(v1: FileList, v2: FileList, pieceBytes: number): FileList {
+  const content = v2.files.filter((file) => !file.padding)
+  const files: TorrentFile[] = []
+  let next = 0
+  for (const file of v1.files) {
+    if (file.padding) {
+      files.push(file)
+      continue
+    }
+    const twin = content[next++]
+    if (twin === undefined) throw contradiction('v1 has more files')
+    const name = quoted(file.path.join('/'))
+    if (file.path.join('/') !== twin.path.join('/')) {
+      throw contradiction(`${name} stands where v2 has ${quoted(twin.path.join('/'))}`)
+    }
+    if (file.bytes !== twin.bytes) {
+      throw contradiction(`${name} has ${file.bytes} bytes, and ${twin.bytes}`)
+    }
+    if (file.symlink?.join('/') !== twin.symlink?.join('/')) {
+      throw contradiction(`${name} leads to two places`)
+    }
+    if (file.bytes > 0 && file.offset !== twin.offset) {
+      throw contradiction(`${name} begins at byte ${file.offset}, and ${twin.offset}`)
+    }
+    files.push(twin.piecesRoot === undefined ? file : { ...file, piecesRoot: twin.piecesRoot })
+  }
+  if (next < content.length) throw contradiction('v2 has more files')
+  if (countPieces(endOf(files), pieceBytes) !== countPieces(endOf(v2.files), pieceBytes)) {
+    throw contradiction('v1 has filler of whole pieces')
+  }
+  return { files, multiFile: v1.multiFile }
 }
 
 function readFileList(info: BencodeDictionary): readonly BencodeDictionary[] | undefined {
@@ -150,7 +264,7 @@ function readFileList(info: BencodeDictionary): readonly BencodeDictionary[] | u
 }
 
 function readSingleFile(info: BencodeDictionary, name: string): TorrentFile {
-  return { path: [name], bytes: readLength(info), offset: 0, padding: readPadding(info) }
+  return fileOf(info, [name], 0)
 }
 
 function readFiles(list: readonly BencodeDictionary[]): TorrentFile[] {
@@ -158,29 +272,27 @@ function readFiles(list: readonly BencodeDictionary[]): TorrentFile[] {
   const files: TorrentFile[] = []
   let offset = 0
   for (const entry of list) {
-    const file = {
-      path: readPath(entry),
-      bytes: readLength(entry),
-      offset,
-      padding: readPadding(entry),
-    }
+    const file = fileOf(entry, readPath(entry), offset)
     if (!file.padding) tree.add(file.path)
     files.push(file)
     offset += file.bytes
-    if (!Number.isSafeInteger(offset)) {
-      throw metainfoError('METAINFO_TOO_LARGE', 'the files sum up to more than 2^53 - 1 bytes')
-    }
+    refuseBeyond(offset)
   }
   return files
 }
 
-function readLength(entry: BencodeDictionary): number {
-  const value = entry.get('length')
-  if (typeof value === 'bigint' && value > 0n) {
-    throw metainfoError('METAINFO_TOO_LARGE', `a file of ${value} bytes is more than 2^53 - 1`)
-  }
-  if (typeof value !== 'number' || value < 0) throw bad('a file has no length, or a negative one')
-  return value
+function fileOf(entry: BencodeDictionary, path: readonly string[], offset: number): TorrentFile {
+  const { padding, executable, hidden } = readAttributes(entry)
+  const symlink = readSymlink(entry)
+  const bytes = readLength(entry)
+  if (symlink !== undefined && (bytes > 0 || padding)) throw bad('a symbolic link that has bytes')
+  const file = { path, bytes, offset, padding, ...executable, ...hidden }
+  return symlink === undefined ? file : { ...file, symlink }
+}
+
+function refuseBeyond(offset: number): void {
+  if (Number.isSafeInteger(offset)) return
+  throw metainfoError('METAINFO_TOO_LARGE', 'the files sum up to more than 2^53 - 1 bytes')
 }
 
 function readPath(entry: BencodeDictionary): string[] {
@@ -205,13 +317,10 @@ function readPath(entry: BencodeDictionary): string[] {
   })
 }
 
-/** BEP 47: `attr` is a set of letters, of which p and l change what the bytes are. */
-function readPadding(entry: BencodeDictionary): boolean {
-  const attributes = getText(entry, 'attr') ?? ''
-  if (attributes.includes('l')) {
-    throw metainfoError('METAINFO_SYMLINK', 'a file of the torrent is a symbolic link')
-  }
-  return attributes.includes('p')
+function contradiction(what: string): Error {
+  return metainfoError('METAINFO_HYBRID', `the v1 and v2 parts contradict each other: ${what}`, {
+    mend: 'Do not use it: peers of the one part would have other bytes than those of the other.',
+  })
 }
 
 function bad(message: string): Error {

@@ -1,5 +1,5 @@
 /**
- * The .torrent file (BEP 3, 12): an info dictionary, and around it hints that may be missing or wrong.
+ * The .torrent file (BEP 3, 12, 52): an info dictionary, and around it hints that may be missing or wrong.
  *
  * Invariants: the info dictionary is cut out of the file as it lies there, never encoded anew, so its
  * hash is the one that everybody else computes; nothing outside of it makes a torrent unusable, short
@@ -19,8 +19,9 @@ import {
 import { metainfoError } from './errors.ts'
 import { parseInfo } from './info.ts'
 import { TORRENT_BYTES_MAX } from './limits.ts'
+import { encodePieceLayers, readPieceLayers } from './piece-layers.ts'
 import { cleanTiers } from './tracker-urls.ts'
-import type { Metainfo } from './types.ts'
+import type { Metainfo, PieceLayers } from './types.ts'
 
 /** Values in one of the optional keys: a few thousand announce URLs. */
 const OPTIONAL_VALUES_MAX = 10_000
@@ -45,8 +46,14 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
   }
   const optional = (key: string): BencodeValue | undefined => optionalValue(bytes, spans.get(key))
   const createdAtS = asInteger(optional('creation date'))
+  const info = parseInfo(bytes.subarray(infoSpan.start, infoSpan.end))
+  const layersSpan = spans.get('piece layers')
   return {
-    info: parseInfo(bytes.subarray(infoSpan.start, infoSpan.end)),
+    info,
+    layers:
+      layersSpan === undefined
+        ? new Map()
+        : readPieceLayers(info, bytes.subarray(layersSpan.start, layersSpan.end), { prove: true }),
     trackers: trackersOf(optional('announce'), optional('announce-list')),
     comment: asText(optional('comment.utf-8')) ?? asText(optional('comment')),
     createdBy: asText(optional('created by')),
@@ -58,6 +65,7 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
 export interface MetainfoParts {
   /** A whole info dictionary, which goes in as it is. */
   readonly infoBytes: Uint8Array
+  readonly layers?: PieceLayers | undefined
   /** Tiers of announce URLs (BEP 12). */
   readonly trackers?: readonly (readonly string[])[] | undefined
   readonly comment?: string | undefined
@@ -78,10 +86,17 @@ export function encodeMetainfo(parts: MetainfoParts): Uint8Array {
     'created by': parts.createdBy,
     'creation date': parts.createdAtS,
   })
-  // `info` sorts after every key above: it goes where their dictionary ends.
-  const open = hints.subarray(0, -1)
-  const end = hints.subarray(-1)
-  return new Uint8Array(Buffer.concat([open, Buffer.from('4:info'), parts.infoBytes, end]))
+  // `info` and `piece layers` sort after every key above: they go where their dictionary ends.
+  const layers = encodePieceLayers(parts.layers ?? new Map())
+  return new Uint8Array(
+    Buffer.concat([
+      hints.subarray(0, -1),
+      Buffer.from('4:info'),
+      parts.infoBytes,
+      ...(layers.length > 0 ? [Buffer.from('12:piece layers'), layers] : []),
+      hints.subarray(-1),
+    ]),
+  )
 }
 
 function spansOfTorrent(bytes: Uint8Array): Map<string, Span> {

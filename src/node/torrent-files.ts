@@ -9,10 +9,11 @@ const NAME_BYTES_MAX = 200
 export function magnetOf(info: TorrentInfo, trackers: readonly (readonly string[])[]): string {
   return formatMagnet({
     infoHash: info.infoHash,
+    infoHashV2: info.infoHashV2,
     name: info.name,
     trackers: trackers.flat(),
     peers: [],
-    totalBytes: info.totalBytes,
+    totalBytes: info.contentBytes,
   })
 }
 

@@ -87,10 +87,12 @@ test('files are laid out in the order of the bytes of their paths', () => {
 test('an entry with an empty path is a single file', () => {
   const layout = layoutFiles('movie.mkv', [{ path: [], bytes: 9 }])
   assert.deepEqual(layout, {
+    format: 'v1',
     name: 'movie.mkv',
     multiFile: false,
     files: [{ path: ['movie.mkv'], bytes: 9, offset: 0, padding: false }],
     totalBytes: 9,
+    pieceBytes: 16_384,
   })
   const info = buildInfo({ ...layout, pieceBytes: 16_384, pieceHashes: hashes(1) })
   assert.deepEqual(info.files, layout.files)

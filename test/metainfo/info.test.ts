@@ -19,12 +19,15 @@ import { codeOf, hashes, type LooseDictionary, multiFile, singleFile } from './t
 test('a single file', () => {
   const bytes = encode(singleFile())
   assert.deepEqual(parseInfo(bytes), {
+    format: 'v1',
+    infoHashV2: undefined,
     infoHash: new Uint8Array(createHash('sha1').update(bytes).digest()),
     infoBytes: bytes,
     name: 'one.bin',
     multiFile: false,
     files: [{ path: ['one.bin'], bytes: 50_000, offset: 0, padding: false }],
     totalBytes: 50_000,
+    contentBytes: 50_000,
     pieceBytes: 16_384,
     pieceCount: 4,
     pieceHashes: hashes(4),
@@ -91,12 +94,6 @@ test('a Buffer gives the same as a plain array', () => {
   assert.deepEqual(parseInfo(Buffer.from(bytes)), parseInfo(bytes))
 })
 
-test('of a hybrid the v1 part is read', () => {
-  const tree = { 'one.bin': { '': { length: 50_000, 'pieces root': new Uint8Array(32) } } }
-  const info = parseInfo(encode(singleFile({ 'meta version': 2, 'file tree': tree })))
-  assert.equal(info.pieceCount, 4)
-})
-
 test('content up to 2^53 - 1 bytes is counted exactly', () => {
   const max = Number.MAX_SAFE_INTEGER
   assert.equal(countPieces(max, 2), 2 ** 52)
@@ -145,9 +142,25 @@ const refused: readonly (readonly [string, keyof typeof metainfoErrors, Encodabl
   ['no bytes', 'METAINFO_EMPTY', singleFile({ length: 0, pieces: '' })],
   ['no files', 'METAINFO_EMPTY', multiFile({ files: [], pieces: '' })],
   ['empty files only', 'METAINFO_EMPTY', multiFile({ files: [empty(['a'])], pieces: '' })],
-  ['v2 only', 'METAINFO_V2_ONLY', singleFile({ pieces: undefined, 'meta version': 2 })],
-  ['v2 file tree only', 'METAINFO_V2_ONLY', singleFile({ pieces: undefined, 'file tree': {} })],
-  ['a symbolic link', 'METAINFO_SYMLINK', inFiles(file(['a'], { attr: 'l' }))],
+  ['v2 without a tree', 'METAINFO_BAD_INFO', singleFile({ pieces: undefined, 'meta version': 2 })],
+  [
+    'a tree without its version',
+    'METAINFO_BAD_INFO',
+    singleFile({ pieces: undefined, 'file tree': {} }),
+  ],
+  ['a later version', 'METAINFO_VERSION', singleFile({ 'meta version': 3 })],
+  ['a version that is none', 'METAINFO_VERSION', singleFile({ 'meta version': '2' })],
+  ['a symbolic link to nowhere', 'METAINFO_SYMLINK', inFiles(file(['a'], { attr: 'l' }))],
+  [
+    'a symbolic link to the outside',
+    'METAINFO_SYMLINK',
+    inFiles(file(['b']), { ...empty(['a']), attr: 'l', 'symlink path': ['..', 'x'] }),
+  ],
+  [
+    'a symbolic link with bytes',
+    'METAINFO_BAD_INFO',
+    inFiles(file(['a'], { attr: 'l', 'symlink path': ['x'] })),
+  ],
   ['a name not UTF-8', 'METAINFO_NOT_UTF8', singleFile({ name: fromLatin1('\xff') })],
   ['a path not UTF-8', 'METAINFO_NOT_UTF8', inFiles(file([fromLatin1('\xff')]))],
   ['a path twice', 'METAINFO_DUPLICATE_PATH', inFiles(file(['a', 'b']), empty(['a', 'b']))],

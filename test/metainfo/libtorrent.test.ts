@@ -5,7 +5,10 @@
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { fromHex, toHex } from '../../src/base/index.ts'
 import {
   buildInfo,
@@ -13,10 +16,13 @@ import {
   encodeMetainfo,
   type FileEntry,
   formatMagnet,
+  hasAllLayers,
   layoutFiles,
+  PieceHashes,
   parseMagnet,
   parseMetainfo,
 } from '../../src/metainfo/index.ts'
+import { madeTorrent } from './made.ts'
 import { hashes } from './torrents.ts'
 
 const python = process.env.SEEDBED_TEST_PYTHON ?? '/usr/bin/python3'
@@ -195,11 +201,13 @@ test('libtorrent understands the magnets that we write', { skip }, () => {
   const script = `
 import json, sys, libtorrent as lt
 p = lt.parse_magnet_uri(json.load(sys.stdin))
-json.dump([str(p.info_hashes.v1), p.name, p.trackers, p.peers], sys.stdout)
+json.dump([str(p.info_hashes.v1), str(p.info_hashes.v2), p.name, p.trackers, p.peers], sys.stdout)
 `
   const infoHash = new Uint8Array(20).map((_, i) => i * 13)
+  const infoHashV2 = new Uint8Array(32).map((_, i) => i * 7)
   const magnet = formatMagnet({
     infoHash,
+    infoHashV2,
     name: 'a b&c=ü',
     trackers: ['udp://a.example:1/x?y=z&w', 'http://b.example/'],
     peers: [
@@ -210,6 +218,7 @@ json.dump([str(p.info_hashes.v1), p.name, p.trackers, p.peers], sys.stdout)
   })
   assert.deepEqual(run(script, magnet), [
     toHex(infoHash),
+    toHex(infoHashV2),
     'a b&c=ü',
     ['udp://a.example:1/x?y=z&w', 'http://b.example/'],
     [
@@ -218,3 +227,98 @@ json.dump([str(p.info_hashes.v1), p.name, p.trackers, p.peers], sys.stdout)
     ],
   ])
 })
+
+/** Makes a torrent of the folder in each format, of what lies in it. */
+const PUBLISH = `
+import json, os, sys, libtorrent as lt
+asked = json.load(sys.stdin)
+fs = lt.file_storage()
+lt.add_files(fs, asked['folder'])
+flags = {'v1': lt.create_torrent.v1_only, 'v2': lt.create_torrent.v2_only, 'hybrid': 0}
+ct = lt.create_torrent(fs, asked['pieceBytes'], flags[asked['format']])
+lt.set_piece_hashes(ct, os.path.dirname(asked['folder']))
+torrent = lt.bencode(ct.generate())
+ti = lt.torrent_info(torrent)
+json.dump([torrent.hex(), str(ti.info_hashes().v1), str(ti.info_hashes().v2), ti.num_pieces(),
+           lt.make_magnet_uri(ti)], sys.stdout)
+`
+
+const READ_V2 = `
+import json, sys, libtorrent as lt
+ti = lt.torrent_info(bytes.fromhex(json.load(sys.stdin)))
+fs = ti.files()
+pad = lt.file_flags_t.flag_pad_file
+json.dump([str(ti.info_hashes().v1), str(ti.info_hashes().v2), ti.num_pieces(), ti.piece_length(),
+           [[fs.file_path(i), fs.file_size(i), fs.file_offset(i), fs.root(i).to_bytes().hex()]
+            for i in range(fs.num_files()) if not fs.file_flags(i) & pad]], sys.stdout)
+`
+
+const ZEROS = (bytes: number): string => '0'.repeat(2 * bytes)
+
+/** This project's own source: content with empty, small and larger files, some of them in folders. */
+const published = fileURLToPath(new URL('../../../src', import.meta.url))
+
+for (const format of ['v1', 'v2', 'hybrid'] as const) {
+  test(`what libtorrent publishes has the same names and hashes here: ${format}`, { skip }, () => {
+    const asked = { folder: published, pieceBytes: 16_384, format }
+    const [torrent, v1, v2, pieces, link] = run(PUBLISH, asked) as [
+      string,
+      string,
+      string,
+      number,
+      string,
+    ]
+    const { info, layers } = parseMetainfo(fromHex(torrent)!)
+    assert.equal(info.format, format)
+    assert.equal(toHex(info.infoHash), format === 'v2' ? v2.slice(0, 40) : v1)
+    assert.equal(
+      info.infoHashV2 === undefined ? ZEROS(32) : toHex(info.infoHashV2),
+      format === 'v1' ? ZEROS(32) : v2,
+    )
+    assert.equal(info.pieceCount, pieces)
+    assert.ok(hasAllLayers(info, layers))
+    const magnet = parseMagnet(link)
+    assert.deepEqual([magnet.infoHash, magnet.infoHashV2], [info.infoHash, info.infoHashV2])
+    const hashes = new PieceHashes(info, layers)
+    const space = new Uint8Array(info.totalBytes)
+    for (const file of info.files) {
+      if (!file.padding && file.bytes > 0) {
+        space.set(readFileSync(join(published, ...file.path)), file.offset)
+      }
+    }
+    for (let piece = 0; piece < info.pieceCount; piece++) {
+      const start = piece * info.pieceBytes
+      const content = space.subarray(start, start + hashes.contentLength(piece))
+      assert.equal(hashes.judge(piece, content), 'right', `piece ${piece}`)
+    }
+  })
+}
+
+for (const format of ['v2', 'hybrid'] as const) {
+  for (const entries of [
+    [entry('one.bin', 70_000)],
+    [{ path: [], bytes: 5_000_000 }],
+    [entry('b/c', 40_000), entry('b.c', 16_384), entry('a', 1), entry('b/empty', 0)],
+  ]) {
+    const what = entries.map(({ path }) => path.join('/')).join(' ')
+    test(`libtorrent reads our ${format}: ${what}`, { skip }, () => {
+      const { info, layers } = madeTorrent('made', entries, format, 32_768)
+      const file = encodeMetainfo({ infoBytes: info.infoBytes, layers })
+      const prefix = info.multiFile ? ['made'] : []
+      assert.deepEqual(run(READ_V2, toHex(file)), [
+        format === 'v2' ? ZEROS(20) : toHex(info.infoHash),
+        toHex(info.infoHashV2!),
+        info.pieceCount,
+        info.pieceBytes,
+        info.files
+          .filter(({ padding }) => !padding)
+          .map(({ path, bytes, offset, piecesRoot }) => [
+            [...prefix, ...path].join('/'),
+            bytes,
+            offset,
+            piecesRoot === undefined ? ZEROS(32) : toHex(piecesRoot),
+          ]),
+      ])
+    })
+  }
+}

@@ -7,6 +7,8 @@ import {
   formatMagnet,
   MAGNET_CHARACTERS_MAX,
   MAGNET_PEERS_MAX,
+  MAGNET_RANGES_MAX,
+  MAGNET_WEB_SEEDS_MAX,
   type Magnet,
   metainfoErrors,
   parseInfoHash,
@@ -18,7 +20,18 @@ import { codeOf } from './torrents.ts'
 const hex = '0123456789abcdef0123456789abcdef01234567'
 const base32 = 'AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH'
 const infoHash = fromHex(hex)!
-const bare: Magnet = { infoHash, name: undefined, trackers: [], peers: [], totalBytes: undefined }
+const hash64 = '00112233445566778899aabbccddeeff0123456789abcdef0011223344556677'
+const infoHashV2 = fromHex(hash64)!
+const bare: Magnet = {
+  infoHash,
+  infoHashV2: undefined,
+  name: undefined,
+  trackers: [],
+  peers: [],
+  webSeeds: [],
+  selected: undefined,
+  totalBytes: undefined,
+}
 
 test('info-hashes in hexadecimal and base32, in either case', () => {
   for (const text of [hex, hex.toUpperCase(), base32, base32.toLowerCase()]) {
@@ -67,7 +80,25 @@ const understood: readonly (readonly [string, Partial<Magnet>])[] = [
     `magnet:?xt=urn:btih:${hex}&x.pe=a:0&x.pe=a:65536&x.pe=a&x.pe=:1&x.pe=[a]:1&x.pe=::1:80&x.pe=[fe80::1%25lo]:1`,
     {},
   ],
-  [`magnet:?xt=urn:btih:${hex}&so=0,2-4&ws=http://x&as=y&&=&%zz=%`, {}],
+  [
+    `magnet:?xt=urn:btih:${hex}&so=0,2-4&ws=http://x/&ws.2=ftp://x/&as=y&&=&%zz=%`,
+    {
+      webSeeds: ['http://x/'],
+      selected: [
+        [0, 0],
+        [2, 4],
+      ],
+    },
+  ],
+  [`magnet:?xt=urn:btih:${hex}&so=4-2`, {}],
+  [`magnet:?xt=urn:btih:${hex}&so=1,x`, {}],
+  [`magnet:?xt=urn:btih:${hex}&so=999999`, {}],
+  [
+    `magnet:?xt=urn:btmh:1220${hash64.toUpperCase()}`,
+    { infoHash: infoHashV2.slice(0, 20), infoHashV2 },
+  ],
+  [`magnet:?xt.1=urn:btmh:1220${hash64}&xt.2=urn:btih:${hex}`, { infoHashV2 }],
+  [`magnet:?xt=urn:btmh:1114${hex}&xt=urn:btih:${hex}`, {}],
 ]
 
 for (const [uri, expected] of understood) {
@@ -86,7 +117,12 @@ const refused: readonly (readonly [string, keyof typeof metainfoErrors])[] = [
   [`magnet:?xt=urn:btih:${hex.slice(1)}`, 'METAINFO_BAD_MAGNET'],
   [`magnet:?xt=${hex}`, 'METAINFO_BAD_MAGNET'],
   [`magnet:?xt=urn:btih:${hex}&xt=urn:btih:${'0'.repeat(40)}`, 'METAINFO_BAD_MAGNET'],
-  [`magnet:?xt=urn:btmh:1220${'0'.repeat(64)}`, 'METAINFO_V2_ONLY'],
+  [`magnet:?xt=urn:btmh:1220${'0'.repeat(62)}`, 'METAINFO_BAD_MAGNET'],
+  [`magnet:?xt=urn:btmh:1114${'0'.repeat(40)}`, 'METAINFO_BAD_MAGNET'],
+  [
+    `magnet:?xt=urn:btmh:1220${'0'.repeat(64)}&xt=urn:btmh:1220${'1'.repeat(64)}`,
+    'METAINFO_BAD_MAGNET',
+  ],
   [`magnet:?xt=urn:btih:${hex}&dn=${'x'.repeat(MAGNET_CHARACTERS_MAX)}`, 'METAINFO_BAD_MAGNET'],
 ]
 
@@ -99,28 +135,58 @@ for (const [uri, code] of refused) {
   })
 }
 
-const magnet: fc.Arbitrary<Magnet> = fc.record(
-  {
-    infoHash: fc.uint8Array({ minLength: 20, maxLength: 20 }).map((bytes) => new Uint8Array(bytes)),
-    name: fc.option(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), { nil: undefined }),
-    trackers: fc.uniqueArray(
-      fc.webUrl({ withQueryParameters: true }).filter((url) => url.length <= 1024),
-      { maxLength: 5 },
-    ),
-    peers: fc.array(
-      fc.record(
-        {
-          host: fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain()),
-          port: fc.integer({ min: 1, max: 65_535 }),
-        },
-        { noNullPrototype: true },
+const magnet: fc.Arbitrary<Magnet> = fc
+  .record(
+    {
+      infoHash: fc
+        .uint8Array({ minLength: 20, maxLength: 20 })
+        .map((bytes) => new Uint8Array(bytes)),
+      name: fc.option(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), {
+        nil: undefined,
+      }),
+      trackers: fc.uniqueArray(
+        fc.webUrl({ withQueryParameters: true }).filter((url) => url.length <= 1024),
+        { maxLength: 5 },
       ),
-      { maxLength: 4 },
-    ),
-    totalBytes: fc.option(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), { nil: undefined }),
-  },
-  { noNullPrototype: true },
-)
+      peers: fc.array(
+        fc.record(
+          {
+            host: fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain()),
+            port: fc.integer({ min: 1, max: 65_535 }),
+          },
+          { noNullPrototype: true },
+        ),
+        { maxLength: 4 },
+      ),
+      infoHashV2: fc.option(
+        fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new Uint8Array(bytes)),
+        { nil: undefined },
+      ),
+      webSeeds: fc.uniqueArray(
+        fc.webUrl({ withQueryParameters: true }).filter((url) => url.length <= 1024),
+        { maxLength: 3 },
+      ),
+      selected: fc.option(
+        fc.array(
+          fc
+            .tuple(fc.nat({ max: 1000 }), fc.nat({ max: 1000 }))
+            .map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const),
+          { minLength: 1, maxLength: 4 },
+        ),
+        { nil: undefined },
+      ),
+      v2Alone: fc.boolean(),
+      totalBytes: fc.option(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), {
+        nil: undefined,
+      }),
+    },
+    { noNullPrototype: true },
+  )
+  .map(({ v2Alone, ...value }) =>
+    v2Alone && value.infoHashV2 !== undefined
+      ? { ...value, infoHash: value.infoHashV2.slice(0, 20) }
+      : value,
+  )
 
 test('what was formatted is parsed again', () => {
   fc.assert(
@@ -143,6 +209,11 @@ test('the fullest magnet that is accepted still is when formatted', () => {
       host: 'h'.repeat(253),
       port: 65_535,
     })),
+    infoHashV2,
+    webSeeds: Array.from({ length: MAGNET_WEB_SEEDS_MAX }, (_, i) =>
+      `http://${i}/${filler}`.padEnd(1024, '"'),
+    ),
+    selected: Array.from({ length: MAGNET_RANGES_MAX }, () => [100_000, 499_999] as const),
     totalBytes: Number.MAX_SAFE_INTEGER,
   }
   assert.deepEqual(parseMagnet(formatMagnet(full)), full)
