@@ -235,6 +235,14 @@ class OpenFile implements FileDevice {
     return this.#sizeBytes
   }
 
+  remeasure(): void {
+    if (this.#closed) return
+    const { sizeBytes } = this.isBlockDevice
+      ? rawGeometry(this.label, this.#fd, fstatSync(this.#fd).rdev)
+      : fileGeometry(this.#fd)
+    this.#sizeBytes = Math.max(this.#sizeBytes, sizeBytes - (sizeBytes % this.sectorBytes))
+  }
+
   extend(bytes: number): Promise<void> {
     return this.#during(0, 0, async () => {
       checkWritable(this)

@@ -46,6 +46,10 @@ export class LoggedDevice implements BlockDevice {
     return this.#device.flush()
   }
 
+  remeasure(): void {
+    this.#device.remeasure?.()
+  }
+
   discard(offset: number, bytes: number): Promise<void> {
     this.log?.note(DISCARD, offset, bytes)
     return this.#device.discard(offset, bytes)

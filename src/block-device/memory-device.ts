@@ -80,10 +80,12 @@ export interface MemoryDeviceOptions {
 
 export class MemoryDevice implements BlockDevice {
   readonly label: string
-  readonly sizeBytes: number
   readonly sectorBytes: number
   readonly physicalSectorBytes: number
   readonly readOnly: boolean
+  /** The size that a look at the device gives: whoever has it open sees it after `remeasure`. */
+  realBytes: number
+  #sizeBytes: number
   /** Outlives `close`, so the same bytes can be opened again. */
   readonly image: SparseImage
   #closed = false
@@ -92,9 +94,19 @@ export class MemoryDevice implements BlockDevice {
     this.label = options.label ?? 'memory'
     this.sectorBytes = options.sectorBytes ?? 512
     this.physicalSectorBytes = options.physicalSectorBytes ?? this.sectorBytes
-    this.sizeBytes = options.sizeBytes - (options.sizeBytes % this.sectorBytes)
+    this.#sizeBytes = options.sizeBytes - (options.sizeBytes % this.sectorBytes)
+    this.realBytes = this.#sizeBytes
     this.readOnly = options.readOnly ?? false
     this.image = options.image ?? new SparseImage()
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  remeasure(): void {
+    const sizeBytes = this.realBytes - (this.realBytes % this.sectorBytes)
+    this.#sizeBytes = Math.max(this.#sizeBytes, sizeBytes)
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {

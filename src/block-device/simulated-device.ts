@@ -68,7 +68,9 @@ export interface SimulatedDeviceOptions {
 export class SimulatedDevice implements BlockDevice {
   readonly label = 'simulated'
   readonly readOnly = false
-  readonly sizeBytes: number
+  /** The size that a look at the device gives: whoever has it open sees it after `remeasure`. */
+  realBytes: number
+  #sizeBytes: number
   readonly sectorBytes: number
   readonly physicalSectorBytes: number
   /** What reads see: everything written so far, durable or not. */
@@ -87,13 +89,22 @@ export class SimulatedDevice implements BlockDevice {
   #unflushed = new Set<LoggedWrite | LoggedDiscard>()
 
   constructor(options: SimulatedDeviceOptions) {
-    this.sizeBytes = options.sizeBytes
+    this.#sizeBytes = options.sizeBytes
+    this.realBytes = options.sizeBytes
     this.sectorBytes = options.sectorBytes ?? 512
     this.physicalSectorBytes = options.physicalSectorBytes ?? this.sectorBytes
     this.image = options.image ?? new SparseImage()
     this.base = this.image.copy()
     this.#jitter = options.jitter
     this.#record = options.record ?? true
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  remeasure(): void {
+    this.#sizeBytes = Math.max(this.#sizeBytes, this.realBytes)
   }
 
   /** Notes `value` in the log: crash states say which marks lie before the cut. */

@@ -31,6 +31,11 @@ export interface BlockDevice {
   read(offset: number, target: Uint8Array): Promise<void>
   write(offset: number, source: Uint8Array): Promise<void>
   flush(): Promise<void>
+  /**
+   * Looks at the size again: a device may have become larger, and `sizeBytes` follows; a smaller one is
+   * not believed. Absent: the size never changes.
+   */
+  remeasure?(): void
   /** Tells the device that a range holds nothing any more. Advisory; resolves where unsupported. */
   discard(offset: number, bytes: number): Promise<void>
   close(): Promise<void>

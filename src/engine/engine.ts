@@ -107,7 +107,6 @@ class TorrentEngine implements Engine {
       ),
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
       changed: () => this.#syncs.changed(),
-      syncNow: () => this.#syncs.now(),
       connections: this.#connections,
     }
     this.#lastTickMs = this.#clock.monotonicMs()
@@ -177,7 +176,7 @@ class TorrentEngine implements Engine {
     await this.#making.get(key)?.catch(ignore)
     if (this.#torrents.get(key) !== torrent) return
     this.#torrents.delete(key)
-    if (torrent.stored !== undefined) await this.#syncs.now()
+    await torrent.stored?.sync()
   }
 
   stop(): Promise<void> {
@@ -275,11 +274,12 @@ class TorrentEngine implements Engine {
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
   }
 
-  /** Nobody can say what is durable: no torrent that is being written to may go on. */
+  /** Nobody can say what is durable there: no torrent that is being written to a failed device may go on. */
   #syncFailed(error: Error): void {
-    this.#logger.error({ error }, 'the volume could not be synced')
+    this.#logger.error({ error }, 'a device could not be synced')
     for (const torrent of this.#torrents.values()) {
-      if (torrent.state === 'downloading') torrent.fail(error)
+      const failure = torrent.stored?.failure
+      if (torrent.state === 'downloading' && failure !== undefined) torrent.fail(failure)
     }
   }
 }

@@ -26,5 +26,4 @@ export interface TorrentContext {
   readonly uploadSlots: number
   /** Something was written or marked that a sync has to make durable. */
   changed(): void
-  syncNow(): Promise<void>
 }

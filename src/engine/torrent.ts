@@ -278,7 +278,7 @@ export class Torrent
   }
 
   async #finish(): Promise<void> {
-    await this.#context.syncNow()
+    await this.stored!.sync()
     if (this.#state !== 'downloading') return
     const download = this.#download!
     this.content!.download = undefined

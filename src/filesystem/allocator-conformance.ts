@@ -76,4 +76,36 @@ export function allocatorConformance({ test, make }: AllocatorConformance): void
     for (let block = 1; block < total; block++)
       assert.equal(allocator.isFree(block), !used.has(block))
   })
+
+  test('grows by any number of blocks, all of them free, and gives each out once', () => {
+    for (const [before, after] of [
+      [2, 3],
+      [31, 32],
+      [32, 33],
+      [33, 64],
+      [40, 41],
+      [64, 64],
+      [7, 300],
+    ] as const) {
+      const allocator = make(before)
+      const given = new Set<number>()
+      const takeAll = (): void => {
+        for (let block = allocator.allocate('data'); block !== 0; ) {
+          assert.ok(!given.has(block))
+          given.add(block)
+          block = allocator.allocate(given.size % 3 === 0 ? 'metadata' : 'data')
+        }
+      }
+      takeAll()
+      allocator.grow(after)
+      assert.equal(allocator.totalBlocks, after)
+      assert.equal(allocator.freeBlocks, after - before)
+      const free = [...allocator.freeExtents()]
+      assert.deepEqual(free, after > before ? [{ block: before, blocks: after - before }] : [])
+      takeAll()
+      assert.equal(given.size, after - 1)
+      assert.equal(Math.max(...given), after - 1)
+      assert.throws(() => allocator.free(after))
+    }
+  })
 }

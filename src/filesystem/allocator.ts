@@ -22,6 +22,8 @@ export interface Allocator {
   /** The next free block, or 0 when there is none. */
   allocate(purpose: AllocationPurpose): number
   free(block: number): void
+  /** There are more blocks now; the new ones are free. */
+  grow(totalBlocks: number): void
   /** Stretches of free blocks, ascending. Looks at every word of the map. */
   freeExtents(): IterableIterator<FreeExtent>
 }
@@ -40,17 +42,19 @@ export function makeAllocator(kind: AllocatorKind, totalBlocks: number, cursor =
 /** One bit a block, set = in use; bits beyond the end are set. */
 abstract class BitmapAllocator implements Allocator {
   abstract readonly kind: AllocatorKind
-  readonly totalBlocks: number
-  protected readonly words: Uint32Array
+  protected words: Uint32Array
+  #totalBlocks: number
   #freeBlocks: number
 
   constructor(totalBlocks: number) {
-    this.totalBlocks = totalBlocks
-    this.words = new Uint32Array(Math.ceil(totalBlocks / 32))
-    const spare = this.words.length * 32 - totalBlocks
-    if (spare > 0) this.words[this.words.length - 1] = ~(0xffffffff >>> spare)
+    this.#totalBlocks = totalBlocks
+    this.words = wordsFor(totalBlocks)
     this.words[0] = this.words[0]! | 1
     this.#freeBlocks = totalBlocks - 1
+  }
+
+  get totalBlocks(): number {
+    return this.#totalBlocks
   }
 
   get freeBlocks(): number {
@@ -78,6 +82,23 @@ abstract class BitmapAllocator implements Allocator {
     const word = Math.floor(block / 32)
     this.words[word] = this.words[word]! & ~(1 << (block % 32))
     this.#freeBlocks++
+  }
+
+  grow(totalBlocks: number): void {
+    const before = this.#totalBlocks
+    assert(totalBlocks >= before, 'an allocator does not become smaller')
+    const words = wordsFor(totalBlocks)
+    words.set(this.words)
+    // The bits beyond the old end were set; those of the new blocks are not.
+    const inWord = before % 32
+    if (inWord > 0) {
+      const at = Math.floor(before / 32)
+      const kept = words[at]! & (0xffffffff >>> (32 - inWord))
+      words[at] = at === words.length - 1 ? kept | beyondEnd(totalBlocks) : kept
+    }
+    this.words = words
+    this.#totalBlocks = totalBlocks
+    this.#freeBlocks += totalBlocks - before
   }
 
   *freeExtents(): Generator<FreeExtent> {
@@ -120,6 +141,19 @@ abstract class BitmapAllocator implements Allocator {
     }
     return 0
   }
+}
+
+/** Words of clear bits, those beyond the end set. */
+function wordsFor(totalBlocks: number): Uint32Array {
+  const words = new Uint32Array(Math.ceil(totalBlocks / 32))
+  words[words.length - 1] = beyondEnd(totalBlocks)
+  return words
+}
+
+/** The last word of a map of nothing but free blocks. */
+function beyondEnd(totalBlocks: number): number {
+  const inWord = totalBlocks % 32
+  return inWord === 0 ? 0 : (0xffffffff << inWord) >>> 0
 }
 
 /** A ring: the next free block after the last one given out. */
@@ -171,6 +205,14 @@ export class OrderedAllocator extends BitmapAllocator {
     if (data) this.#lowest = block
     else this.#highest = block
     return block
+  }
+
+  override grow(totalBlocks: number): void {
+    if (totalBlocks > this.totalBlocks) {
+      this.#highest = totalBlocks - 1
+      this.#lowest = Math.min(this.#lowest, this.totalBlocks)
+    }
+    super.grow(totalBlocks)
   }
 
   override free(block: number): void {

@@ -24,6 +24,8 @@ export interface IoHost {
   allocateData(): Promise<number>
   /** Data reached the device: the next sync has to flush. */
   noteData(): void
+  /** A torrent has taken one of the blocks that it was promised. */
+  noteTaken(): void
 }
 
 const BOUNCE_BYTES = 64 * 1024
@@ -104,23 +106,34 @@ export class BlockIo {
     this.#checkRange(offset, source.length)
     if (source.length === 0) return
     const { blockBytes } = this.#host.geometry
+    const at = offset % blockBytes
     const block = Math.floor(offset / blockBytes)
-    if (Math.floor((offset + source.length - 1) / blockBytes) !== block) {
-      throw fsError('FS_RANGE', `a write of ${source.length} bytes at ${offset} crosses a block`)
-    }
-    this.#tails ??= new Map()
-    const tails = this.#tails
     await this.during(async () => {
-      const before = tails.get(block) ?? Promise.resolve()
-      const own = before.then(() => this.#writeInBlock(block, offset % blockBytes, source))
-      const tail = own.catch(() => {})
-      tails.set(block, tail)
-      try {
-        await own
-      } finally {
-        if (tails.get(block) === tail) tails.delete(block)
+      if (at + source.length <= blockBytes) return this.#writeInTurn(block, at, source)
+      const parts: Promise<void>[] = []
+      for (let from = -at; from < source.length; from += blockBytes) {
+        const part = source.subarray(Math.max(0, from), from + blockBytes)
+        parts.push(this.#writeInTurn(block + parts.length, from < 0 ? at : 0, part))
+      }
+      // The caller's memory is in use until all have settled.
+      for (const result of await Promise.allSettled(parts)) {
+        if (result.status === 'rejected') throw result.reason
       }
     })
+  }
+
+  async #writeInTurn(block: number, at: number, source: Uint8Array): Promise<void> {
+    this.#tails ??= new Map()
+    const tails = this.#tails
+    const before = tails.get(block) ?? Promise.resolve()
+    const own = before.then(() => this.#writeInBlock(block, at, source))
+    const tail = own.catch(() => {})
+    tails.set(block, tail)
+    try {
+      await own
+    } finally {
+      if (tails.get(block) === tail) tails.delete(block)
+    }
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -159,6 +172,7 @@ export class BlockIo {
       await this.#prepare(block)
       place = await host.allocateData()
       this.#map.set(block, place)
+      host.noteTaken()
       this.#mapped(block)
     }
     try {

@@ -9,6 +9,7 @@ export const filesystemErrors = {
   FS_SECTOR: 'The device cannot write sectors as small as the metadata sectors of the volume.',
   FS_GEOMETRY: 'A block, sector or piece size is not supported, or the combination is not.',
   FS_TOO_SMALL: 'The device has room for too few filesystem blocks.',
+  FS_SAME_VOLUME: 'Two devices hold the same volume: one is a copy of the other.',
   FS_EXISTS: 'The volume already holds a torrent of that info-hash.',
   FS_UNKNOWN_TORRENT: 'The volume holds no torrent of that info-hash.',
   FS_FULL: 'The volume has no free filesystem block.',

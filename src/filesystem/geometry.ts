@@ -52,7 +52,7 @@ export function writeReference(
 export class Geometry {
   readonly blockBytes: number
   readonly sectorBytes: number
-  readonly blockCount: number
+  #blockCount: number
   /** What a metadata sector carries. */
   readonly payloadBytes: number
   /** Slab classes that hold a twin and fit a block. */
@@ -64,12 +64,21 @@ export class Geometry {
   constructor(blockBytes: number, sectorBytes: number, blockCount: number) {
     this.blockBytes = blockBytes
     this.sectorBytes = sectorBytes
-    this.blockCount = blockCount
+    this.#blockCount = blockCount
     this.payloadBytes = sectorBytes - TRAILER_BYTES
     this.classMin = Math.max(0, Math.log2((2 * sectorBytes) / 1024))
     this.classMax = Math.min(CLASS_MAX, Math.log2(blockBytes / 1024))
     this.rootTwins = blockBytes / sectorBytes / 2 - 1
     this.referencesPerSector = Math.floor(this.payloadBytes / REFERENCE_BYTES)
+  }
+
+  /** Grows only, also while mounted. */
+  get blockCount(): number {
+    return this.#blockCount
+  }
+
+  grow(blockCount: number): void {
+    this.#blockCount = blockCount
   }
 
   get torrentsMax(): number {

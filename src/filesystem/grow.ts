@@ -9,16 +9,16 @@
 import type { BlockDevice } from '../block-device/index.ts'
 import { fsError } from './errors.ts'
 import { BLOCKS_MAX } from './geometry.ts'
-import { encodeHeader, findHeader, geometryOf, type Header, refuseMisfit } from './header.ts'
-import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
+import { findHeader, geometryOf, refuseMisfit } from './header.ts'
+import { HeaderTwin } from './header-twin.ts'
+import { MetadataWriter } from './metadata-writer.ts'
 import { wipeTail } from './mkfs.ts'
-import { KIND_HEADER, NO_OWNER, Sealer } from './sector.ts'
-import { TwinRegion } from './twins.ts'
+import { Sealer } from './sector.ts'
 import type { GrowOptions, GrowReport } from './types.ts'
 
 /**
- * The volume must not be mounted; the device stays open. Without room for one more block nothing is
- * written. What the new part of the device held is lost.
+ * For a volume that is not mounted (a mounted one has `grow` of its own); the device stays open. Without
+ * room for one more block nothing is written. What the new part of the device held is lost.
  *
  * @throws FS_FOREIGN, FS_NEWER_FORMAT, FS_CORRUPT, FS_DEVICE_SHRUNK, FS_SECTOR, FS_READ_ONLY, FS_GEOMETRY
  */
@@ -31,40 +31,41 @@ export async function growVolume(
   }
   const found = await findHeader(device)
   if (found === undefined) throw fsError('FS_FOREIGN', `${device.label} holds no seedbed volume`)
-  const { header, generation } = found.current
+  const { header } = found.current
   refuseMisfit(device, header)
   if (header.readOnlyCompatible !== 0) {
     throw fsError('FS_NEWER_FORMAT', `${device.label} has features that allow reading only`, {
       mend: 'Use a newer seedbed.',
     })
   }
-  const { blockBytes, sectorBytes } = header
-  const blocksBefore = header.blockCount
-  const blocksAfter = Math.floor(device.sizeBytes / blockBytes)
+  const sealer = new Sealer(header.uuid, header.sectorBytes)
+  const writer = new MetadataWriter(device, geometryOf(header), sealer, options.onBarrier)
+  return growHeader(writer, new HeaderTwin(found))
+}
+
+/**
+ * Writes that the volume has all of its device. Nothing of what it gained may be used before this has
+ * resolved. A gain that cannot be written to is refused before anything has changed.
+ *
+ * @throws FS_GEOMETRY, FS_FAILED, and what a write to the new part throws
+ */
+export async function growHeader(writer: MetadataWriter, twin: HeaderTwin): Promise<GrowReport> {
+  const { device } = writer
+  const { blockBytes, blockCount: blocksBefore } = twin.header
+  const deviceBytes = device.sizeBytes
+  const blocksAfter = Math.floor(deviceBytes / blockBytes)
   if (blocksAfter > BLOCKS_MAX) {
     throw fsError('FS_GEOMETRY', `${blocksAfter} blocks do not fit 32-bit block numbers`, {
       mend: 'Make a new volume with larger blocks.',
     })
   }
-  if (blocksAfter === blocksBefore) return { blockBytes, blocksBefore, blocksAfter }
-
-  const grown: Header = { ...header, deviceBytes: device.sizeBytes, blockCount: blocksAfter }
-  const sealer = new Sealer(header.uuid, sectorBytes)
-  const writer = new MetadataWriter(device, geometryOf(grown), sealer, options.onBarrier)
-  const region = new TwinRegion(0, blockBytes - sectorBytes, 1, sectorBytes)
-  region.set(0, found.current === found.first ? 0 : 1, generation)
-  const update: TwinUpdate = {
-    region,
-    twin: 0,
-    kind: KIND_HEADER,
-    owner: NO_OWNER,
-    encode: (memory, from) => encodeHeader(memory.subarray(from, from + sectorBytes), grown),
-  }
-  await writer.guard(() => wipeTail(device, blocksBefore * blockBytes))
+  if (blocksAfter <= blocksBefore) return { blockBytes, blocksBefore, blocksAfter: blocksBefore }
+  await wipeTail(device, blocksBefore * blockBytes)
   // The header that was read may still be in a cache only, and what is wiped is not to come back.
   await writer.barrier('grow')
+  twin.set({ deviceBytes, blockCount: blocksAfter })
   for (let copy = 0; copy < 2; copy++) {
-    await writer.write(writer.capture([update]))
+    await writer.write(writer.capture([twin.update()]))
     await writer.barrier('grow')
   }
   return { blockBytes, blocksBefore, blocksAfter }

@@ -49,6 +49,7 @@ export class MetadataWriter {
   readonly geometry: Geometry
   readonly sealer: Sealer
   readonly #onBarrier: (name: BarrierName) => void
+  readonly #onFailure: (error: SeedbedError) => void
   #failure: SeedbedError | undefined
 
   constructor(
@@ -56,11 +57,13 @@ export class MetadataWriter {
     geometry: Geometry,
     sealer: Sealer,
     onBarrier: (name: BarrierName) => void = () => {},
+    onFailure: (error: SeedbedError) => void = () => {},
   ) {
     this.device = device
     this.geometry = geometry
     this.sealer = sealer
     this.#onBarrier = onBarrier
+    this.#onFailure = onFailure
   }
 
   get failure(): SeedbedError | undefined {
@@ -82,10 +85,13 @@ export class MetadataWriter {
     try {
       await action()
     } catch (cause) {
-      this.#failure ??= fsError('FS_FAILED', `metadata was not written: ${messageOf(cause)}`, {
-        cause,
-        mend: 'Check the disk, then mount again: what was synced before is there.',
-      })
+      if (this.#failure === undefined) {
+        this.#failure = fsError('FS_FAILED', `metadata was not written: ${messageOf(cause)}`, {
+          cause,
+          mend: 'Check the disk, then mount again: what was synced before is there.',
+        })
+        this.#onFailure(this.#failure)
+      }
       throw this.#failure
     }
   }

@@ -18,6 +18,8 @@ export interface StagedHost extends IoHost {
     fill: (inode: Inode) => void,
   ): Promise<MappedTorrent>
   freeBlock(block: number): void
+  /** Blocks that a torrent in the making may still come to need; negative when it needs them no more. */
+  promise(blocks: number): void
 }
 
 export class Staged implements StagedTorrent {
@@ -38,6 +40,7 @@ export class Staged implements StagedTorrent {
       async () => {},
       () => {},
     )
+    host.promise(layout.blocks)
   }
 
   write(offset: number, source: Uint8Array): Promise<void> {
@@ -79,6 +82,7 @@ export class Staged implements StagedTorrent {
     if (this.#over) return
     this.#over = true
     void this.#io.retire().then(() => {
+      this.#host.promise(this.#map.allocated - this.#layout.blocks)
       for (const block of this.#map.places()) this.#host.freeBlock(block)
     })
   }

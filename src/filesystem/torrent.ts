@@ -20,7 +20,9 @@ export function isMapped(stored: StoredTorrent): stored is MappedTorrent {
 
 export interface TorrentHost extends IoHost {
   readonly sealer: Sealer
+  readonly failure: Error | undefined
   noteDirty(torrent: VolumeTorrent): void
+  sync(): Promise<void>
   allocateSpan(torrent: VolumeTorrent, span: number): Promise<void>
 }
 
@@ -78,6 +80,10 @@ export class VolumeTorrent implements MappedTorrent {
 
   get usedBytes(): number {
     return this.inode.map.allocated * this.#host.geometry.blockBytes
+  }
+
+  get failure(): Error | undefined {
+    return this.#host.failure
   }
 
   get uploadedBytes(): number {
@@ -148,6 +154,10 @@ export class VolumeTorrent implements MappedTorrent {
 
   doubted(): Promise<readonly number[]> {
     return Promise.resolve([])
+  }
+
+  sync(): Promise<void> {
+    return this.#host.sync()
   }
 
   /** Transfer totals are plain fields: a sync looks whether they moved. */

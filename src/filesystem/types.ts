@@ -8,7 +8,7 @@ export type { StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
 /**
  * A torrent on a volume: one sparse address space of `totalBytes`, cut into filesystem blocks.
  *
- * `write` allocates the block on first use. Whole sectors from aligned memory go straight to the device;
+ * `write` allocates blocks on first use, and may cross them. Whole sectors from aligned memory go straight to the device;
  * ragged edges are merged with what the sector holds. Writes to one block are serialised. `read` refuses
  * (FS_HOLE) what was never written; any alignment, aligned is direct. `readInfo` checks the dictionary
  * against the info-hash (FS_INFO_ROTTEN). Nobody but us changes what a volume holds: `doubted` is empty.
@@ -45,6 +45,15 @@ export interface StagedTorrent {
   abort(): void
 }
 
+/** How much there is, and how much is left. */
+export interface Room {
+  readonly totalBytes: number
+  readonly freeBytes: number
+  /** Of `freeBytes`, what one torrent can have. */
+  readonly largestBytes: number
+  readonly torrents: number
+}
+
 export interface VolumeStats {
   readonly uuid: string
   readonly label: string
@@ -56,6 +65,8 @@ export interface VolumeStats {
   readonly dataBlocks: number
   /** Root block and slab blocks. */
   readonly metadataBlocks: number
+  /** What the torrents that are not whole may still come to need; more than is free, when they are sparse. */
+  readonly promisedBlocks: number
   readonly torrents: number
   readonly torrentsMax: number
 }
@@ -80,14 +91,19 @@ export interface SlabStats {
   readonly usedSlots: number
 }
 
-/**
- * A mounted filesystem; a block of it is what one write may not cross. `create` rejects with FS_EXISTS,
- * FS_FULL, FS_ROOT_FULL.
- */
+/** Where torrents live on devices: a mounted filesystem, or a pool of several. */
 export interface Volume extends TorrentStore {
   /** Writes of whole sectors need no merging. */
   readonly sectorBytes: number
-  stats(): VolumeStats
+  room(): Room
+  torrents(): IterableIterator<MappedTorrent>
+  get(infoHash: Uint8Array): MappedTorrent | undefined
+  /** FS_EXISTS, FS_FULL, FS_ROOT_FULL. */
+  create(
+    geometry: TorrentGeometry,
+    infoBytes: Uint8Array,
+    attributes?: Uint8Array,
+  ): Promise<MappedTorrent>
   stage(totalBytes: number, pieceBytes: number): StagedTorrent
 }
 
@@ -152,24 +168,28 @@ export interface MountOptions {
   readonly allocator?: AllocatorKind
   /** Called before each flush: for tests and traces. */
   readonly onBarrier?: (name: BarrierName) => void
+  /** Called once, when `failure` is set. */
+  readonly onFailure?: (error: Error) => void
   /** Torrents read so far, and in all. */
   readonly onProgress?: (done: number, total: number) => void
 }
 
+/** One filesystem on one device. */
 export interface MountedVolume extends Volume {
-  torrents(): IterableIterator<MappedTorrent>
-  get(infoHash: Uint8Array): MappedTorrent | undefined
-  create(
-    geometry: TorrentGeometry,
-    infoBytes: Uint8Array,
-    attributes?: Uint8Array,
-  ): Promise<MappedTorrent>
+  /** The path of the device or image. */
+  readonly path: string
+  stats(): VolumeStats
   /** What mount found. Torrents with an `error` are refused: they are not among `torrents()`. */
   readonly problems: readonly Problem[]
   /** The first failure of a write of metadata, after which the volume takes no more writes. */
   readonly failure: Error | undefined
   /** Looks at every block: for reports, not for a hot path. */
   allocatorStats(): AllocatorStats
+  /**
+   * Takes what the device gained since it was mounted, without a pause for anybody. What the new part
+   * held is lost. FS_GEOMETRY, FS_READ_ONLY, FS_FAILED, and what a write to the new part throws.
+   */
+  grow(): Promise<GrowReport>
 }
 
 export interface GrowOptions {

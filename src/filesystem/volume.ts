@@ -8,35 +8,37 @@
  * - a block or slot is free in memory only when nothing durable refers to it;
  * - a torrent is in `#torrents` only while its root entry is durable.
  */
-import { assert, type Clock, type Random, toHex } from '../base/index.ts'
+import { type Clock, toHex } from '../base/index.ts'
 import type { AlignedPool, BlockDevice } from '../block-device/index.ts'
-import type { Allocator } from './allocator.ts'
 import { type IoHost, makeBouncePool } from './block-io.ts'
-import { Discards } from './discards.ts'
 import { fsError } from './errors.ts'
-import type { Geometry, Reference } from './geometry.ts'
-import { encodeHeader, formatUuid, type Header } from './header.ts'
-import { infoClasses, matchesInfoHash, writeInfoRecord } from './info-record.ts'
-import { encodeTwin, Inode, kindOf, type MapSlot, makeMapSlot } from './inode.ts'
+import type { Geometry } from './geometry.ts'
+import { growHeader } from './grow.ts'
+import { formatUuid } from './header.ts'
+import { HeaderTwin } from './header-twin.ts'
+import { matchesInfoHash, writeInfoRecord } from './info-record.ts'
+import type { Inode } from './inode.ts'
 import { layoutFor, type MapLayout } from './layout.ts'
 import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
 import { RootList } from './root-list.ts'
 import type { Scan } from './scan.ts'
-import { KIND_HEADER, NO_OWNER, type Sealer } from './sector.ts'
-import type { Slabs } from './slabs.ts'
+import type { Sealer } from './sector.ts'
+import { Space } from './space.ts'
 import { Staged, type StagedHost } from './staged.ts'
 import { type TorrentHost, VolumeTorrent } from './torrent.ts'
-import { TwinRegion } from './twins.ts'
 import type {
   AllocatorStats,
+  GrowReport,
   MappedTorrent,
   MountedVolume,
   MountOptions,
   Problem,
+  Room,
   StagedTorrent,
   TorrentGeometry,
   VolumeStats,
 } from './types.ts'
+import { Unsynced } from './unsynced.ts'
 
 /** A torrent that mount would not serve. */
 interface Refusal {
@@ -57,21 +59,14 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   readonly bounce: AlignedPool = makeBouncePool()
   readonly readOnly: boolean
   readonly problems: readonly Problem[]
-  readonly #header: Header
-  readonly #headerRegion: TwinRegion
+  readonly #header: HeaderTwin
   readonly #writer: MetadataWriter
   readonly #clock: Clock
-  readonly #random: Random
-  readonly #allocator: Allocator
-  readonly #slabs: Slabs
-  readonly #discards: Discards
+  readonly #space: Space
   readonly #root: RootList
   readonly #torrents = new Map<string, Entry>()
   readonly #refused = new Map<string, Refusal>()
-  readonly #dirty = new Set<VolumeTorrent>()
-  /** Continuations that are not on the device yet, by torrent. */
-  readonly #newSpans = new Map<MapSlot, VolumeTorrent>()
-  #dataWritten = false
+  readonly #unsynced: Unsynced
   #lane: Promise<unknown> = Promise.resolve()
   #waitingSync: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -82,20 +77,14 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     this.readOnly = readOnly
     this.problems = scan.problems
     this.#clock = options.clock
-    this.#random = options.random
-    this.#allocator = scan.allocator
-    this.#slabs = scan.slabs
-    this.#discards = new Discards(device, scan.geometry, scan.allocator)
-    this.#writer = new MetadataWriter(device, scan.geometry, scan.sealer, options.onBarrier)
+    const { geometry, allocator, slabs, sealer } = scan
+    this.#space = new Space(device, geometry, allocator, slabs, options.random)
+    const { onBarrier, onFailure } = options
+    this.#writer = new MetadataWriter(device, geometry, sealer, onBarrier, onFailure)
+    this.#unsynced = new Unsynced(this.#writer)
     const { region, entries, unsettled } = scan.root
-    this.#root = new RootList(scan.geometry, region, entries, unsettled)
-    const { current, first, last } = scan.header
-    this.#header = current.header
-    const { blockBytes, sectorBytes } = scan.geometry
-    this.#headerRegion = new TwinRegion(0, blockBytes - sectorBytes, 1, sectorBytes)
-    const copy = current === first ? 0 : 1
-    this.#headerRegion.set(0, copy, current.generation)
-    assert(first !== undefined || last !== undefined, 'a header was found')
+    this.#root = new RootList(geometry, region, entries, unsettled)
+    this.#header = new HeaderTwin(scan.header)
     for (const [index, inode] of scan.inodes) {
       const refusal = scan.refused.get(index)
       const name = toHex(inode.infoHash)
@@ -103,6 +92,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       else {
         const torrent = new VolumeTorrent(this, inode)
         this.#torrents.set(name, { index, torrent })
+        this.promise(inode.layout.blocks - inode.map.allocated)
         if (scan.droppedBits.has(index)) torrent.touchAll()
       }
     }
@@ -114,6 +104,10 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     const updates = [...this.#root.catchUp(), this.#headerUpdate(false)]
     await this.#writer.write(this.#writer.capture(updates))
     await this.#writer.barrier('mount')
+  }
+
+  get path(): string {
+    return this.device.label
   }
 
   get blockBytes(): number {
@@ -134,33 +128,37 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
 
   stats(): VolumeStats {
     const { blockCount, blockBytes } = this.geometry
-    const metadataBlocks = 1 + this.#slabs.blockCount
-    const freeBlocks = this.#allocator.freeBlocks + this.#discards.blocksInFlight
+    const { freeBlocks, metadataBlocks, promisedBlocks } = this.#space
+    const { uuid, label, formatVersion, deviceBytes } = this.#header.header
     return {
-      uuid: formatUuid(this.#header.uuid),
-      label: this.#header.label,
-      formatVersion: this.#header.formatVersion,
-      deviceBytes: this.#header.deviceBytes,
+      uuid: formatUuid(uuid),
+      label,
+      formatVersion,
+      deviceBytes,
       blockBytes,
       totalBlocks: blockCount,
       freeBlocks,
       dataBlocks: blockCount - freeBlocks - metadataBlocks,
       metadataBlocks,
+      promisedBlocks,
       torrents: this.#torrents.size,
       torrentsMax: this.geometry.torrentsMax,
     }
   }
 
-  allocatorStats(): AllocatorStats {
-    const { kind, cursor, freeBlocks } = this.#allocator
-    let freeExtents = 0
-    let largestFreeExtentBlocks = 0
-    for (const { blocks } of this.#allocator.freeExtents()) {
-      freeExtents++
-      largestFreeExtentBlocks = Math.max(largestFreeExtentBlocks, blocks)
+  room(): Room {
+    const { blockCount, blockBytes } = this.geometry
+    const freeBytes = this.#space.freeBlocks * blockBytes
+    return {
+      totalBytes: blockCount * blockBytes,
+      freeBytes,
+      largestBytes: freeBytes,
+      torrents: this.#torrents.size,
     }
-    const slabs = this.#slabs.stats()
-    return { kind, cursor, freeBlocks, freeExtents, largestFreeExtentBlocks, slabs }
+  }
+
+  allocatorStats(): AllocatorStats {
+    return this.#space.stats()
   }
 
   *torrents(): IterableIterator<MappedTorrent> {
@@ -178,7 +176,13 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   ): Promise<MappedTorrent> {
     this.assertUsable(true)
     const layout = this.layoutOf(geometry.totalBytes, geometry.pieceBytes)
-    return this.addTorrent(layout, geometry.infoHash, infoBytes, attributes, () => {})
+    this.promise(layout.blocks)
+    try {
+      return await this.addTorrent(layout, geometry.infoHash, infoBytes, attributes, () => {})
+    } catch (error) {
+      this.promise(-layout.blocks)
+      throw error
+    }
   }
 
   stage(totalBytes: number, pieceBytes: number): StagedTorrent {
@@ -196,9 +200,22 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       const { index, torrent } = entry
       await torrent.io.retire()
       this.#torrents.delete(name)
-      this.#dirty.delete(torrent)
+      this.#unsynced.forget(torrent)
       await this.#clearRootEntry(index)
-      this.#release(torrent.inode)
+      // Nothing durable refers to it any more.
+      this.promise(torrent.inode.map.allocated - torrent.inode.layout.blocks)
+      this.#space.release(torrent.inode)
+    })
+  }
+
+  grow(): Promise<GrowReport> {
+    return this.#exclusively(async () => {
+      this.assertUsable(true)
+      this.device.remeasure?.()
+      this.#header.set({ cursor: this.#space.cursor })
+      const report = await growHeader(this.#writer, this.#header)
+      if (report.blocksAfter > report.blocksBefore) this.#space.grow(report.blocksAfter)
+      return report
     })
   }
 
@@ -222,12 +239,12 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       if (this.readOnly || this.failure !== undefined) return
       for (const { torrent } of this.#torrents.values()) await torrent.io.retire()
       await this.#syncNow()
-      await this.#discards.settled()
+      await this.#space.discardsSettled()
       await this.#writer.write(this.#writer.capture([this.#headerUpdate(true)]))
       await this.#writer.barrier('close')
     } finally {
       for (const { torrent } of this.#torrents.values()) await torrent.io.retire()
-      await this.#discards.settled()
+      await this.#space.discardsSettled()
       await this.device.close()
     }
   }
@@ -260,47 +277,36 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     return layout
   }
 
-  async allocateData(): Promise<number> {
-    for (;;) {
-      const block = this.#allocator.allocate('data')
-      if (block !== 0) return block
-      await this.#waitForRoom()
-    }
+  allocateData(): Promise<number> {
+    return this.#space.allocateData()
   }
 
-  /** The slot of a new continuation. */
   async allocateSpan(torrent: VolumeTorrent, span: number): Promise<void> {
     const { inode } = torrent
-    while (inode.spans[span] === undefined) {
-      const slot = this.#slabs.allocate(this.geometry.classMax)
-      if (slot === undefined) {
-        await this.#waitForRoom()
-        continue
-      }
-      const made = makeMapSlot(
-        this.geometry,
-        span,
-        { ...slot, id: this.#newId() },
-        inode.layout.spanTwins,
-      )
-      inode.spans[span] = made
-      this.#newSpans.set(made, torrent)
-      inode.head.dirty.add(inode.tableTwinOf(this.geometry, span))
-      this.noteDirty(torrent)
-    }
+    const made = await this.#space.takeSpan(inode, span)
+    if (made === undefined) return
+    inode.head.dirty.add(inode.tableTwinOf(this.geometry, span))
+    this.#unsynced.noteSpan(made, torrent)
   }
 
   noteData(): void {
-    this.#dataWritten = true
+    this.#unsynced.noteData()
   }
 
   noteDirty(torrent: VolumeTorrent): void {
-    this.#dirty.add(torrent)
+    this.#unsynced.noteDirty(torrent)
+  }
+
+  noteTaken(): void {
+    this.promise(-1)
+  }
+
+  promise(blocks: number): void {
+    this.#space.promisedBlocks += blocks
   }
 
   freeBlock(block: number): void {
-    this.#allocator.free(block)
-    this.#discards.add(block)
+    this.#space.freeBlock(block)
   }
 
   /** Creates a torrent whose map and have-bits `fill` provides. Order: create. */
@@ -315,7 +321,13 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       this.#writer.assertSound()
       const name = this.#checkNew(infoHash, infoBytes, attributes)
       const index = this.#freeRootEntry()
-      const inode = await this.#allocateInode(layout, infoHash, infoBytes, attributes, fill)
+      const identity = {
+        infoHash: infoHash.slice(),
+        addedAtMs: Math.max(0, Math.floor(this.#clock.wallMs())),
+        infoBytes: infoBytes.length,
+        attributesBytes: attributes.length,
+      }
+      const inode = await this.#space.takeInode(layout, identity, fill)
       const { info } = inode
       await this.#writer.guard(() =>
         writeInfoRecord(
@@ -378,60 +390,6 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     })
   }
 
-  /** Takes all slots that a new i-node needs, or none. */
-  async #allocateInode(
-    layout: MapLayout,
-    infoHash: Uint8Array,
-    infoBytes: Uint8Array,
-    attributes: Uint8Array,
-    fill: (inode: Inode) => void,
-  ): Promise<Inode> {
-    const taken: Reference[] = []
-    const take = async (slabClass: number, id: bigint): Promise<Reference> => {
-      for (;;) {
-        const slot = this.#slabs.allocate(slabClass)
-        if (slot === undefined) await this.#waitForRoom()
-        else {
-          const reference = { ...slot, id }
-          taken.push(reference)
-          return reference
-        }
-      }
-    }
-    try {
-      const head = await take(layout.slabClass, this.#newId())
-      const infoId = this.#newId()
-      const info: Reference[] = []
-      for (const slabClass of infoClasses(this.geometry, infoBytes.length + attributes.length)) {
-        info.push(await take(slabClass, infoId))
-      }
-      const inode = new Inode(this.geometry, layout, head, {
-        infoHash: infoHash.slice(),
-        addedAtMs: Math.max(0, Math.floor(this.#clock.wallMs())),
-        infoBytes: infoBytes.length,
-        attributesBytes: attributes.length,
-        info,
-      })
-      fill(inode)
-      for (let span = 0; span < layout.spans; span++) {
-        if (!inode.map.segmentInUse(span)) continue
-        const reference = await take(this.geometry.classMax, this.#newId())
-        inode.spans[span] = makeMapSlot(this.geometry, span, reference, layout.spanTwins)
-      }
-      return inode
-    } catch (error) {
-      for (const reference of taken) this.#slabs.free(reference)
-      throw error
-    }
-  }
-
-  async #waitForRoom(): Promise<void> {
-    if (this.#discards.blocksInFlight > 0) return this.#discards.settled()
-    throw fsError('FS_FULL', `${this.device.label} has no free filesystem block`, {
-      mend: 'Remove torrents.',
-    })
-  }
-
   /**
    * Forgets a torrent that mount refused. What it used comes back at the next mount: which of its
    * blocks can be trusted to be its own is not for a damaged map to say.
@@ -458,76 +416,15 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     this.#root.behind.delete(twin)
   }
 
-  /** Gives back what a torrent used; nothing durable refers to it any more. */
-  #release(inode: Inode): void {
-    for (const place of inode.map.places()) this.freeBlock(place)
-    const slots = [...inode.info]
-    for (const slot of inode.slots()) slots.push(slot.reference)
-    for (const reference of slots) {
-      const emptied = this.#slabs.free(reference)
-      if (emptied !== 0) this.#discards.add(emptied)
-    }
-    for (const [slot, torrent] of this.#newSpans) {
-      if (torrent.inode === inode) this.#newSpans.delete(slot)
-    }
-  }
-
   async #syncNow(): Promise<void> {
-    const updates: TwinUpdate[] = this.#root.catchUp()
+    const updates = this.#root.catchUp()
     for (const { torrent } of this.#torrents.values()) torrent.noteTotals()
-    for (const torrent of this.#dirty) updates.push(...this.#updatesOf(torrent.inode))
-    if (updates.length > 0 || this.#dataWritten) {
-      // From here on, what is written or marked belongs to the next sync.
-      const captured = this.#writer.capture(updates)
-      const newSpans = [...this.#newSpans.keys()]
-      this.#newSpans.clear()
-      this.#dirty.clear()
-      this.#dataWritten = false
-      for (const slot of newSpans) await this.#writer.writeFresh(slot)
-      await this.#writer.barrier('sync-data')
-      if (updates.length > 0) {
-        await this.#writer.write(captured)
-        await this.#writer.barrier('sync-map')
-      }
-    }
-    this.#discards.start()
-  }
-
-  #updatesOf(inode: Inode): TwinUpdate[] {
-    const updates: TwinUpdate[] = []
-    for (const slot of inode.slots()) {
-      for (const twin of slot.dirty) {
-        updates.push({
-          region: slot.region,
-          twin,
-          kind: kindOf(inode, slot, twin),
-          owner: slot.reference.id,
-          encode: (memory, from) => encodeTwin(this.geometry, inode, slot, twin, memory, from),
-        })
-      }
-      slot.dirty.clear()
-    }
-    inode.storedUploadedBytes = inode.uploadedBytes
-    inode.storedDownloadedBytes = inode.downloadedBytes
-    return updates
+    await this.#unsynced.publish(updates)
+    this.#space.startDiscards()
   }
 
   #headerUpdate(clean: boolean): TwinUpdate {
-    const header: Header = { ...this.#header, clean, cursor: this.#allocator.cursor }
-    return {
-      region: this.#headerRegion,
-      twin: 0,
-      kind: KIND_HEADER,
-      owner: NO_OWNER,
-      encode: (memory, from) =>
-        encodeHeader(memory.subarray(from, from + this.geometry.sectorBytes), header),
-    }
-  }
-
-  #newId(): bigint {
-    for (;;) {
-      const id = BigInt(this.#random.uint32()) * 2n ** 32n + BigInt(this.#random.uint32())
-      if (id !== 0n) return id
-    }
+    this.#header.set({ clean, cursor: this.#space.cursor })
+    return this.#header.update()
   }
 }

@@ -47,12 +47,12 @@ export async function importSource(
   options: ImportOptions,
 ): Promise<Imported> {
   const { totalBytes } = source
-  const free = volume.stats().freeBlocks
+  const free = volume.room().largestBytes
   const needed = Math.ceil(totalBytes / volume.blockBytes)
-  if (needed > free) {
+  if (totalBytes > free) {
     throw nodeError(
       'NODE_NO_SPACE',
-      `${source.root} needs ${needed} blocks of ${volume.blockBytes} bytes, ${free} are free`,
+      `${source.root} has ${totalBytes} bytes, of which a device can take ${free} at most`,
       { mend: 'Remove torrents with `seedbed rm`, or use a larger device or image.' },
     )
   }

@@ -173,7 +173,7 @@ export class SeedbedNode {
   }
 
   #ready(): void {
-    const { freeBlocks, blockBytes, torrents } = this.volume.stats()
+    const { freeBytes, torrents } = this.volume.room()
     this.#options.onEvent({
       event: 'ready',
       tracker:
@@ -184,7 +184,7 @@ export class SeedbedNode {
       device: this.device,
       created: this.#storage.created,
       torrents,
-      freeBytes: freeBlocks * blockBytes,
+      freeBytes,
     })
   }
 

@@ -28,6 +28,8 @@ export interface StoredTorrent extends TorrentGeometry {
   readonly addedAtMs: number
   /** What removing it gives back to the store. */
   readonly usedBytes: number
+  /** Why it takes no more data; what it has can be read. */
+  readonly failure: Error | undefined
   uploadedBytes: number
   downloadedBytes: number
   /** The info dictionary, read from the store and checked against the info-hash. */
@@ -53,6 +55,8 @@ export interface StoredTorrent extends TorrentGeometry {
    * while nothing else uses the torrent.
    */
   doubted(): Promise<readonly number[]>
+  /** As `TorrentStore.sync`, of that part of the store which the torrent depends on. */
+  sync(): Promise<void>
 }
 
 /** A place for torrents. Opened by one process at a time. */
@@ -70,7 +74,10 @@ export interface TorrentStore {
   ): Promise<StoredTorrent>
   /** Forgets the torrent durably, then frees what it used. */
   remove(infoHash: Uint8Array): Promise<void>
-  /** Makes all that was written and marked durable, in order. */
+  /**
+   * Makes all that was written and marked durable, in order. When it rejects, `failure` says which torrents
+   * are concerned; the others are durable.
+   */
   sync(): Promise<void>
   /** Syncs and closes; operations under way are awaited. */
   close(): Promise<void>

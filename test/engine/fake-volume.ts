@@ -25,6 +25,7 @@ export class FakeStored implements StoredTorrent {
   readonly pieceCount: number
   readonly addedAtMs = 0
   readonly usedBytes = 0
+  failure: Error | undefined
   uploadedBytes = 0
   downloadedBytes = 0
   data: Uint8Array
@@ -109,6 +110,10 @@ export class FakeStored implements StoredTorrent {
 
   clearHave(piece: number): void {
     this.have.clear(piece)
+  }
+
+  sync(): Promise<void> {
+    return this.#volume.sync()
   }
 }
 

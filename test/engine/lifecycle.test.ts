@@ -1,7 +1,7 @@
 /** Torrents and engines from beginning to end: added, failed, removed, added again, stopped. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Clock, type Logger, SeedbedError, silentLogger } from '../../src/base/index.ts'
+import { type Clock, type Logger, SeedbedError, silentLogger, toHex } from '../../src/base/index.ts'
 import type { EngineTorrent, Network } from '../../src/engine/index.ts'
 import {
   encodeExtendedHandshake,
@@ -339,12 +339,35 @@ test('when the volume cannot be synced no download goes on, whoever asked for th
   const idle = await engine.add(large.info, none)
   const torrent = await engine.add(small.info, withSeed)
   volume.sync = async () => {
-    throw new SeedbedError('DEVICE_IO', 'no flush')
+    const failure = new SeedbedError('DEVICE_IO', 'no flush')
+    for (const stored of volume.stored.values()) stored.failure = failure
+    throw failure
   }
-  await swarm.until(() => stateOf(torrent) === 'failed', 60_000)
-  assert.equal(stateOf(idle), 'failed')
+  await swarm.until(() => stateOf(torrent) === 'failed' && stateOf(idle) === 'failed', 60_000)
   assert.match(idle.error!.message, /no flush/)
   await assert.rejects(swarm.settled(engine.stop()), { code: 'DEVICE_IO' })
+})
+
+test('of several devices the one that cannot be synced stops its own downloads only', async () => {
+  const swarm = new Swarm(61)
+  const small = await seeded(swarm, 200_000)
+  const large = swarm.content(1_000_000, 65_536)
+  const volume = swarm.volume()
+  const engine = await swarm.engine('10.0.1.1', volume)
+  const elsewhere = await engine.add(large.info, none)
+  const torrent = await engine.add(small.info, withSeed)
+  const healthy = volume.sync
+  volume.sync = async () => {
+    const stored = volume.stored.get(toHex(small.info.infoHash))!
+    stored.failure = new SeedbedError('DEVICE_IO', 'no flush')
+    throw stored.failure
+  }
+  await swarm.until(() => stateOf(torrent) === 'failed', 60_000)
+  const laterMs = swarm.clock.monotonicMs() + 20_000
+  await swarm.until(() => swarm.clock.monotonicMs() > laterMs, 30_000)
+  assert.equal(stateOf(elsewhere), 'downloading')
+  volume.sync = healthy
+  await swarm.settled(engine.stop())
 })
 
 test('a peer that chokes, and neither serves nor rejects what it owes, is cut off', async () => {

@@ -48,14 +48,20 @@ export class Killed extends Error {}
 class Beginning implements BlockDevice {
   readonly label = 'beginning'
   readonly readOnly = false
-  readonly sizeBytes: number
+  sizeBytes: number
   readonly sectorBytes: number
   readonly #whole: BlockDevice
+  readonly #visibleBytes: () => number
 
-  constructor(whole: BlockDevice, sizeBytes: number) {
+  constructor(whole: BlockDevice, visibleBytes: () => number) {
     this.#whole = whole
-    this.sizeBytes = sizeBytes
+    this.#visibleBytes = visibleBytes
+    this.sizeBytes = visibleBytes()
     this.sectorBytes = whole.sectorBytes
+  }
+
+  remeasure(): void {
+    this.sizeBytes = this.#visibleBytes()
   }
 
   read(offset: number, target: Uint8Array): Promise<void> {
@@ -108,7 +114,7 @@ export class CrashRun {
   }
 
   #visible(): BlockDevice {
-    return new Beginning(this.device, this.visibleBlocks * 65_536)
+    return new Beginning(this.device, () => this.visibleBlocks * 65_536)
   }
 
   async format(): Promise<void> {
@@ -142,6 +148,15 @@ export class CrashRun {
       },
     })
     this.mark({ kind: 'grown', blocks })
+  }
+
+  /** The device shows `blocks`, and the mounted volume takes them while `meanwhile` goes on. */
+  async growMounted(blocks: number, meanwhile: () => Promise<void>): Promise<void> {
+    this.visibleBlocks = blocks
+    await Promise.all([
+      this.volume.grow().then(() => this.mark({ kind: 'grown', blocks })),
+      meanwhile(),
+    ])
   }
 
   async create(sample: Sample): Promise<StoredTorrent> {

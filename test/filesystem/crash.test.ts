@@ -11,7 +11,7 @@ import { below, seededRandom, toHex } from '../../src/base/index.ts'
 import { crashStates } from '../../src/block-device/index.ts'
 import type { BarrierName } from '../../src/filesystem/index.ts'
 import { CrashRun, judge, Killed, type Mark, type Verdict } from './crash-harness.ts'
-import { BLOCK, KIB, putPiece, type Sample, sample } from './support.ts'
+import { BLOCK, hasCode, KIB, putPiece, type Sample, sample } from './support.ts'
 
 const LONG = process.env.SEEDBED_LONG === '1'
 const EFFORT = LONG ? 2 : 1
@@ -116,6 +116,42 @@ const growing: Work = async (run) => {
   await run.commit(sample(30, 3 * BLOCK, BLOCK))
 }
 
+/** The device becomes larger under a mounted volume that is written to; also when the process dies of it. */
+const growingInUse: Work = async (run) => {
+  run.visibleBlocks = 8
+  await run.format()
+  await run.mount()
+  const from = sample(40, 30 * BLOCK, BLOCK)
+  let stored = await run.create(from)
+  let piece = 0
+  const put = async (): Promise<void> => {
+    await putPiece(stored, from, piece)
+    piece++
+  }
+  for (const [round, killed] of [false, true, false].entries()) {
+    await put()
+    run.killAt = killed ? 'grow' : undefined
+    const growth = run.growMounted(12 + 4 * round, async () => {
+      // More than there is room for before it has grown.
+      for (let i = 0; i < 5; i++) {
+        await put().catch((error: unknown) => assert.ok(hasCode('FS_FULL')(error)))
+      }
+      if (!killed) await run.sync()
+    })
+    if (killed) {
+      await assert.rejects(growth, Killed)
+      await run.mount()
+      stored = run.volume.get(from.infoHash)!
+      while (stored.have.has(piece)) piece++
+      continue
+    }
+    await growth
+    // Three for the next round.
+    while (run.volume.stats().freeBlocks > 3) await put()
+    await run.sync()
+  }
+}
+
 /** Pieces that share sectors, as odd piece sizes make them; here a sector is written whole or not. */
 const ragged: Work = async (run) => {
   await run.format()
@@ -199,6 +235,7 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'continuations', work: continued, blocks: 24, garbage: true, seeds: [3] },
   { name: 'killed process', work: killed, blocks: 16, garbage: true, seeds: [4] },
   { name: 'growth', work: growing, blocks: 24, garbage: true, seeds: [6] },
+  { name: 'growth in use', work: growingInUse, blocks: 24, garbage: true, seeds: [7] },
   { name: 'ragged pieces', work: ragged, blocks: 16, garbage: false, seeds: [5] },
   {
     name: 'random walk',
@@ -291,7 +328,7 @@ test('controls: without any one barrier, a test above fails', async (context) =>
   const missed: string[] = []
   for (const [without, purpose] of Object.entries(CONTROLS)) {
     const caught: string[] = []
-    for (const scenario of SCENARIOS.slice(0, 5)) {
+    for (const scenario of SCENARIOS.slice(0, 6)) {
       for (const rot of [false, true]) {
         if (!LONG && caught.length > 0) break
         const how = { without: without as BarrierName, rot, stopAtBad: !LONG, perEpoch: 6 }

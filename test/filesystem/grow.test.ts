@@ -172,3 +172,75 @@ test('whichever operation fails, once or for good, the volume has its old size o
   }
   assert.ok(failures >= 10, `${failures} failures`)
 })
+
+test('a mounted volume takes what its device gains, while it is read and written', async () => {
+  for (const allocator of ['sequential', 'ordered'] as const) {
+    const { device, volume: first } = await freshVolume(8)
+    await first.close()
+    const open = again(device)
+    const volume = await mountVolume(open, mountOptions({ allocator }))
+    const from = sample(3, 60 * BLOCK, BLOCK)
+    const stored = await volume.create(from, from.info)
+    let piece = 0
+    const fill = async (): Promise<void> => {
+      while (volume.stats().freeBlocks > 0) await putPiece(stored, from, piece++)
+      await assert.rejects(putPiece(stored, from, piece), hasCode('FS_FULL'))
+    }
+    await fill()
+    assert.deepEqual(await volume.grow(), { blockBytes: BLOCK, blocksBefore: 8, blocksAfter: 8 })
+    for (const blocks of [9, 31, 32, 33, 50]) {
+      open.realBytes = blocks * BLOCK + 512
+      const [report] = await Promise.all([
+        volume.grow(),
+        volume.sync(),
+        assertVerifies(stored, from),
+      ])
+      assert.equal(report.blocksAfter, blocks)
+      assert.equal(volume.stats().totalBlocks, blocks)
+      assert.equal(volume.room().totalBytes, blocks * BLOCK)
+      await fill()
+      await volume.sync()
+      await assertFsckClean(again(open))
+    }
+    await volume.close()
+    const mounted = await mountVolume(again(open), mountOptions())
+    assert.equal(mounted.stats().totalBlocks, 50)
+    await assertVerifies(mounted.get(from.infoHash)!, from)
+    await mounted.close()
+  }
+})
+
+test('a growth that fails gives no block away, and leaves a volume that mounts', async () => {
+  for (let at = 0; at < 8; at++) {
+    const { device, volume: first } = await freshVolume(8)
+    await first.close()
+    const open = new SimulatedDevice({ sizeBytes: 8 * BLOCK, image: device.image, record: false })
+    const volume = await mountVolume(open, mountOptions())
+    open.realBytes = 20 * BLOCK
+    open.fault = { at, forever: true, kinds: ['write', 'flush'] }
+    const grown = await volume.grow().then(
+      () => true,
+      () => false,
+    )
+    assert.equal(grown, at >= 6, `fault ${at}`)
+    assert.equal(volume.stats().totalBlocks, grown ? 20 : 8)
+    open.fault = undefined
+    // The first of them wrote nothing but zeros where nobody looks: the volume goes on.
+    assert.equal(volume.failure === undefined, at === 0 || grown, `fault ${at}`)
+    await volume.close()
+    const after = new MemoryDevice({ sizeBytes: 20 * BLOCK, image: open.image })
+    await assertFsckClean(after)
+    const mounted = await mountVolume(after, mountOptions())
+    assert.ok([8, 20].includes(mounted.stats().totalBlocks))
+    await mounted.close()
+  }
+})
+
+test('a volume that is read-only does not grow', async () => {
+  const { device, volume } = await freshVolume(8)
+  await volume.close()
+  const open = again(device)
+  const mounted = await mountVolume(open, mountOptions({ readOnly: true }))
+  open.realBytes = 20 * BLOCK
+  await assert.rejects(mounted.grow(), hasCode('FS_READ_ONLY'))
+})
