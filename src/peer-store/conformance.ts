@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict'
 import { type Clock, ManualClock, type Random, seededRandom } from '../base/index.ts'
 import { MAX_LIFETIME_MS, TICK_MS } from './age.ts'
+import { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
 import { type AddressFamily, COMPACT_BYTES, type PeerStore, type SwarmCounts } from './types.ts'
 
 export interface PeerStoreConformance {
@@ -86,6 +87,37 @@ function scrape(store: PeerStore, hash: Uint8Array, family: AddressFamily): Swar
   const counts = { seeders: -1, leechers: -1, completed: -1 }
   store.scrapeSwarm(hash, family, counts)
   return counts
+}
+
+/** All pages of a listing; `between` runs after each. */
+function listAll(
+  store: PeerStore,
+  cursor: SwarmCursor,
+  list: SwarmList,
+  between: () => void = () => {},
+): [string, Record<AddressFamily, SwarmCounts>][] {
+  const all: [string, Record<AddressFamily, SwarmCounts>][] = []
+  for (let ended = false; !ended; between()) {
+    ended = store.listSwarms(cursor, list)
+    for (let i = 0; i < list.count; i++) {
+      all.push([
+        keyOf(list.infoHashes.subarray(20 * i, 20 * i + 20)),
+        {
+          4: {
+            seeders: list.seeders4[i]!,
+            leechers: list.leechers4[i]!,
+            completed: list.completed4[i]!,
+          },
+          6: {
+            seeders: list.seeders6[i]!,
+            leechers: list.leechers6[i]!,
+            completed: list.completed6[i]!,
+          },
+        },
+      ])
+    }
+  }
+  return all
 }
 
 const throwsCode = (code: string, body: () => unknown): void =>
@@ -369,6 +401,56 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
     assert.equal(announce(store, hash, false, 50, endpoint(4, 1)).length, 2)
     assert.equal(store.deleteSeeder(hash, new Uint8Array(4), 0), true)
     assert.equal(store.deleteLeecher(hash, new Uint8Array(4), 1), true)
+  })
+
+  test('all swarms are listed, in pages, with the counts of both families', () => {
+    const { store } = fresh()
+    const swarms = 2000
+    for (let n = 0; n < swarms; n++) {
+      const four = endpoint(4, n)
+      const six = endpoint(6, n)
+      if (n % 3 !== 0) store.graduateLeecher(infoHash(n), four.address, four.port)
+      if (n % 3 !== 1) store.putLeecher(infoHash(n), six.address, six.port)
+      for (let m = 0; m < n % 7; m++) store.putLeecher(infoHash(n), endpoint(4, m).address, 9)
+    }
+    const list = new SwarmList(MINIMUM_LIST_SWARMS)
+    const cursor = new SwarmCursor()
+    for (let round = 0; round < 2; round++) {
+      const listed = listAll(store, cursor, list)
+      assert.equal(listed.length, swarms, 'and the cursor is at the beginning again')
+      for (const [name, counts] of listed) {
+        const hash = Buffer.from(name, 'hex')
+        assert.deepEqual(counts, { 4: scrape(store, hash, 4), 6: scrape(store, hash, 6) })
+      }
+      assert.equal(new Map(listed).size, swarms)
+    }
+    store.stop()
+    throwsCode('PEER_STORE_STOPPED', () => store.listSwarms(cursor, list))
+    throwsCode('PEER_STORE_INVALID_OPTION', () => new SwarmList(MINIMUM_LIST_SWARMS - 1))
+  })
+
+  test('a swarm that stays is listed exactly once while others come and go', () => {
+    for (const arrives of [true, false]) {
+      const { store } = fresh()
+      const { address, port } = endpoint(4, 1)
+      const stays = 1500
+      const others = 6000
+      const put = (n: number): void => store.putSeeder(infoHash(n), address, port)
+      for (let n = 0; n < stays; n++) put(n)
+      if (!arrives) for (let n = stays; n < stays + others; n++) put(n)
+      let changed = stays
+      const listed = listAll(store, new SwarmCursor(), new SwarmList(MINIMUM_LIST_SWARMS), () => {
+        for (const end = Math.min(changed + 400, stays + others); changed < end; changed++) {
+          if (arrives) put(changed)
+          else store.deleteSeeder(infoHash(changed), address, port)
+        }
+      })
+      assert.ok(changed > stays + others / 2, 'the listing took many pages')
+      const names = listed.map(([name]) => name)
+      assert.equal(new Set(names).size, names.length, 'no swarm twice')
+      const found = new Set(names)
+      for (let n = 0; n < stays; n++) assert.ok(found.has(keyOf(infoHash(n))))
+    }
   })
 
   test('the counters are those of the contents', () => {

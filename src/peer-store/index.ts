@@ -17,5 +17,6 @@ export {
   openPeerStore,
   type PeerStoreOptions,
 } from './store.ts'
+export { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
 export type * from './types.ts'
 export { COMPACT_BYTES } from './types.ts'

@@ -23,6 +23,8 @@ import { AGE_MODULUS, ageTicks, MAX_LIFETIME_TICKS, SEEDER_BIT, TICK_MS } from '
 import type { Core } from './core.ts'
 import { peerStoreError } from './errors.ts'
 import { H_TICK, S_SWARMS } from './layout.ts'
+import { SegmentWalk } from './segment-walk.ts'
+import { SwarmCursor } from './swarm-list.ts'
 import type { SwarmPeers } from './swarm-peers.ts'
 
 const MAGIC = 'SEEDPEER'
@@ -200,39 +202,28 @@ class Encoder {
   entries = 0
   peers = 0
   readonly #core: Core
-  #shard = 0
-  #position = 0
+  readonly #walk: SegmentWalk
+  readonly #cursor = new SwarmCursor()
 
   constructor(core: Core) {
     this.#core = core
+    this.#walk = new SegmentWalk(core)
   }
 
   /** Fills a chunk. False: it was the last. */
   fill(): boolean {
-    const core = this.#core
+    const { peers4, peers6 } = this.#core
+    const walk = this.#walk
     this.length = 0
     while (this.length < CHUNK_WORDS / 2) {
-      if (this.#shard === core.shardCount) return false
-      const line = core.shard(this.#shard)
-      core.lock(line)
-      const next = core.table.after(line, this.#position)
-      this.#segment(core.table.segmentOf(line, this.#position))
-      core.unlock(line)
-      this.#position = next < WHOLE ? next : 0
-      if (next >= WHOLE) this.#shard++
+      if (!walk.begin(this.#cursor)) return false
+      for (let i = 0; i < walk.count; i++) {
+        this.#swarm(peers4, walk.records[i]!)
+        this.#swarm(peers6, walk.records[i]!)
+      }
+      walk.end(this.#cursor, true)
     }
     return true
-  }
-
-  #segment(entry: number): void {
-    const { table, peers4, peers6 } = this.#core
-    const capacity = table.capacityOf(entry)
-    for (let slot = 0; slot < capacity; slot++) {
-      const record = table.recordOf(entry, slot)
-      if (table.isFree(record)) continue
-      this.#swarm(peers4, record)
-      this.#swarm(peers6, record)
-    }
   }
 
   #swarm(peers: SwarmPeers, record: number): void {

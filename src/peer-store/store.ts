@@ -46,6 +46,8 @@ import {
 } from './layout.ts'
 import { lock, Memory, ORDERED_LOADS, unlock } from './memory.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
+import type { SwarmCursor, SwarmList } from './swarm-list.ts'
+import { SwarmLister } from './swarm-lister.ts'
 import type { SwarmPeers } from './swarm-peers.ts'
 import { R_META4, R_PEERS4, R_PEERS6, type SwarmTable } from './swarm-table.ts'
 import { Sweeper } from './sweeper.ts'
@@ -224,6 +226,7 @@ class SharedMemoryStore implements SharedPeerStore {
   readonly #peers6: SwarmPeers
   readonly #time: Timekeeper | undefined
   readonly #sweeper: Sweeper
+  readonly #lister: SwarmLister
   readonly #places = new Int32Array(PREFETCH)
   /** Over the buffer of the last target. */
   #view: DataView = new DataView(new ArrayBuffer(0))
@@ -240,6 +243,7 @@ class SharedMemoryStore implements SharedPeerStore {
     this.#peers6 = core.peers6
     this.#time = time
     this.#sweeper = time?.sweeper ?? new Sweeper(core)
+    this.#lister = new SwarmLister(core)
   }
 
   putSeeder(infoHash: Uint8Array, address: Uint8Array, port: number): void {
@@ -338,6 +342,11 @@ class SharedMemoryStore implements SharedPeerStore {
     this.#write(peers, total, 0, size)
     core.unlock(table.shard)
     return list
+  }
+
+  listSwarms(cursor: SwarmCursor, list: SwarmList): boolean {
+    this.#mustRun()
+    return this.#lister.fill(cursor, list)
   }
 
   prefetch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void {

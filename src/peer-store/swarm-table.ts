@@ -215,11 +215,21 @@ export class SwarmTable {
     return this.#words[this.#words[shard + S_DIRECTORY]! + index]!
   }
 
+  /** The first position of the segment that holds `position`. */
+  startOf(shard: number, position: number): number {
+    const size = this.#positions(shard, position)
+    return Math.floor(position / size) * size
+  }
+
   /** The first position after those of the segment that holds `position`; 2^32 after the last. */
   after(shard: number, position: number): number {
-    const local = this.#words[(this.segmentOf(shard, position) & -8) + LOCAL_DEPTH]!
-    const size = 2 ** (32 - local)
-    return (Math.floor(position / size) + 1) * size
+    return this.startOf(shard, position) + this.#positions(shard, position)
+  }
+
+  /** The position of a record in its shard. */
+  positionOf(record: number): number {
+    this.#hashRecord(record)
+    return (this.#hash.high << this.#usedBits) >>> 0
   }
 
   /** Records in a segment, free ones included. */
@@ -233,6 +243,11 @@ export class SwarmTable {
 
   isFree(record: number): boolean {
     return this.#words[record + R_META4] === 0
+  }
+
+  /** How many positions the segment that holds `position` has. */
+  #positions(shard: number, position: number): number {
+    return 2 ** (32 - this.#words[(this.segmentOf(shard, position) & -8) + LOCAL_DEPTH]!)
   }
 
   #route(): void {
@@ -336,10 +351,7 @@ export class SwarmTable {
     const shard = this.shard
     const local = words[(entry & -8) + LOCAL_DEPTH]!
     if (local === Math.min(MAX_DEPTH, 32 - this.#usedBits)) return false
-    const bit = (record: number): number => {
-      this.#hashRecord(record)
-      return ((this.#hash.high << this.#usedBits) << local) >>> 31
-    }
+    const bit = (record: number): number => (this.positionOf(record) << local) >>> 31
     const capacity = CAPACITIES[entry & 7]!
     let ones = 0
     let all = 0

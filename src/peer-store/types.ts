@@ -18,6 +18,8 @@
  *
  * Hot path: nothing here allocates or keeps what it was given; peers are written as compact bytes (BEP 23, BEP 7) into the caller's buffer.
  */
+import type { SwarmCursor, SwarmList } from './swarm-list.ts'
+
 export type AddressFamily = 4 | 6
 
 /** Bytes of a compact peer. */
@@ -72,6 +74,13 @@ export interface PeerStore {
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void
   /** All seeders, or all leechers, as compact bytes in no order: for looking at a store, not for announces. */
   listPeers(infoHash: Uint8Array, family: AddressFamily, seeders: boolean): Uint8Array
+  /**
+   * Puts the next swarms in `list`, from zero, with the counts of both families, as many as fit or as a call may take;
+   * there may be none before the end. True: these were the last, and a next call starts anew. A swarm that is there from the first call to the
+   * last is listed exactly once, one that comes or goes meanwhile once at most. The counts of a swarm are of one moment,
+   * those of two swarms are not. Allocates nothing; other threads wait for one swarm in some hundred at most.
+   */
+  listSwarms(cursor: SwarmCursor, list: SwarmList): boolean
   /** Drops peers not put again for `maximumAgeMs`, and swarms left empty. Returns how many peers. */
   collectGarbage(maximumAgeMs: number): number
   /**

@@ -7,6 +7,8 @@ import {
   type PeerStore,
   type PeerStoreStats,
   type SwarmCounts,
+  type SwarmCursor,
+  type SwarmList,
   TICK_MS,
 } from '../../src/peer-store/index.ts'
 
@@ -28,6 +30,8 @@ export class MapStore implements PeerStore {
   readonly #swarms = new Map<string, Record<AddressFamily, Family>>()
   #expired = 0
   #stopped = false
+  /** What a listing has still to list. */
+  readonly #listings = new WeakMap<SwarmCursor, string[]>()
   #pending: [string, Record<AddressFamily, Family>][] | undefined
 
   constructor(clock: Clock, random: Random) {
@@ -88,6 +92,29 @@ export class MapStore implements PeerStore {
     counts.seeders = peers.filter((peer) => peer.seeder).length
     counts.leechers = peers.length - counts.seeders
     counts.completed = swarm?.completed ?? 0
+  }
+
+  listSwarms(cursor: SwarmCursor, list: SwarmList): boolean {
+    this.#mustRun()
+    const pending = this.#listings.get(cursor) ?? [...this.#swarms.keys()]
+    this.#listings.set(cursor, pending)
+    list.count = 0
+    for (const name of pending.splice(0, list.capacity)) {
+      const swarm = this.#swarms.get(name)
+      if (swarm === undefined) continue
+      const at = list.count++
+      list.infoHashes.set(Buffer.from(name, 'hex'), at * 20)
+      for (const family of [4, 6] as const) {
+        const peers = [...swarm[family].peers.values()]
+        const seeders = peers.filter((peer) => peer.seeder).length
+        list[`seeders${family}`][at] = seeders
+        list[`leechers${family}`][at] = peers.length - seeders
+        list[`completed${family}`][at] = swarm[family].completed
+      }
+    }
+    if (pending.length > 0) return false
+    this.#listings.delete(cursor)
+    return true
   }
 
   collectGarbage(maximumAgeMs: number): number {

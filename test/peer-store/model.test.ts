@@ -5,7 +5,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
-import { COMPACT_BYTES, createPeerStore, type PeerStore } from '../../src/peer-store/index.ts'
+import {
+  COMPACT_BYTES,
+  createPeerStore,
+  MINIMUM_LIST_SWARMS,
+  type PeerStore,
+  SwarmCursor,
+  SwarmList,
+} from '../../src/peer-store/index.ts'
 import { MapStore } from './map-store.ts'
 
 interface Command {
@@ -17,6 +24,7 @@ interface Command {
     | 'deleteLeecher'
     | 'announce'
     | 'scrape'
+    | 'list'
     | 'crowd'
     | 'leave'
     | 'advance'
@@ -39,6 +47,7 @@ const command = (peers: number): fc.Arbitrary<Command> =>
       'deleteLeecher',
       'announce',
       'scrape',
+      'list',
       'crowd',
       'leave',
       'advance',
@@ -96,6 +105,21 @@ function run(store: PeerStore, clock: ManualClock, c: Command): unknown {
       const counts = { seeders: 0, leechers: 0, completed: 0 }
       store.scrapeSwarm(hash, c.family, counts)
       return counts
+    }
+    case 'list': {
+      const list = new SwarmList(MINIMUM_LIST_SWARMS)
+      const cursor = new SwarmCursor()
+      const swarms: string[] = []
+      for (let ended = false; !ended; ) {
+        ended = store.listSwarms(cursor, list)
+        for (let i = 0; i < list.count; i++) {
+          const name = Buffer.from(list.infoHashes.subarray(20 * i, 20 * i + 20)).toString('hex')
+          const { seeders4, leechers4, completed4, seeders6, leechers6, completed6 } = list
+          const columns = [seeders4, leechers4, completed4, seeders6, leechers6, completed6]
+          swarms.push([name, ...columns.map((column) => column[i])].join())
+        }
+      }
+      return swarms.sort()
     }
     case 'crowd':
       for (let n = 0; n < c.amount; n++) {
