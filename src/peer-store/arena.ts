@@ -12,7 +12,19 @@
  * goes back to the runs, for any class or shard; `allocate` returns 0 instead of passing the reservation, and callers
  * then leave everything as it was.
  */
-import {
+import * as layout from './layout.ts'
+import type { Memory } from './memory.ts'
+import * as memory from './memory.ts'
+import { Spans } from './spans.ts'
+
+const { lock, unlock } = memory
+const {
+  D_FREED,
+  D_FRESH,
+  D_KIND,
+  D_LIVE,
+  D_NEXT,
+  D_PREVIOUS,
   H_ALLOCATOR_LOCK,
   H_FIRST_SPAN,
   H_FREE_SPANS,
@@ -23,9 +35,7 @@ import {
   SPAN_BYTES,
   SPAN_SHIFT,
   SPAN_WORDS,
-} from './layout.ts'
-import { lock, type Memory, unlock } from './memory.ts'
-import { D_FREED, D_FRESH, D_KIND, D_LIVE, D_NEXT, D_PREVIOUS, Spans } from './spans.ts'
+} = layout
 
 /** Larger blocks are runs of spans. */
 export const MAX_SMALL_WORDS: number = SPAN_WORDS / 2

@@ -19,16 +19,18 @@
  * Invariants: the bucket of a peer is the low bits of its hash, one bit fewer where that bucket does not exist yet; a block's number leads to
  * the pair that points at it; all peers have one role.
  */
+
 import type { Arena } from './arena.ts'
-import { SET_CAPACITY, SET_COUNT } from './dense-set.ts'
 import type { Endpoint } from './endpoint.ts'
+import * as layout from './layout.ts'
 import type { SweepTerms } from './sweep-terms.ts'
+
+const { SET_CAPACITY, SET_COUNT, SET_SWEEPING } = layout
 
 const BUCKETS = 2
 const TOP = 3
 const TOP_WORDS = 4
 const LARGEST = 5
-export const SET_SWEEPING = 6
 const CLASSES = 8
 /** A span holds from 4 to 64 blocks; the number is the class. */
 const LEAST_BLOCKS = 4

@@ -4,35 +4,38 @@
  * Invariants: under a shard's lock nothing throws; a swarm exists if and only if it has a peer of either family; the counters
  * of a shard equal its contents.
  */
+
 import type { Random } from '../base/index.ts'
 import { Arena } from './arena.ts'
 import { Endpoint } from './endpoint.ts'
 import { drawHashKeys, KeyedHash } from './keyed-hash.ts'
-import {
+import * as layout from './layout.ts'
+import { lock, Memory, unlock } from './memory.ts'
+import { Sampler } from './sampler.ts'
+import { SwarmPeers } from './swarm-peers.ts'
+import { EMPTY_SEGMENT_BYTES, SwarmTable } from './swarm-table.ts'
+
+const {
   DESCRIPTOR_WORDS,
+  HEADER_WORDS,
   H_AGE,
   H_DESCRIPTORS,
   H_FIRST_SPAN,
   H_FRONTIER,
   H_MAGIC,
-  H_SHARD_BITS,
   H_SHARDS,
+  H_SHARD_BITS,
   H_TOTAL_SPANS,
   H_VERSION,
-  HEADER_WORDS,
   LAYOUT_VERSION,
   MAGIC,
-  S_SEEDERS4,
-  S_SWARMS,
   SHARD_SHIFT,
   SHARD_WORDS,
   SPAN_BYTES,
   SPAN_SHIFT,
-} from './layout.ts'
-import { lock, Memory, unlock } from './memory.ts'
-import { Sampler } from './sampler.ts'
-import { SwarmPeers } from './swarm-peers.ts'
-import { EMPTY_SEGMENT_BYTES, SwarmTable } from './swarm-table.ts'
+  S_SEEDERS4,
+  S_SWARMS,
+} = layout
 
 /** Header, shard lines and the first segments of a store. */
 export function baseBytes(shardBits: number): number {

@@ -9,15 +9,14 @@
  * Invariants: positions 0 … count-1 hold peers, each with exactly one slot, reachable from its home slot without
  * crossing an empty one.
  */
+
 import type { Arena } from './arena.ts'
 import type { Endpoint } from './endpoint.ts'
-import { MAX_POSITIONS } from './sampler.ts'
+import * as layout from './layout.ts'
 import type { SweepTerms } from './sweep-terms.ts'
 
-export const MAX_DENSE: number = MAX_POSITIONS
-export const SET_COUNT = 0
-/** Negative: a bucket set (bucket-set.ts). */
-export const SET_CAPACITY = 1
+const { MAX_DENSE, SET_CAPACITY, SET_COUNT } = layout
+
 const BITS = 2
 const WORDS = 3
 const PEERS = 4

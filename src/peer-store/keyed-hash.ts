@@ -14,8 +14,11 @@
  *
  * It costs about a third of HalfSipHash, which gave the same protection by another argument.
  */
+
 import type { Random } from '../base/index.ts'
-import { H_HASH_KEYS, HASH_KEY_WORDS } from './layout.ts'
+import * as layout from './layout.ts'
+
+const { HASH_KEY_WORDS, H_HASH_KEYS } = layout
 
 const ODD_FROM = 12
 

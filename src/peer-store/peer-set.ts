@@ -6,12 +6,16 @@
  *
  * Invariants: dense sets have at most MAX_DENSE peers; a bucket set that fell below BUCKETS_BELOW becomes dense when it settles.
  */
+
 import type { Arena } from './arena.ts'
-import { BucketSet, SET_SWEEPING } from './bucket-set.ts'
-import { DenseSet, MAX_DENSE, SET_CAPACITY, SET_COUNT } from './dense-set.ts'
+import { BucketSet } from './bucket-set.ts'
+import { DenseSet } from './dense-set.ts'
 import type { Endpoint } from './endpoint.ts'
-import { NOBODY, type Sampler } from './sampler.ts'
+import * as layout from './layout.ts'
+import type { Sampler } from './sampler.ts'
 import type { SweepTerms } from './sweep-terms.ts'
+
+const { MAX_DENSE, SET_CAPACITY, SET_COUNT, SET_SWEEPING } = layout
 
 const BUCKETS_BELOW = 8192
 /** Random places tried for each peer wanted, before the rest is taken in a row: never seen but in garbage. */
@@ -125,7 +129,8 @@ export class PeerSet {
     const first = this.dense.peerAt(set, 0)
     const { peerWords } = this.#endpoint
     const bound = Math.min(available, MAX_DENSE)
-    sampler.choose(count, bound, first, peerWords, self < 0 ? NOBODY : self)
+    // `self` or the last one is left out, so that the bound is of the others.
+    sampler.choose(count, bound, first, peerWords, self, first + bound * peerWords)
     return count
   }
 

@@ -11,9 +11,10 @@
  * Invariants: a swarm that is there from the first hold to the last is visited exactly once; a hold is of one segment.
  * Allocates nothing.
  */
+
 import type { Core } from './core.ts'
+import { MAX_SEGMENT_RECORDS } from './layout.ts'
 import type { SwarmCursor } from './swarm-list.ts'
-import { MAX_SEGMENT_RECORDS } from './swarm-table.ts'
 
 const WHOLE = 2 ** 32
 

@@ -11,22 +11,20 @@
  * Invariants: a free run is in exactly one list; no two free buddies lie side by side; no span at or beyond the frontier
  * is in use. Every call is made under the allocator's lock.
  */
-import {
+import * as layout from './layout.ts'
+
+const {
   DESCRIPTOR_WORDS,
+  D_KIND,
+  D_NEXT,
+  D_PREVIOUS,
   H_DESCRIPTORS,
   H_FREE_RUNS,
   H_FREE_SPANS,
   H_FRONTIER,
   H_TOTAL_SPANS,
   RUN_ORDERS,
-} from './layout.ts'
-
-export const D_KIND = 0
-export const D_LIVE = 1
-export const D_FREED = 2
-export const D_FRESH = 3
-export const D_PREVIOUS = 4
-export const D_NEXT = 5
+} = layout
 
 export class Spans {
   readonly #words: Int32Array

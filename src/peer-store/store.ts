@@ -12,44 +12,22 @@
  *
  * Invariants: those of core.ts; no peer is older than its age can say (age.ts).
  */
+
 import { totalmem } from 'node:os'
-import { type Clock, type Random, readU32BE, systemClock, systemRandom } from '../base/index.ts'
-import {
-  ageBits,
-  lifetimeTicks,
-  MAX_LIFETIME_MS,
-  NO_AGE,
-  SEEDER_BIT,
-  SWEEP_TICKS,
-  TICK_MS,
-} from './age.ts'
+import * as base from '../base/index.ts'
+import { type Clock, type Random, systemClock, systemRandom } from '../base/index.ts'
+import * as age from './age.ts'
+import { ageBits, lifetimeTicks } from './age.ts'
 import { baseBytes, Core, createMemory } from './core.ts'
 import { peerStoreError } from './errors.ts'
-import {
-  H_AGE,
-  H_MAGIC,
-  H_STOPPED,
-  H_TICK,
-  H_VERSION,
-  LAYOUT_VERSION,
-  MAGIC,
-  MAX_MEMORY_BYTES,
-  S_EVICTED,
-  S_EXPIRED,
-  S_LEECHERS4,
-  S_LEECHERS6,
-  S_REFUSED,
-  S_SEEDERS4,
-  S_SEEDERS6,
-  S_SWARMS,
-  S_VERSION,
-} from './layout.ts'
-import { lock, Memory, ORDERED_LOADS, unlock } from './memory.ts'
+import * as layout from './layout.ts'
+import * as memory from './memory.ts'
+import { Memory } from './memory.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import type { SwarmCursor, SwarmList } from './swarm-list.ts'
 import { SwarmLister } from './swarm-lister.ts'
 import type { SwarmPeers } from './swarm-peers.ts'
-import { R_META4, R_PEERS4, R_PEERS6, type SwarmTable } from './swarm-table.ts'
+import type { SwarmTable } from './swarm-table.ts'
 import { Sweeper } from './sweeper.ts'
 import {
   type AddressFamily,
@@ -60,6 +38,32 @@ import {
   type SwarmCounts,
 } from './types.ts'
 import { verifyCore } from './verify.ts'
+
+const { readU32BE } = base
+const { lock, ORDERED_LOADS, unlock } = memory
+const { MAX_LIFETIME_MS, NO_AGE, SEEDER_BIT, SWEEP_TICKS, TICK_MS } = age
+const {
+  H_AGE,
+  H_MAGIC,
+  H_STOPPED,
+  H_TICK,
+  H_VERSION,
+  LAYOUT_VERSION,
+  MAGIC,
+  MAX_MEMORY_BYTES,
+  R_META4,
+  R_PEERS4,
+  R_PEERS6,
+  S_EVICTED,
+  S_EXPIRED,
+  S_LEECHERS4,
+  S_LEECHERS6,
+  S_REFUSED,
+  S_SEEDERS4,
+  S_SEEDERS6,
+  S_SWARMS,
+  S_VERSION,
+} = layout
 
 const MIB = 2 ** 20
 const DEFAULT_SHARD_COUNT_BITS = 10
@@ -439,9 +443,7 @@ class SharedMemoryStore implements SharedPeerStore {
   }
 
   #mustRun(): void {
-    if (this.#closed || this.#words[H_STOPPED] !== 0) {
-      throw peerStoreError('PEER_STORE_STOPPED', 'the peer store was stopped')
-    }
+    if (this.#closed || this.#words[H_STOPPED] !== 0) throw stopped()
   }
 
   /** Takes in the info-hash, and the endpoint for the window of its family. */
@@ -454,12 +456,7 @@ class SharedMemoryStore implements SharedPeerStore {
       peers.endpoint.port = port & 0xffff
       return peers
     }
-    if (length !== 16) {
-      throw peerStoreError(
-        'PEER_STORE_INVALID_ADDRESS',
-        `an address of ${length} bytes: IPv4 has 4, IPv6 has 16`,
-      )
-    }
+    if (length !== 16) throw invalidAddress(length)
     const peers = this.#peers6
     const { endpoint } = peers
     endpoint.a = readU32BE(address, 0) | 0
@@ -472,12 +469,7 @@ class SharedMemoryStore implements SharedPeerStore {
 
   #enterInfoHash(infoHash: Uint8Array): void {
     this.#mustRun()
-    if (infoHash.length !== INFO_HASH_BYTES) {
-      throw peerStoreError(
-        'PEER_STORE_INVALID_INFO_HASH',
-        `an info-hash of ${infoHash.length} bytes: it has ${INFO_HASH_BYTES}`,
-      )
-    }
+    if (infoHash.length !== INFO_HASH_BYTES) throw invalidInfoHash(infoHash.length)
     this.#table.enter(infoHash, 0)
   }
 
@@ -594,11 +586,20 @@ class SharedMemoryStore implements SharedPeerStore {
     const { chosen } = this.#core.sampler
     let to = start
     if (peers === this.#peers4) {
-      for (let i = 0; i < count; i++, to += size) {
-        const at = chosen[i]!
-        view.setInt32(to, words[at]!)
-        view.setUint16(to + 4, words[at + 1]! >>> 16)
+      // Two peers are three words.
+      const pairs = count & ~1
+      for (let i = 0; i < pairs; i = (i + 2) | 0, to = (to + 12) | 0) {
+        const one = chosen[i]!
+        const other = chosen[(i + 1) | 0]!
+        const address = words[other]!
+        view.setInt32(to, words[one]!)
+        view.setInt32((to + 4) | 0, (words[(one + 1) | 0]! & 0xffff0000) | (address >>> 16))
+        view.setInt32((to + 8) | 0, (address << 16) | (words[(other + 1) | 0]! >>> 16))
       }
+      if (pairs === count) return
+      const at = chosen[pairs]!
+      view.setInt32(to, words[at]!)
+      view.setUint16(to + 4, words[at + 1]! >>> 16)
       return
     }
     for (let i = 0; i < count; i++, to += size) {
@@ -638,6 +639,26 @@ class SharedMemoryStore implements SharedPeerStore {
       ? this.#sweeper.step(ticks, swarms)
       : this.#time.step(ticks, swarms)
   }
+}
+
+// Errors are made outside of what the compiler inlines.
+
+function stopped(): Error {
+  return peerStoreError('PEER_STORE_STOPPED', 'the peer store was stopped')
+}
+
+function invalidInfoHash(length: number): Error {
+  return peerStoreError(
+    'PEER_STORE_INVALID_INFO_HASH',
+    `an info-hash of ${length} bytes: it has ${INFO_HASH_BYTES}`,
+  )
+}
+
+function invalidAddress(length: number): Error {
+  return peerStoreError(
+    'PEER_STORE_INVALID_ADDRESS',
+    `an address of ${length} bytes: IPv4 has 4, IPv6 has 16`,
+  )
 }
 
 /** ::ffff:0:0/96 (RFC 4291, section 2.5.5.2). */

@@ -1,8 +1,9 @@
 /** Fills pages of a listing of all swarms (swarm-list.ts), in holds of one segment. */
+
 import type { Core } from './core.ts'
+import { R_PEERS4 } from './layout.ts'
 import { SegmentWalk } from './segment-walk.ts'
 import type { SwarmCursor, SwarmList } from './swarm-list.ts'
-import { R_PEERS4 } from './swarm-table.ts'
 import type { SwarmCounts } from './types.ts'
 
 /** Most holds of a call: the segments of a store of many shards may all be empty. */

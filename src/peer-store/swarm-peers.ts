@@ -16,14 +16,17 @@
  * Invariants: one IPv4 peer is inline unless its count has no place; a root's counts are those of its sets; every call that returns false for want of memory
  * leaves the swarm as it was.
  */
-import { NO_AGE, SEEDER_BIT } from './age.ts'
+import * as age from './age.ts'
 import type { Arena } from './arena.ts'
 import type { Endpoint } from './endpoint.ts'
+import * as layout from './layout.ts'
 import { PeerSet } from './peer-set.ts'
-import { NOBODY, type Sampler } from './sampler.ts'
-import { R_META4, R_PEERS4, R_PEERS6 } from './swarm-table.ts'
+import type { Sampler } from './sampler.ts'
 import type { SweepTerms } from './sweep-terms.ts'
 import type { SwarmCounts } from './types.ts'
+
+const { NO_AGE, SEEDER_BIT } = age
+const { R_META4, R_PEERS4, R_PEERS6 } = layout
 
 const NONE = 0
 const INLINE = 1
@@ -284,7 +287,8 @@ export class SwarmPeers {
     const available = end - from - (self >= 0 ? 1 : 0)
     const count = Math.min(wanted, available)
     if (count <= 0) return 0
-    sampler.choose(count, available, base, peerWords, self < 0 ? NOBODY : base + self * peerWords)
+    const at = self < 0 ? -1 : base + self * peerWords
+    sampler.choose(count, available, base, peerWords, at, base + available * peerWords)
     return count
   }
 

@@ -18,25 +18,34 @@
  * Invariants: a swarm's record is reached from its home without crossing a free one; a segment of local depth l stands in
  * 2^(depth - l) entries in a row; the shard's line counts the segments whose local depth is the directory's.
  */
-import { readU32BE } from '../base/index.ts'
-import { NO_AGE } from './age.ts'
+
+import * as base from '../base/index.ts'
+import * as age from './age.ts'
 import type { Arena } from './arena.ts'
 import type { KeyedHash } from './keyed-hash.ts'
-import { S_DEEPEST, S_DEPTH, S_DIRECTORY, S_ENTRY, SHARD_SHIFT, SHARD_WORDS } from './layout.ts'
+import * as layout from './layout.ts'
 
-export const RECORD_SHIFT = 3
-export const RECORD_WORDS = 8
-/** Words of a record. */
-export const R_PEERS4 = 5
-export const R_META4 = 6
-export const R_PEERS6 = 7
+const { readU32BE } = base
+const { NO_AGE } = age
+const {
+  RECORD_SHIFT,
+  RECORD_WORDS,
+  R_META4,
+  R_PEERS4,
+  R_PEERS6,
+  SHARD_SHIFT,
+  SHARD_WORDS,
+  S_DEEPEST,
+  S_DEPTH,
+  S_DIRECTORY,
+  S_ENTRY,
+} = layout
 
 const LOCAL_DEPTH = 0
 const USED = 1
 const CAPACITIES = Int32Array.of(7, 15, 31, 50, 63, 84, 101, 127)
 const LIMITS: Int32Array = CAPACITIES.map((capacity) => Math.floor((capacity * 17) / 20))
 const LAST_CLASS = 7
-export const MAX_SEGMENT_RECORDS = 127
 const MAX_DEPTH = 20
 const CHOICE_BITS = 2
 
@@ -118,23 +127,25 @@ export class SwarmTable {
   /** The record of the info-hash at hand, or 0. Safe without a lock, if the result is then thrown away. */
   find(): number {
     const words = this.#words
+    const { a, b, c, d, e } = this
     const entry = words[this.#entry()]!
     const capacity = CAPACITIES[entry & 7]!
-    const first = (entry & -8) + RECORD_WORDS
-    let slot = Math.imul(this.#home, capacity) >>> 16
+    const first = ((entry & -8) + RECORD_WORDS) | 0
+    const end = (first + (capacity << RECORD_SHIFT)) | 0
+    let record = (first + ((Math.imul(this.#home, capacity) >>> 16) << RECORD_SHIFT)) | 0
     for (let probes = 0; probes < capacity; probes++) {
-      const record = first + (slot << RECORD_SHIFT)
-      if (words[record + R_META4] === 0) return 0
+      if (words[(record + R_META4) | 0] === 0) return 0
       if (
-        words[record] === this.a &&
-        words[record + 1] === this.b &&
-        words[record + 2] === this.c &&
-        words[record + 3] === this.d &&
-        words[record + 4] === this.e
+        words[record] === a &&
+        words[(record + 1) | 0] === b &&
+        words[(record + 2) | 0] === c &&
+        words[(record + 3) | 0] === d &&
+        words[(record + 4) | 0] === e
       ) {
         return record
       }
-      if (++slot === capacity) slot = 0
+      record = (record + RECORD_WORDS) | 0
+      if (record === end) record = first
     }
     return 0
   }
@@ -274,9 +285,10 @@ export class SwarmTable {
   /** Address of the directory entry of the info-hash at hand. */
   #entry(): number {
     const words = this.#words
-    const depth = words[this.shard + S_DEPTH]!
-    const directory = words[this.shard + S_DIRECTORY]!
-    return depth === 0 ? directory : directory + (this.#rest >>> (32 - depth))
+    const { shard } = this
+    const depth = words[(shard + S_DEPTH) | 0]!
+    if (depth === 0) return (shard + S_ENTRY) | 0
+    return (words[(shard + S_DIRECTORY) | 0]! + (this.#rest >>> (32 - depth))) | 0
   }
 
   /** Address + class of a new empty segment; 0: no memory. */

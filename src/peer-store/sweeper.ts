@@ -12,9 +12,8 @@
  * older than L as of its beginning.
  */
 import type { Core } from './core.ts'
-import { H_TICK, S_EVICTED, S_EXPIRED, S_REFUSED } from './layout.ts'
+import { H_TICK, MAX_SEGMENT_RECORDS, S_EVICTED, S_EXPIRED, S_REFUSED } from './layout.ts'
 import type { SwarmPeers } from './swarm-peers.ts'
-import { MAX_SEGMENT_RECORDS } from './swarm-table.ts'
 import { SweepTerms } from './sweep-terms.ts'
 
 const HOLD_PEERS = 2048

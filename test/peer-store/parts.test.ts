@@ -11,7 +11,7 @@ import { KeyedHash } from '../../src/peer-store/keyed-hash.ts'
 import { SPAN_BYTES, SPAN_WORDS } from '../../src/peer-store/layout.ts'
 import type { Memory } from '../../src/peer-store/memory.ts'
 import { PeerSet } from '../../src/peer-store/peer-set.ts'
-import { NOBODY, Sampler } from '../../src/peer-store/sampler.ts'
+import { Sampler } from '../../src/peer-store/sampler.ts'
 import { SwarmTable } from '../../src/peer-store/swarm-table.ts'
 import { SweepTerms } from '../../src/peer-store/sweep-terms.ts'
 
@@ -294,17 +294,18 @@ test('peers in buckets are drawn uniformly, different ones, never the one to be 
   assert.equal(new Set(core.sampler.chosen.subarray(0, size - 1)).size, size - 1)
 })
 
-test('the sampler draws different numbers below the bound, and steps over one', () => {
+test('the sampler draws different numbers below the bound, and another in the place of one', () => {
   const sampler = new Sampler(seededRandom(4))
   fc.assert(
     fc.property(fc.nat(1500), fc.integer({ min: 1, max: 32_768 }), fc.nat(), (count, bound, n) => {
       const wanted = Math.min(count, bound)
       const skipped = 100 + (n % bound) * 5
-      sampler.choose(wanted, bound, 100, 5, n % 2 === 0 ? skipped : NOBODY)
+      sampler.choose(wanted, bound, 100, 5, n % 2 === 0 ? skipped : -1, 100 + bound * 5)
       const chosen = sampler.chosen.subarray(0, wanted)
       assert.equal(new Set(chosen).size, wanted)
       assert.ok(chosen.every((at) => (at - 100) % 5 === 0 && at >= 100 && at <= 100 + bound * 5))
       if (n % 2 === 0) assert.ok(!chosen.includes(skipped))
+      else assert.ok(!chosen.includes(100 + bound * 5))
     }),
     { numRuns: 300, seed: 13 },
   )
@@ -318,7 +319,7 @@ test('numbers below a bound are uniform', () => {
     const rounds = 1000 * bound
     for (let i = 0; i < rounds; i++) {
       seen[sampler.below(bound)]!++
-      sampler.choose(1, bound, 0, 1, NOBODY)
+      sampler.choose(1, bound, 0, 1, -1, bound)
       byChoice[sampler.chosen[0]!]!++
     }
     for (const counts of [seen, byChoice]) {
