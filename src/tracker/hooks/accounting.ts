@@ -8,6 +8,8 @@
  * it (the tracker or its hooks had started anew), and both are 0. Lines are written every second; the file is opened for each
  * write, so it can be moved away at any time.
  *
+ * Front ends in other threads bring their announces here in rings (accounting-ring.ts): there is one writer, and one memory of who said what.
+ *
  * Invariant: what waits to be written is bounded. When the disk does not keep up lines are lost, counted and logged; announces
  * are not held up.
  */
@@ -21,10 +23,14 @@ import {
   EVENT_STOPPED,
 } from '../announce-request.ts'
 import { trackerError } from '../errors.ts'
+import { type AccountedAnnounce, AccountingRing } from './accounting-ring.ts'
 import { AccountingTable } from './accounting-table.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './share.ts'
 
 const WRITE_MS = 1000
+/** How long announces of other threads wait. */
+const DRAIN_MS = 25
 const MAX_PENDING_CHARACTERS = 16 * 2 ** 20
 
 export interface AccountingOptions {
@@ -47,7 +53,9 @@ export class Accounting implements Hook {
   #pendingCharacters = 0
   #lost = 0
   #writing: Promise<void> = Promise.resolve()
+  readonly #rings = new Map<number, AccountingRing>()
   #cancel = (): void => {}
+  #cancelDrain = (): void => {}
   #stopped = false
 
   constructor(options: AccountingOptions, clock: Clock, random: Random, logger: Logger) {
@@ -58,17 +66,38 @@ export class Accounting implements Hook {
   }
 
   observe(request: AnnounceRequest, _answer: AnnounceAnswer): void {
-    const { owner, infoHash, peerId, event, left } = request
+    this.#account(request, this.#clock.wallMs())
+  }
+
+  /** A ring for each thread, also for the one that takes the place of another. */
+  share(thread: number): HookShare {
+    let ring = this.#rings.get(thread)
+    if (ring === undefined) {
+      ring = new AccountingRing()
+      this.#rings.set(thread, ring)
+      if (this.#rings.size === 1) this.#drainLater()
+    }
+    return { name: 'accounting', ring: ring.buffer }
+  }
+
+  #account(
+    announce: Pick<
+      AccountedAnnounce,
+      'owner' | 'infoHash' | 'peerId' | 'event' | 'uploaded' | 'downloaded' | 'left'
+    >,
+    wallMs: number,
+  ): void {
+    const { owner, infoHash, peerId, event, left } = announce
     const begins = event === EVENT_STARTED
     const ends = event === EVENT_STOPPED
     const second = 1 + Math.floor(this.#clock.monotonicMs() / 1000)
-    const moved = this.#table.note(owner, infoHash, peerId, request, begins, ends, second)
+    const moved = this.#table.note(owner, infoHash, peerId, announce, begins, ends, second)
     if (this.#pendingCharacters > MAX_PENDING_CHARACTERS) {
       this.#lost++
       return
     }
     const line = `${JSON.stringify({
-      time: this.#clock.wallMs(),
+      time: wallMs,
       owner,
       infoHash: toHex(infoHash),
       peerId: toHex(peerId),
@@ -81,6 +110,33 @@ export class Accounting implements Hook {
     })}\n`
     this.#pending.push(line)
     this.#pendingCharacters += line.length
+  }
+
+  /** Takes what other threads saw, in the order of their clocks. */
+  #drain(): void {
+    const rings = [...this.#rings.values()]
+    for (const ring of rings) this.#lost += ring.takeLost()
+    for (;;) {
+      let first: AccountingRing | undefined
+      let firstMs = Number.POSITIVE_INFINITY
+      for (const ring of rings) {
+        const { oldestMs } = ring
+        if (oldestMs === undefined || oldestMs >= firstMs) continue
+        first = ring
+        firstMs = oldestMs
+      }
+      const announce = first?.shift()
+      if (announce === undefined) return
+      this.#account(announce, announce.wallMs)
+    }
+  }
+
+  #drainLater(): void {
+    if (this.#stopped) return
+    this.#cancelDrain = this.#clock.after(DRAIN_MS, () => {
+      this.#drain()
+      this.#drainLater()
+    })
   }
 
   /** Makes the file if it is not there, so that one that cannot be written is known at once. */
@@ -97,6 +153,8 @@ export class Accounting implements Hook {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#cancel()
+    this.#cancelDrain()
+    this.#drain()
     await this.#write()
   }
 

@@ -5,6 +5,7 @@
 import type { AnnounceRequest } from '../announce-request.ts'
 import { type Failure, failures } from '../failures.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './share.ts'
 
 const DASH = 0x2d
 
@@ -17,12 +18,19 @@ export interface ClientApprovalOptions {
 export class ClientApproval implements Hook {
   readonly #clients: readonly Uint8Array[]
   readonly #wanted: boolean
+  readonly #options: ClientApprovalOptions
 
-  constructor({ whitelist, blacklist }: ClientApprovalOptions) {
+  constructor(options: ClientApprovalOptions) {
+    const { whitelist, blacklist } = options
+    this.#options = options
     this.#wanted = whitelist.length > 0
     this.#clients = [...whitelist, ...blacklist].map(
       (id) => new Uint8Array(Buffer.from(id, 'latin1')),
     )
+  }
+
+  share(): HookShare {
+    return { name: 'client approval', options: this.#options }
   }
 
   approve({ peerId }: AnnounceRequest): Failure | null {

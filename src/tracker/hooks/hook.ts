@@ -10,6 +10,7 @@
  */
 import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
 import type { Failure } from '../failures.ts'
+import type { HookShare } from './share.ts'
 
 export interface Hook {
   approve?(request: AnnounceRequest): Failure | null
@@ -21,6 +22,13 @@ export interface Hook {
   refresh?(): Promise<void>
   /** Resolves when what it holds is safe. */
   stop?(): void | Promise<void>
+  /**
+   * What the front end of another thread needs to answer as this hook does; each such thread has a number. A hook without it works
+   * in the main thread only.
+   */
+  share?(thread: number): HookShare
+  /** Has `changed` called whenever `share` would say something else. */
+  watch?(changed: () => void): void
 }
 
 export class HookList {
@@ -69,6 +77,20 @@ export class HookList {
       await Promise.all(started.map((hook) => hook.stop?.()))
       throw error
     }
+  }
+
+  /** What another thread needs to answer as these do; undefined when one of them works in the main thread only. */
+  share(thread: number): readonly HookShare[] | undefined {
+    const shares: HookShare[] = []
+    for (const hook of this.all) {
+      if (hook.share === undefined) return undefined
+      shares.push(hook.share(thread))
+    }
+    return shares
+  }
+
+  watch(changed: () => void): void {
+    for (const hook of this.all) hook.watch?.(changed)
   }
 
   async refresh(): Promise<void> {

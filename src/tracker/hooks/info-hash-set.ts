@@ -1,5 +1,5 @@
 /**
- * A set of info-hashes that cannot be changed: 21 bytes each, no object for any.
+ * A set of info-hashes that cannot be changed: 21 bytes each, no object for any, in memory that threads share.
  *
  *     starts  [0 .. 2^bits]   where the hashes of a bucket begin; a bucket is the first `bits` bits
  *     hashes  20 bytes each, by bucket
@@ -13,17 +13,34 @@ const MAX_BITS = 24
 /** Hashes handled before others get a turn: less than a millisecond. */
 const SLICE = 8192
 
+/** May be posted: the memory is shared. */
+export interface InfoHashSetShare {
+  readonly size: number
+  readonly shift: number
+  readonly starts: Uint32Array
+  readonly hashes: Uint8Array
+}
+
 export class InfoHashSet {
   readonly size: number
   readonly #shift: number
   readonly #starts: Uint32Array
   readonly #hashes: Uint8Array
 
-  private constructor(size: number, shift: number, starts: Uint32Array, hashes: Uint8Array) {
+  private constructor({ size, shift, starts, hashes }: InfoHashSetShare) {
     this.size = size
     this.#shift = shift
     this.#starts = starts
     this.#hashes = hashes
+  }
+
+  /** A set of another thread. */
+  static open(share: InfoHashSetShare): InfoHashSet {
+    return new InfoHashSet(share)
+  }
+
+  get share(): InfoHashSetShare {
+    return { size: this.size, shift: this.#shift, starts: this.#starts, hashes: this.#hashes }
   }
 
   /** From `size` hashes one behind the other; `turn` is awaited now and then, so that others can work in between. */
@@ -37,8 +54,8 @@ export class InfoHashSet {
       Math.min(MAX_BITS, Math.ceil(Math.log2((size + 1) / HASHES_IN_BUCKET))),
     )
     const shift = 24 - bits
-    const starts = new Uint32Array(2 ** bits + 2)
-    const hashes = new Uint8Array(size * HASH_BYTES)
+    const starts = new Uint32Array(new SharedArrayBuffer(4 * (2 ** bits + 2)))
+    const hashes = new Uint8Array(new SharedArrayBuffer(size * HASH_BYTES))
     // Counts stand two places on, so that filling the buckets leaves every start where it belongs.
     for (let n = 0; n < size; n++) {
       starts[bucketOf(source, n * HASH_BYTES, shift) + 2]!++
@@ -52,7 +69,7 @@ export class InfoHashSet {
       for (let i = 0; i < HASH_BYTES; i++) hashes[to + i] = source[from + i]!
       if (n % SLICE === SLICE - 1) await turn()
     }
-    return new InfoHashSet(size, shift, starts, hashes)
+    return new InfoHashSet({ size, shift, starts, hashes })
   }
 
   /** Allocates nothing. */

@@ -2,6 +2,7 @@
 import { below, type Random } from '../../base/index.ts'
 import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './share.ts'
 
 export interface IntervalVariationOptions {
   /** Above 0, at most 1. */
@@ -17,6 +18,10 @@ export class IntervalVariation implements Hook {
   constructor(options: IntervalVariationOptions, random: Random) {
     this.#options = options
     this.#random = random
+  }
+
+  share(): HookShare {
+    return { name: 'interval variation', options: this.#options }
   }
 
   vary(_request: AnnounceRequest, answer: AnnounceAnswer): void {

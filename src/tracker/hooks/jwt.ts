@@ -1,20 +1,15 @@
 /**
- * `jwt`: announces carry a JSON Web Token in the parameter `jwt`, over UDP in the URL data of BEP 41.
- *
- * Taken is a token that is signed with a key of the set (RS256 or ES256, as the key says, not as the token says), for this
- * issuer and audience, for this info-hash (`infohash`: 20 bytes, as they are or escaped, or 40 hexadecimal digits), and
- * neither past `exp` nor before `nbf`. The cheap checks come first: a signature costs a hundred microseconds.
+ * `jwt`: announces carry a JSON Web Token in the parameter `jwt`, over UDP in the URL data of BEP 41. Which tokens are taken is
+ * jwt-verifier.ts; here their keys are fetched, at the start and again and again.
  */
-import { type KeyObject, verify } from 'node:crypto'
-import { bytesEqual, type Clock, fromHex, fromLatin1, type Logger } from '../../base/index.ts'
+import type { Clock, Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
 import { trackerError } from '../errors.ts'
-import { type Failure, failures } from '../failures.ts'
-import { findParameter } from '../parameters.ts'
+import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
 import { type FetchText, parseKeySet, type SigningKey } from './jwk-set.ts'
-
-const MAX_TOKEN_CHARACTERS = 6144
+import { JwtVerifier } from './jwt-verifier.ts'
+import type { HookShare } from './share.ts'
 
 export interface JwtOptions {
   readonly issuer: string
@@ -23,20 +18,14 @@ export interface JwtOptions {
   readonly updateIntervalMs: number
 }
 
-interface Claims {
-  readonly iss?: unknown
-  readonly aud?: unknown
-  readonly exp?: unknown
-  readonly nbf?: unknown
-  readonly infohash?: unknown
-}
-
 export class JwtApproval implements Hook {
   readonly #options: JwtOptions
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #fetch: FetchText
   #keys: ReadonlyMap<string, SigningKey> = new Map()
+  #verifier: JwtVerifier
+  #changed = (): void => {}
   #cancel = (): void => {}
   #stopped = false
 
@@ -45,13 +34,20 @@ export class JwtApproval implements Hook {
     this.#clock = clock
     this.#logger = logger
     this.#fetch = fetchText
+    this.#verifier = new JwtVerifier(options, this.#keys, clock)
   }
 
   approve(request: AnnounceRequest): Failure | null {
-    const { parameters, parametersStart, parametersEnd } = request
-    const token = findParameter(parameters, parametersStart, parametersEnd, 'jwt')
-    if (token === null) return failures.missingJwt
-    return this.#isValid(token, request.infoHash) ? null : failures.invalidJwt
+    return this.#verifier.approve(request)
+  }
+
+  share(): HookShare {
+    const { issuer, audience } = this.#options
+    return { name: 'jwt', claims: { issuer, audience }, keys: this.#keys }
+  }
+
+  watch(changed: () => void): void {
+    this.#changed = changed
   }
 
   async start(): Promise<void> {
@@ -85,6 +81,8 @@ export class JwtApproval implements Hook {
 
   async #update(): Promise<void> {
     this.#keys = parseKeySet(await this.#fetch(this.#options.jwkSetUrl))
+    this.#verifier = new JwtVerifier(this.#options, this.#keys, this.#clock)
+    this.#changed()
   }
 
   #updateLater(): void {
@@ -93,61 +91,4 @@ export class JwtApproval implements Hook {
       void this.refresh().then(() => this.#updateLater())
     })
   }
-
-  #isValid(token: string, infoHash: Uint8Array): boolean {
-    if (token.length > MAX_TOKEN_CHARACTERS) return false
-    const [headText, claimsText, signatureText, more] = token.split('.')
-    if (signatureText === undefined || more !== undefined) return false
-    const head = parseObject(headText!) as { kid?: unknown; alg?: unknown; crit?: unknown } | null
-    if (head === null || typeof head.kid !== 'string' || head.crit !== undefined) return false
-    const key = this.#keys.get(head.kid)
-    if (key === undefined || head.alg !== key.algorithm) return false
-    const claims = parseObject(claimsText!) as Claims | null
-    if (claims === null || !this.#claimsHold(claims, infoHash)) return false
-    const signature = Buffer.from(signatureText, 'base64url')
-    const signed = Buffer.from(`${headText}.${claimsText}`, 'latin1')
-    return verifies(key.key, signed, signature)
-  }
-
-  #claimsHold({ iss, aud, exp, nbf, infohash }: Claims, infoHash: Uint8Array): boolean {
-    const { issuer, audience } = this.#options
-    const now = this.#clock.wallMs() / 1000
-    if (iss !== issuer) return false
-    if (!(Array.isArray(aud) ? aud.includes(audience) : aud === audience)) return false
-    if (exp !== undefined && !(typeof exp === 'number' && now < exp)) return false
-    if (nbf !== undefined && !(typeof nbf === 'number' && now >= nbf)) return false
-    return typeof infohash === 'string' && namesHash(infohash, infoHash)
-  }
-}
-
-/** ES256 signs as two numbers of 32 bytes (RFC 7518, 3.4); RSA does not look at the setting. */
-function verifies(key: KeyObject, signed: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return verify('sha256', signed, { key, dsaEncoding: 'ieee-p1363' }, signature)
-  } catch {
-    return false
-  }
-}
-
-function parseObject(text: string): object | null {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
-    return typeof value === 'object' && value !== null ? value : null
-  } catch {
-    return null
-  }
-}
-
-function namesHash(claim: string, infoHash: Uint8Array): boolean {
-  if (claim.length === 40) {
-    const bytes = fromHex(claim)
-    if (bytes !== null) return bytesEqual(bytes, infoHash)
-  }
-  if (claim.length === 20) return bytesEqual(fromLatin1(claim), infoHash)
-  const unescaped = claim
-    .replaceAll('+', ' ')
-    .replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    )
-  return bytesEqual(fromLatin1(unescaped), infoHash)
 }

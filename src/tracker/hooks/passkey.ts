@@ -8,11 +8,14 @@
  * The file is looked at every few seconds; one with a mistake does not take the place of the keys before.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { type Clock, errnoOf, type Logger, toLatin1 } from '../../base/index.ts'
+import { type Clock, errnoOf, type Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
 import { trackerError } from '../errors.ts'
-import { type Failure, failures } from '../failures.ts'
+import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
+import { OwnerNaming } from './owner-naming.ts'
+import { PasskeyTable } from './passkey-table.ts'
+import type { HookShare } from './share.ts'
 
 const LOOK_MS = 5000
 const MAX_FILE_BYTES = 512 * 2 ** 20
@@ -25,7 +28,9 @@ export class PasskeyApproval implements Hook {
   readonly #file: string
   readonly #clock: Clock
   readonly #logger: Logger
-  #owners: ReadonlyMap<string, string> = new Map()
+  #keys: PasskeyTable = PasskeyTable.of(new Map())
+  #naming: OwnerNaming = new OwnerNaming(this.#keys)
+  #changed = (): void => {}
   #stamp = ''
   #cancel = (): void => {}
   #stopped = false
@@ -36,14 +41,16 @@ export class PasskeyApproval implements Hook {
     this.#logger = logger
   }
 
-  /** Names the owner in the request, for hooks behind. */
   approve(request: AnnounceRequest): Failure | null {
-    const { parameters, passkeyStart, passkeyEnd } = request
-    if (passkeyStart < 0) return failures.missingPasskey
-    const owner = this.#owners.get(toLatin1(parameters.subarray(passkeyStart, passkeyEnd)))
-    if (owner === undefined) return failures.invalidPasskey
-    request.owner = owner
-    return null
+    return this.#naming.approve(request)
+  }
+
+  share(): HookShare {
+    return { name: 'passkey', keys: this.#keys.share }
+  }
+
+  watch(changed: () => void): void {
+    this.#changed = changed
   }
 
   async start(): Promise<void> {
@@ -54,7 +61,7 @@ export class PasskeyApproval implements Hook {
   async refresh(): Promise<void> {
     try {
       if (await this.#load())
-        this.#logger.info({ file: this.#file, keys: this.#owners.size }, 'passkeys loaded anew')
+        this.#logger.info({ file: this.#file, keys: this.#keys.size }, 'passkeys loaded anew')
     } catch (error) {
       this.#logger.error(
         { file: this.#file, error: (error as Error).message },
@@ -76,8 +83,10 @@ export class PasskeyApproval implements Hook {
       if (stamp === this.#stamp) return false
       if (size > MAX_FILE_BYTES)
         throw trackerError('TRACKER_LIST', `${this.#file} has more than 512 MiB`)
-      this.#owners = parsePasskeys(await readFile(this.#file, 'latin1'), this.#file)
+      this.#keys = PasskeyTable.of(parsePasskeys(await readFile(this.#file, 'latin1'), this.#file))
+      this.#naming = new OwnerNaming(this.#keys)
       this.#stamp = stamp
+      this.#changed()
       return true
     } catch (error) {
       const errno = errnoOf(error)

@@ -6,10 +6,12 @@
 import { stat } from 'node:fs/promises'
 import { type Clock, fromHex, type Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
-import { type Failure, failures } from '../failures.ts'
+import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
 import { type FileState, loadInfoHashFile, turn } from './info-hash-file.ts'
 import { InfoHashSet } from './info-hash-set.ts'
+import { ListApproval } from './list-approval.ts'
+import type { HookShare } from './share.ts'
 
 const LOOK_MS = 5000
 
@@ -29,8 +31,10 @@ export class TorrentApproval implements Hook {
   /** Being on the list is what is wanted. */
   readonly #wanted: boolean
   #set: InfoHashSet | undefined
+  #approval: ListApproval = new ListApproval(undefined, false)
   #state: FileState | undefined
   #loading: Promise<void> | undefined
+  #changed = (): void => {}
   #cancel = (): void => {}
   #stopped = false
 
@@ -47,15 +51,23 @@ export class TorrentApproval implements Hook {
   }
 
   approve(request: AnnounceRequest): Failure | null {
-    const listed = this.#set?.has(request.infoHash) ?? false
-    return listed === this.#wanted ? null : failures.unapprovedTorrent
+    return this.#approval.approve(request)
+  }
+
+  /** Once it has started. */
+  share(): HookShare {
+    return { name: 'torrent approval', wanted: this.#wanted, list: this.#set!.share }
+  }
+
+  watch(changed: () => void): void {
+    this.#changed = changed
   }
 
   async start(): Promise<void> {
     if (this.#file === '') {
       const { whitelist, blacklist } = this.#options
       const hashes = [...whitelist, ...blacklist].map((text) => fromHex(text)!)
-      this.#set = await InfoHashSet.build(Buffer.concat(hashes), hashes.length, turn)
+      this.#take(await InfoHashSet.build(Buffer.concat(hashes), hashes.length, turn))
       return
     }
     await this.#load()
@@ -83,11 +95,17 @@ export class TorrentApproval implements Hook {
     this.#cancel()
   }
 
+  #take(set: InfoHashSet): void {
+    this.#set = set
+    this.#approval = new ListApproval(set, this.#wanted)
+  }
+
   #load(): Promise<void> {
     this.#loading ??= loadInfoHashFile(this.#file)
       .then(({ set, state }) => {
-        this.#set = set
+        this.#take(set)
         this.#state = state
+        this.#changed()
       })
       .finally(() => {
         this.#loading = undefined
