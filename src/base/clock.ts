@@ -24,6 +24,15 @@ export const systemClock: Clock = {
   },
 }
 
+/**
+ * Where a clock's zero lies on the monotonic clock of the machine. Every thread of node counts from its own start; the
+ * difference of two origins says how far two clocks are apart.
+ */
+export function clockOriginMs(clock: Clock): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1000 + nanoseconds / 1e6 - clock.monotonicMs()
+}
+
 /** Resolves after `delayMs` of `clock`. */
 export function delay(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => {

@@ -92,6 +92,8 @@ export class SeedbedNode {
           logger,
           bind: options.bind,
           port: options.tracker.port,
+          // It serves a handful of torrents: a thread would cost more memory than it saves time.
+          frontEnd: 'portable',
         })
         undo.push(() => tracker!.stop())
       }

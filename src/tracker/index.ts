@@ -7,6 +7,8 @@ export type { RateLimitConfig, StoreConfig, TrackerConfig } from './config/setti
 export type { TrackerStats, Transport, TransportCounters } from './counters.ts'
 export { trackerErrors } from './errors.ts'
 export type {
+  FrontEndChoice,
+  FrontEndFacts,
   FrontEndOptions,
   HttpOptions,
   ListenOptions,

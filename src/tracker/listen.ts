@@ -2,38 +2,42 @@
 import { errnoOf, type Logger, type SeedbedError } from '../base/index.ts'
 import type { Endpoint } from './config/fields.ts'
 import { trackerError } from './errors.ts'
-import type { HttpServer } from './http-server.ts'
 import type { ListenOptions } from './options.ts'
-import type { UdpServer } from './udp-server.ts'
 
 /** Port 0: the system's choice for the first socket may be taken for the others. */
 const PORT_ATTEMPTS = 20
 
-export interface Servers {
-  readonly udp: UdpServer
-  readonly http: HttpServer
+/** Whoever opens sockets: `listen` resolves to the port, or rejects with an error whose code is the errno's name. */
+export interface Listener {
+  listen(address: string, port: number, secure?: boolean): Promise<number>
 }
 
-export interface Listening {
-  readonly servers: Servers
+export interface Servers {
+  readonly udp: Listener
+  readonly http: Listener
+  close(): Promise<void>
+}
+
+export interface Listening<S extends Servers> {
+  readonly servers: S
   readonly http: readonly Endpoint[]
   readonly https?: readonly Endpoint[]
   readonly udp: readonly Endpoint[]
 }
 
 /** One port for both protocols on all of `bind`. */
-export async function listenOnOnePort(
-  makeServers: () => Servers,
+export async function listenOnOnePort<S extends Servers>(
+  makeServers: () => S,
   bind: readonly string[],
   port: number,
   logger: Logger,
-): Promise<Listening> {
+): Promise<Listening<S>> {
   for (let attempt = 1; ; attempt++) {
     const servers = makeServers()
     try {
       return { servers, ...(await listenOnAll(servers, bind, port, logger)) }
     } catch (error) {
-      await Promise.all([servers.udp.close(), servers.http.close()])
+      await servers.close()
       const taken = (error as Partial<SeedbedError>).code === 'TRACKER_PORT_TAKEN'
       if (!taken || port !== 0 || attempt === PORT_ATTEMPTS) throw error
     }
@@ -72,11 +76,11 @@ async function listenOnAll(
 }
 
 /** Each protocol where it is told. */
-export async function listenWhereTold(
-  makeServers: () => Servers,
+export async function listenWhereTold<S extends Servers>(
+  makeServers: () => S,
   listen: ListenOptions,
   logger: Logger,
-): Promise<Listening> {
+): Promise<Listening<S>> {
   const servers = makeServers()
   try {
     const http = await listenOne('TCP', servers.http, listen.http, logger)
@@ -87,7 +91,7 @@ export async function listenWhereTold(
     const udp = await listenOne('UDP', servers.udp, listen.udp, logger)
     return { servers, http, https, udp }
   } catch (error) {
-    await Promise.all([servers.udp.close(), servers.http.close()])
+    await servers.close()
     throw error
   }
 }
@@ -95,7 +99,7 @@ export async function listenWhereTold(
 /** Endpoints of one protocol, with the ports that were given. IPv6 may be missing where IPv4 is wanted too. */
 export async function listenOne(
   protocol: 'TCP' | 'UDP',
-  server: { listen(address: string, port: number): Promise<number> },
+  server: Listener,
   endpoints: readonly Endpoint[],
   logger: Logger,
 ): Promise<readonly Endpoint[]> {

@@ -6,7 +6,7 @@
  */
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { PeerStore } from '../peer-store/index.ts'
+import type { SharedPeerStore } from '../peer-store/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { AnnouncePolicy } from './announce.ts'
 import { parseNetwork, TrustedProxies } from './client-address.ts'
@@ -22,6 +22,8 @@ import { MAX_UDP_SCRAPE } from './udp-codec.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS: number = 24 * 60 * MINUTE_MS
+/** More than any machine has processors for. */
+export const MAX_WORKERS = 1024
 /** As many peers as a request may be given in any protocol. */
 export const MAX_WANTED_LIMIT = 10_000
 
@@ -101,9 +103,21 @@ export interface TrackerPolicy {
   readonly rateLimit?: RateLimit | null
 }
 
+/** `auto`: the fast one where it can be had. */
+export type FrontEndChoice = 'auto' | 'fast' | 'portable'
+
+/** Which one runs. */
+export interface FrontEndFacts {
+  readonly path: 'fast' | 'portable'
+  /** Threads that serve beside the main one. */
+  readonly workers: number
+  /** Why it is not the fast one. */
+  readonly reason?: string
+}
+
 export interface TrackerOptions extends TrackerPolicy {
   /** Stays the caller's: `stop` does not stop it. */
-  readonly store: PeerStore
+  readonly store: SharedPeerStore
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -113,6 +127,10 @@ export interface TrackerOptions extends TrackerPolicy {
   readonly port?: number
   /** Instead of `bind` and `port`: where each protocol listens. Port 0 is any port, for each by itself. */
   readonly listen?: ListenOptions
+  /** Default `auto`: the fast one where it can be had. `fast` where it cannot is TRACKER_FRONT_END. */
+  readonly frontEnd?: FrontEndChoice
+  /** Threads of the fast front end. Default 1; 0 is one for each processor. */
+  readonly workers?: number
 }
 
 export interface ListenOptions {
@@ -226,6 +244,17 @@ function rateLimitOf(limit: RateLimit | null): RateLimit | null {
     burst: number(limit, 'burst', 1, 1, 10_000),
     memoryBytes: number(limit, 'memoryBytes', 4 * 2 ** 20, 1024, 2 ** 30),
   }
+}
+
+/** What of the options can be told anew, and nothing else. */
+export function policyOf(options: TrackerPolicy & Partial<TrackerOptions>): TrackerPolicy {
+  const { store, clock, random, logger, bind, port, listen, frontEnd, workers, ...policy } = options
+  return policy
+}
+
+/** Throws TRACKER_INVALID_OPTION. */
+export function workersOf(options: TrackerOptions): number {
+  return number(options, 'workers', 1, 0, MAX_WORKERS)
 }
 
 /** The addresses and the port for both protocols. Throws TRACKER_INVALID_OPTION. */

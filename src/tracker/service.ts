@@ -14,7 +14,7 @@ import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/se
 import type { TrackerStats } from './counters.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
-import type { HttpOptions, TrackerPolicy } from './options.ts'
+import type { FrontEndChoice, HttpOptions, TrackerPolicy } from './options.ts'
 import type { Observation } from './outside/metrics.ts'
 import { type MetricNames, type Outside, startOutside } from './outside/server.ts'
 import { startTracker, type Tracker } from './tracker.ts'
@@ -31,6 +31,7 @@ export interface TrackerService {
   readonly udp: Tracker['udp']
   /** Where metrics and statistics are. */
   readonly metrics: Tracker['http']
+  readonly frontEnd: Tracker['frontEnd']
   stats(): TrackerStats & { readonly store: PeerStoreStats }
   /**
    * Takes what can be changed; resolves to the keys that need a restart to change. Lists and keys of hooks are read
@@ -56,7 +57,12 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   let tracker: Tracker
   try {
     const policy = policyOf(config, hooks)
-    tracker = await startTracker({ store, clock, random, logger, listen, ...policy })
+    const frontEnd = config.frontEnd as FrontEndChoice
+    const { workers } = config
+    tracker = await startTracker({
+      ...{ store, clock, random, logger, listen, frontEnd, workers },
+      ...policy,
+    })
   } catch (error) {
     await hooks.stop()
     store.stop()
@@ -69,6 +75,8 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       startedWallMs,
       uptimeMs: clock.monotonicMs() - startedMs,
       tracker: tracker.stats(),
+      frontEnd: tracker.frontEnd,
+      restarts: tracker.restarts(),
       store: store.stats(),
       gc: tracker.collection(),
       process: { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 },
@@ -102,6 +110,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     https: tracker.https,
     udp: tracker.udp,
     metrics: outside.endpoints,
+    frontEnd: tracker.frontEnd,
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
     async reload(wanted) {
       const next = keepUnchangeable(trackerSchema, config, wanted)
@@ -110,12 +119,12 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
         isDeepStrictEqual(next.posthooks, config.posthooks)
       if (same) {
         await hooks.refresh()
-        tracker.reconfigure(policyOf(next, hooks))
+        await tracker.reconfigure(policyOf(next, hooks))
       } else {
         const before = hooks
         const made = makeHooks([...next.prehooks, ...next.posthooks], options)
         await made.start()
-        tracker.reconfigure(policyOf(next, made))
+        await tracker.reconfigure(policyOf(next, made))
         hooks = made
         await before.stop()
       }

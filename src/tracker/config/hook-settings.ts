@@ -1,7 +1,6 @@
 /** Hooks in the configuration: a list of `name` and `options`, with chihaya's names and options. */
 import type { AccountingOptions } from '../hooks/accounting.ts'
-import type { ClientApprovalOptions } from '../hooks/client-approval.ts'
-import type { IntervalVariationOptions } from '../hooks/interval-variation.ts'
+import type { ClientApprovalOptions, IntervalVariationOptions } from '../hooks/hook-share.ts'
 import type { JwtOptions } from '../hooks/jwt.ts'
 import type { PasskeyOptions } from '../hooks/passkey.ts'
 import type { TorrentApprovalOptions } from '../hooks/torrent-approval.ts'

@@ -1,5 +1,6 @@
 /** Every key of the tracker's configuration, with chihaya's names where chihaya has one. */
 import { MAX_LIFETIME_MS } from '../../peer-store/index.ts'
+import { MAX_WORKERS } from '../options.ts'
 import { bytes, choice, count, duration, endpoints } from './fields.ts'
 import { type HttpConfig, http, type UdpConfig, udp } from './front-end-settings.ts'
 import { type HookConfig, posthooks, prehooks } from './hook-settings.ts'
@@ -26,6 +27,8 @@ export interface TrackerConfig {
   readonly retryIntervalMs: number
   readonly metricsAddr: readonly string[]
   readonly metricsNames: string
+  readonly frontEnd: string
+  readonly workers: number
   readonly http: HttpConfig
   readonly udp: UdpConfig
   readonly rateLimit: RateLimitConfig
@@ -172,6 +175,23 @@ export const trackerSchema: Section<TrackerConfig> = {
       preset: 'seedbed',
       among: ['seedbed', 'chihaya', 'both'],
       doc: 'Under which names /metrics gives its numbers; chihaya is for dashboards that are there already.',
+    }),
+    frontEnd: choice({
+      key: 'front_end',
+      preset: 'auto',
+      among: ['auto', 'fast', 'portable'],
+      why: 'auto is fast where that can be had',
+      restart: true,
+      doc: 'How packets and requests are received: fast is for Linux, by its own calls and in threads of their own, and needs the optional package koffi; portable is for every system, in one thread.',
+    }),
+    workers: count({
+      key: 'workers',
+      preset: 1,
+      least: 0,
+      most: MAX_WORKERS,
+      why: 'one a processor is most that helps',
+      restart: true,
+      doc: 'Threads of the fast front end. One answers some 200,000 UDP requests a second; tokens (jwt) cost it a hundred times as much as an announce. 0: one for each processor.',
     }),
     http,
     udp,

@@ -26,7 +26,7 @@ import { trackerError } from '../errors.ts'
 import { type AccountedAnnounce, AccountingRing } from './accounting-ring.ts'
 import { AccountingTable } from './accounting-table.ts'
 import type { Hook } from './hook.ts'
-import type { HookShare } from './share.ts'
+import type { HookShare } from './hook-share.ts'
 
 const WRITE_MS = 1000
 /** How long announces of other threads wait. */

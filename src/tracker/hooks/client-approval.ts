@@ -5,15 +5,9 @@
 import type { AnnounceRequest } from '../announce-request.ts'
 import { type Failure, failures } from '../failures.ts'
 import type { Hook } from './hook.ts'
-import type { HookShare } from './share.ts'
+import type { ClientApprovalOptions, HookShare } from './hook-share.ts'
 
 const DASH = 0x2d
-
-export interface ClientApprovalOptions {
-  /** Six characters each. At most one list is given. */
-  readonly whitelist: readonly string[]
-  readonly blacklist: readonly string[]
-}
 
 export class ClientApproval implements Hook {
   readonly #clients: readonly Uint8Array[]

@@ -10,7 +10,7 @@
  */
 import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
 import type { Failure } from '../failures.ts'
-import type { HookShare } from './share.ts'
+import type { HookShare } from './hook-share.ts'
 
 export interface Hook {
   approve?(request: AnnounceRequest): Failure | null

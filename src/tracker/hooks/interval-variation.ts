@@ -2,14 +2,7 @@
 import { below, type Random } from '../../base/index.ts'
 import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
 import type { Hook } from './hook.ts'
-import type { HookShare } from './share.ts'
-
-export interface IntervalVariationOptions {
-  /** Above 0, at most 1. */
-  readonly probability: number
-  readonly maxIncreaseSeconds: number
-  readonly modifyMinInterval: boolean
-}
+import type { HookShare, IntervalVariationOptions } from './hook-share.ts'
 
 export class IntervalVariation implements Hook {
   readonly #options: IntervalVariationOptions

@@ -11,15 +11,10 @@ import type { AnnounceRequest } from '../announce-request.ts'
 import { type Failure, failures } from '../failures.ts'
 import { findParameter } from '../parameters.ts'
 import type { Hook } from './hook.ts'
+import type { JwtClaims } from './hook-share.ts'
 import type { SigningKey } from './jwk-set.ts'
 
 const MAX_TOKEN_CHARACTERS = 6144
-
-/** What a token must say. */
-export interface JwtClaims {
-  readonly issuer: string
-  readonly audience: string
-}
 
 interface Claims {
   readonly iss?: unknown

@@ -7,9 +7,9 @@ import type { AnnounceRequest } from '../announce-request.ts'
 import { trackerError } from '../errors.ts'
 import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './hook-share.ts'
 import { type FetchText, parseKeySet, type SigningKey } from './jwk-set.ts'
 import { JwtVerifier } from './jwt-verifier.ts'
-import type { HookShare } from './share.ts'
 
 export interface JwtOptions {
   readonly issuer: string

@@ -13,9 +13,9 @@ import type { AnnounceRequest } from '../announce-request.ts'
 import { trackerError } from '../errors.ts'
 import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './hook-share.ts'
 import { OwnerNaming } from './owner-naming.ts'
 import { PasskeyTable } from './passkey-table.ts'
-import type { HookShare } from './share.ts'
 
 const LOOK_MS = 5000
 const MAX_FILE_BYTES = 512 * 2 ** 20

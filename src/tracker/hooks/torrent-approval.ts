@@ -8,10 +8,10 @@ import { type Clock, fromHex, type Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
 import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
+import type { HookShare } from './hook-share.ts'
 import { type FileState, loadInfoHashFile, turn } from './info-hash-file.ts'
 import { InfoHashSet } from './info-hash-set.ts'
 import { ListApproval } from './list-approval.ts'
-import type { HookShare } from './share.ts'
 
 const LOOK_MS = 5000
 

@@ -104,6 +104,7 @@ export const EPOLLHUP = 0x10
 export const EPOLLRDHUP = 0x2000
 export const EINTR = 4
 export const EAGAIN = 11
+export const ENOBUFS = 105
 
 const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(osConstants.errno).map(([name, value]) => [value, name]),

@@ -32,8 +32,6 @@ export interface DescriptorHandler {
 }
 
 export class Poller {
-  /** For other threads to wake this one: they write to it (`wake`). */
-  readonly wakeFd: number
   readonly #libc: Libc
   readonly #epoll: number
   readonly #memory: PinnedMemory
@@ -42,8 +40,11 @@ export class Poller {
   readonly #argument: bigint
   readonly #handlers: (DescriptorHandler | undefined)[] = []
 
-  /** `wakeFd` is one of `openWake`, and stays the caller's. Throws an error with the errno's name as its code. */
-  constructor(libc: Libc, wakeFd: number) {
+  /**
+   * `wakeFd` is one of `openWake`, and stays the caller's; after a `wake` from another thread `onWake` is called. Throws an error
+   * with the errno's name as its code.
+   */
+  constructor(libc: Libc, wakeFd: number, onWake: () => void = () => {}) {
     this.#libc = libc
     this.#epoll = libc.epoll_create1(SOCK_CLOEXEC)
     if (this.#epoll < 0) throw errnoError('epoll_create1', libc.errno())
@@ -52,9 +53,13 @@ export class Poller {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#events = this.#memory.at(0)
     this.#argument = this.#memory.at(ARGUMENT)
-    this.wakeFd = wakeFd
     const drain = this.#memory.at(WOKEN)
-    this.add(wakeFd, EPOLLIN, { onEvents: () => void libc.read(wakeFd, drain, 8) })
+    this.add(wakeFd, EPOLLIN, {
+      onEvents() {
+        libc.read(wakeFd, drain, 8)
+        onWake()
+      },
+    })
   }
 
   /** Throws an error with the errno's name as its code. */

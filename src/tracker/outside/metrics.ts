@@ -9,6 +9,7 @@ import {
   type PeerStoreStats,
 } from '../../peer-store/index.ts'
 import type { TrackerStats } from '../counters.ts'
+import type { FrontEndFacts } from '../options.ts'
 import { type ResponseRow, TIME_BOUNDS_MS } from '../responses.ts'
 import type { Family, HistogramSample, Sample } from './exposition.ts'
 
@@ -18,6 +19,9 @@ export interface Observation {
   readonly startedWallMs: number
   readonly uptimeMs: number
   readonly tracker: TrackerStats
+  readonly frontEnd: FrontEndFacts
+  /** Workers that died and were replaced. */
+  readonly restarts: number
   readonly store: PeerStoreStats
   readonly gc: PeerStoreMetrics['gc']
   readonly process: { readonly residentBytes: number; readonly cpuSeconds: number }
@@ -48,6 +52,27 @@ export const METRICS: readonly Metric[] = [
     type: 'gauge',
     labels: 'version',
     collect: ({ version }) => [{ labels: { version }, value: 1 }],
+  },
+  {
+    name: 'seedbed_tracker_front_end_info',
+    help: 'Always 1; the label says which front end runs.',
+    type: 'gauge',
+    labels: 'path: fast, portable',
+    collect: ({ frontEnd }) => [{ labels: { path: frontEnd.path }, value: 1 }],
+  },
+  {
+    name: 'seedbed_tracker_workers',
+    help: 'Threads of the fast front end.',
+    type: 'gauge',
+    labels: '',
+    collect: scalar(({ frontEnd }) => frontEnd.workers),
+  },
+  {
+    name: 'seedbed_tracker_worker_restarts',
+    help: 'Threads of the fast front end that died and were replaced.',
+    type: 'counter',
+    labels: '',
+    collect: scalar(({ restarts }) => restarts),
   },
   {
     name: 'seedbed_tracker_requests',

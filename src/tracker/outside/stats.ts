@@ -1,9 +1,14 @@
 /** What a tracker is doing, for people and scripts. Fields are a contract (docs/json.md): none is renamed within a major version. */
+import type { TrackerStats } from '../counters.ts'
 import type { Observation } from './metrics.ts'
 
 export interface TrackerSummary {
   readonly version: string
   readonly uptimeSeconds: number
+  /** `fast` or `portable`. */
+  readonly frontEnd: string
+  /** Threads of the fast front end. */
+  readonly workers: number
   readonly swarms: number
   readonly peers: {
     readonly seeders4: number
@@ -21,6 +26,9 @@ export interface TrackerSummary {
   }[]
   /** By protocol and family. */
   readonly dropped: Readonly<Record<string, number>>
+  readonly shed: Readonly<Record<string, number>>
+  readonly overflowed: Readonly<Record<string, number>>
+  readonly unsent: Readonly<Record<string, number>>
   readonly httpConnections: number
   readonly store: {
     readonly usedBytes: number
@@ -33,11 +41,13 @@ export interface TrackerSummary {
 }
 
 export function statsOf(seen: Observation): TrackerSummary {
-  const { version, uptimeMs, tracker, store, process } = seen
+  const { version, uptimeMs, frontEnd, tracker, store, process } = seen
   const { swarms, seeders4, leechers4, seeders6, leechers6, refused, expired, evicted } = store
   return {
     version,
     uptimeSeconds: Math.floor(uptimeMs / 1000),
+    frontEnd: frontEnd.path,
+    workers: frontEnd.workers,
     swarms,
     peers: { seeders4, leechers4, seeders6, leechers6 },
     requests: tracker.responses.map(({ protocol, family, action, reason, count }) => ({
@@ -47,9 +57,10 @@ export function statsOf(seen: Observation): TrackerSummary {
       error: reason,
       count,
     })),
-    dropped: Object.fromEntries(
-      Object.entries(tracker.transports).map(([transport, { dropped }]) => [transport, dropped]),
-    ),
+    dropped: byTransport(tracker, 'dropped'),
+    shed: byTransport(tracker, 'shed'),
+    overflowed: byTransport(tracker, 'overflowed'),
+    unsent: byTransport(tracker, 'unsent'),
     httpConnections: tracker.httpConnections,
     store: {
       usedBytes: store.bytesUsed,
@@ -62,6 +73,15 @@ export function statsOf(seen: Observation): TrackerSummary {
   }
 }
 
+function byTransport(
+  { transports }: TrackerStats,
+  counter: 'dropped' | 'shed' | 'overflowed' | 'unsent',
+): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(transports).map(([transport, counters]) => [transport, counters[counter]]),
+  )
+}
+
 /** A page of a few tables, without scripts. All that is in it is numbers and fixed texts. */
 export function renderPage(stats: TrackerSummary): string {
   const { peers, store } = stats
@@ -70,6 +90,10 @@ export function renderPage(stats: TrackerSummary): string {
     [
       'up',
       `${Math.floor(stats.uptimeSeconds / 3600)} h ${Math.floor((stats.uptimeSeconds % 3600) / 60)} min`,
+    ],
+    [
+      'front end',
+      stats.workers > 0 ? `${stats.frontEnd}, ${stats.workers} threads` : stats.frontEnd,
     ],
     ['swarms', stats.swarms],
     ['IPv4', `${peers.seeders4} seeders, ${peers.leechers4} leechers`],

@@ -16,6 +16,7 @@ import {
   Responses,
   TIME_BOUNDS_MS,
 } from '../../../src/tracker/responses.ts'
+import { choosing, overFrontEnds } from '../front-ends.ts'
 
 const FAMILIES = [
   {
@@ -95,7 +96,11 @@ test('an answer is counted in its row, and in the bucket of its time', () => {
   assert.deepEqual([second!.reason, second!.buckets[TIME_BOUNDS_MS.indexOf(1)]], ['http 404', 1])
 })
 
-async function start(t: TestContext, more = ''): Promise<TrackerService> {
+async function startBy(
+  frontEnd: 'fast' | 'portable',
+  t: TestContext,
+  more = '',
+): Promise<TrackerService> {
   const text = `
 tracker:
   metrics_addr: 127.0.0.1:0
@@ -105,7 +110,7 @@ tracker:
 `
   const tools = { clock: systemClock, random: seededRandom(1), logger: silentLogger }
   const service = await startTrackerService({
-    config: loadConfig({ text }).config,
+    config: loadConfig({ text, environment: choosing(frontEnd) }).config,
     version: '1.2.3',
     ...tools,
   })
@@ -147,144 +152,152 @@ function parse(text: string): Map<string, number> {
   return samples
 }
 
-test('metrics agree with what happened, in both formats', async (t) => {
-  const service = await start(t)
-  await ask(service, announce(1, 0))
-  await ask(service, announce(2, 5))
-  await ask(service, '/announce')
-  await ask(service, '/nowhere')
-  const response = await outside(service, '/metrics')
-  assert.equal(response.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8')
-  const samples = parse(await response.text())
-  const requests = (action: string, error: string) =>
-    samples.get(
-      `seedbed_tracker_requests_total{protocol="http",family="4",action="${action}",error="${error}"}`,
-    )
-  assert.equal(requests('announce', ''), 2)
-  assert.equal(requests('announce', 'no info_hash parameter supplied'), 1)
-  assert.equal(requests('other', 'http 404'), 1)
-  assert.equal(samples.get('seedbed_tracker_swarms'), 1)
-  assert.equal(samples.get('seedbed_tracker_peers{family="4",role="seeder"}'), 1)
-  assert.equal(
-    samples.get(
-      'seedbed_tracker_response_seconds_count{protocol="http",family="4",action="announce"}',
-    ),
-    3,
-  )
-  assert.equal(samples.get('seedbed_build_info{version="1.2.3"}'), 1)
-  assert.ok(samples.get('process_resident_memory_bytes')! > 1e6)
-  for (const { name, type } of METRICS) {
-    if (type !== 'histogram')
-      assert.ok(
-        [...samples.keys()].some((key) => key.startsWith(name)),
-        name,
+overFrontEnds((frontEnd) => {
+  const start = startBy.bind(null, frontEnd)
+
+  test('metrics agree with what happened, in both formats', async (t) => {
+    const service = await start(t)
+    await ask(service, announce(1, 0))
+    await ask(service, announce(2, 5))
+    await ask(service, '/announce')
+    await ask(service, '/nowhere')
+    const response = await outside(service, '/metrics')
+    assert.equal(response.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8')
+    const samples = parse(await response.text())
+    const requests = (action: string, error: string) =>
+      samples.get(
+        `seedbed_tracker_requests_total{protocol="http",family="4",action="${action}",error="${error}"}`,
       )
-  }
-  const open = await outside(service, '/metrics', {
-    headers: { accept: 'application/openmetrics-text' },
-  })
-  assert.match(open.headers.get('content-type')!, /^application\/openmetrics-text; version=1/)
-  assert.ok((await open.text()).endsWith('# EOF\n'))
-})
-
-test('nothing that a client sends becomes a label', async (t) => {
-  const service = await start(t, 'metrics_names: both')
-  for (const path of [
-    '/<script>',
-    '/announce?info_hash=secret',
-    '/announce?event="evil"',
-    `${announce(3, 1)}&x=evil`,
-    '/metrics',
-  ]) {
-    await ask(service, path)
-  }
-  const text = await (await outside(service, '/metrics')).text()
-  const allowed = new Set([
-    '',
-    'http',
-    'udp',
-    '4',
-    '6',
-    'IPv4',
-    'IPv6',
-    ...ACTIONS,
-    'seeder',
-    'leecher',
-    '1.2.3',
-    ...Object.values(failures),
-  ])
-  for (const [, name, value] of text.matchAll(/([a-z_]+)="([^"]*)"/g)) {
-    assert.ok(
-      allowed.has(value!) || name === 'le' || /^http \d{3}$/.test(value!),
-      `${name}=${value}`,
+    assert.equal(requests('announce', ''), 2)
+    assert.equal(requests('announce', 'no info_hash parameter supplied'), 1)
+    assert.equal(requests('other', 'http 404'), 1)
+    assert.equal(samples.get('seedbed_tracker_swarms'), 1)
+    assert.equal(samples.get('seedbed_tracker_peers{family="4",role="seeder"}'), 1)
+    assert.equal(
+      samples.get(
+        'seedbed_tracker_response_seconds_count{protocol="http",family="4",action="announce"}',
+      ),
+      3,
     )
-  }
-})
+    assert.equal(samples.get('seedbed_build_info{version="1.2.3"}'), 1)
+    assert.ok(samples.get('process_resident_memory_bytes')! > 1e6)
+    for (const { name, type } of METRICS) {
+      if (type !== 'histogram')
+        assert.ok(
+          [...samples.keys()].some((key) => key.startsWith(name)),
+          name,
+        )
+    }
+    const open = await outside(service, '/metrics', {
+      headers: { accept: 'application/openmetrics-text' },
+    })
+    assert.match(open.headers.get('content-type')!, /^application\/openmetrics-text; version=1/)
+    assert.ok((await open.text()).endsWith('# EOF\n'))
+  })
 
-test("chihaya's names give chihaya's numbers", async (t) => {
-  const service = await start(t, 'metrics_names: chihaya')
-  await ask(service, announce(1, 0))
-  await ask(service, announce(2, 1))
-  const samples = parse(await (await outside(service, '/metrics')).text())
-  assert.equal(samples.get('chihaya_storage_infohashes_count'), 1)
-  assert.equal(samples.get('chihaya_storage_seeders_count'), 1)
-  assert.equal(samples.get('chihaya_storage_leechers_count'), 1)
-  assert.ok(samples.has('chihaya_storage_gc_duration_milliseconds_count'))
-  const labels = 'action="announce",address_family="IPv4",error=""'
-  assert.equal(samples.get(`chihaya_http_response_duration_milliseconds_count{${labels}}`), 2)
-  const bounds = [...samples.keys()]
-    .filter((key) => key.startsWith(`chihaya_http_response_duration_milliseconds_bucket{${labels}`))
-    .map((key) => /le="([^"]+)"/.exec(key)![1])
-  assert.deepEqual(bounds, [
-    '9.375',
-    '18.75',
-    '37.5',
-    '75.0',
-    '150.0',
-    '300.0',
-    '600.0',
-    '1200.0',
-    '2400.0',
-    '4800.0',
-    '+Inf',
-  ])
-  assert.ok(![...samples.keys()].some((key) => key.startsWith('seedbed')))
-})
+  test('nothing that a client sends becomes a label', async (t) => {
+    const service = await start(t, 'metrics_names: both')
+    for (const path of [
+      '/<script>',
+      '/announce?info_hash=secret',
+      '/announce?event="evil"',
+      `${announce(3, 1)}&x=evil`,
+      '/metrics',
+    ]) {
+      await ask(service, path)
+    }
+    const text = await (await outside(service, '/metrics')).text()
+    const allowed = new Set([
+      '',
+      'fast',
+      'portable',
+      'http',
+      'udp',
+      '4',
+      '6',
+      'IPv4',
+      'IPv6',
+      ...ACTIONS,
+      'seeder',
+      'leecher',
+      '1.2.3',
+      ...Object.values(failures),
+    ])
+    for (const [, name, value] of text.matchAll(/([a-z_]+)="([^"]*)"/g)) {
+      assert.ok(
+        allowed.has(value!) || name === 'le' || /^http \d{3}$/.test(value!),
+        `${name}=${value}`,
+      )
+    }
+  })
 
-test('statistics are a page for people and JSON for the rest', async (t) => {
-  const service = await start(t)
-  await ask(service, announce(1, 0))
-  const json = (await (await outside(service, '/stats')).json()) as {
-    swarms: number
-    version: string
-    requests: object[]
-  }
-  assert.deepEqual([json.swarms, json.version], [1, '1.2.3'])
-  assert.deepEqual(json.requests, [
-    { protocol: 'http', family: 4, action: 'announce', error: '', count: 1 },
-  ])
-  assert.deepEqual(
-    Object.keys(json),
-    Object.keys(
-      (await (
-        await outside(service, '/stats.json', { headers: { accept: 'text/html' } })
-      ).json()) as object,
-    ),
-  )
-  const page = await outside(service, '/stats', { headers: { accept: 'text/html,*/*' } })
-  assert.match(page.headers.get('content-type')!, /text\/html/)
-  assert.match(page.headers.get('content-security-policy')!, /default-src 'none'/)
-  assert.match(await page.text(), /1 seeders, 0 leechers/)
-})
+  test("chihaya's names give chihaya's numbers", async (t) => {
+    const service = await start(t, 'metrics_names: chihaya')
+    await ask(service, announce(1, 0))
+    await ask(service, announce(2, 1))
+    const samples = parse(await (await outside(service, '/metrics')).text())
+    assert.equal(samples.get('chihaya_storage_infohashes_count'), 1)
+    assert.equal(samples.get('chihaya_storage_seeders_count'), 1)
+    assert.equal(samples.get('chihaya_storage_leechers_count'), 1)
+    assert.ok(samples.has('chihaya_storage_gc_duration_milliseconds_count'))
+    const labels = 'action="announce",address_family="IPv4",error=""'
+    assert.equal(samples.get(`chihaya_http_response_duration_milliseconds_count{${labels}}`), 2)
+    const bounds = [...samples.keys()]
+      .filter((key) =>
+        key.startsWith(`chihaya_http_response_duration_milliseconds_bucket{${labels}`),
+      )
+      .map((key) => /le="([^"]+)"/.exec(key)![1])
+    assert.deepEqual(bounds, [
+      '9.375',
+      '18.75',
+      '37.5',
+      '75.0',
+      '150.0',
+      '300.0',
+      '600.0',
+      '1200.0',
+      '2400.0',
+      '4800.0',
+      '+Inf',
+    ])
+    assert.ok(![...samples.keys()].some((key) => key.startsWith('seedbed')))
+  })
 
-test('health, and what is not there', async (t) => {
-  const service = await start(t)
-  for (const path of ['/livez', '/readyz', '/healthz'])
-    assert.equal((await outside(service, path)).status, 200)
-  assert.equal((await outside(service, '/announce')).status, 404)
-  assert.equal((await outside(service, '/metrics', { method: 'POST', body: 'x' })).status, 405)
-  const head = await outside(service, '/metrics', { method: 'HEAD' })
-  assert.equal(await head.text(), '')
-  await Promise.all([service.stop(), service.stop()])
-  await assert.rejects(outside(service, '/livez'))
+  test('statistics are a page for people and JSON for the rest', async (t) => {
+    const service = await start(t)
+    await ask(service, announce(1, 0))
+    const json = (await (await outside(service, '/stats')).json()) as {
+      swarms: number
+      version: string
+      requests: object[]
+    }
+    assert.deepEqual([json.swarms, json.version], [1, '1.2.3'])
+    assert.deepEqual(json.requests, [
+      { protocol: 'http', family: 4, action: 'announce', error: '', count: 1 },
+    ])
+    assert.deepEqual(
+      Object.keys(json),
+      Object.keys(
+        (await (
+          await outside(service, '/stats.json', { headers: { accept: 'text/html' } })
+        ).json()) as object,
+      ),
+    )
+    const page = await outside(service, '/stats', { headers: { accept: 'text/html,*/*' } })
+    assert.match(page.headers.get('content-type')!, /text\/html/)
+    assert.match(page.headers.get('content-security-policy')!, /default-src 'none'/)
+    assert.match(await page.text(), /1 seeders, 0 leechers/)
+  })
+
+  test('health, and what is not there', async (t) => {
+    const service = await start(t)
+    for (const path of ['/livez', '/readyz', '/healthz'])
+      assert.equal((await outside(service, path)).status, 200)
+    assert.equal((await outside(service, '/announce')).status, 404)
+    assert.equal((await outside(service, '/metrics', { method: 'POST', body: 'x' })).status, 405)
+    const head = await outside(service, '/metrics', { method: 'HEAD' })
+    assert.equal(await head.text(), '')
+    await Promise.all([service.stop(), service.stop()])
+    await assert.rejects(outside(service, '/livez'))
+  })
 })

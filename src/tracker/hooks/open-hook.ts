@@ -6,28 +6,15 @@
  */
 import type { Clock, Random } from '../../base/index.ts'
 import { AccountingRing } from './accounting-ring.ts'
-import { ClientApproval, type ClientApprovalOptions } from './client-approval.ts'
+import { ClientApproval } from './client-approval.ts'
 import type { Hook } from './hook.ts'
-import { InfoHashSet, type InfoHashSetShare } from './info-hash-set.ts'
-import { IntervalVariation, type IntervalVariationOptions } from './interval-variation.ts'
-import type { SigningKey } from './jwk-set.ts'
-import { type JwtClaims, JwtVerifier } from './jwt-verifier.ts'
+import type { HookShare } from './hook-share.ts'
+import { InfoHashSet } from './info-hash-set.ts'
+import { IntervalVariation } from './interval-variation.ts'
+import { JwtVerifier } from './jwt-verifier.ts'
 import { ListApproval } from './list-approval.ts'
 import { OwnerNaming } from './owner-naming.ts'
-import { PasskeyTable, type PasskeyTableShare } from './passkey-table.ts'
-
-/** May be posted. */
-export type HookShare =
-  | {
-      readonly name: 'jwt'
-      readonly claims: JwtClaims
-      readonly keys: ReadonlyMap<string, SigningKey>
-    }
-  | { readonly name: 'client approval'; readonly options: ClientApprovalOptions }
-  | { readonly name: 'torrent approval'; readonly wanted: boolean; readonly list: InfoHashSetShare }
-  | { readonly name: 'passkey'; readonly keys: PasskeyTableShare }
-  | { readonly name: 'accounting'; readonly ring: SharedArrayBuffer }
-  | { readonly name: 'interval variation'; readonly options: IntervalVariationOptions }
+import { PasskeyTable } from './passkey-table.ts'
 
 export function openHook(share: HookShare, clock: Clock, random: Random): Hook {
   switch (share.name) {

@@ -1,0 +1,188 @@
+/**
+ * The two ways to serve: the fast path of Linux, in worker threads over the system's own calls, and the portable one, in this
+ * thread over node's sockets. Both give the same packets and requests to the same handlers.
+ *
+ *     fast       UDP: workers/ (recvmmsg, sendmmsg)        HTTP and HTTPS: this thread (node:net)
+ *     portable   UDP: this thread (node:dgram)             HTTP and HTTPS: this thread (node:net)
+ */
+import { availableParallelism } from 'node:os'
+import type { Clock, Logger } from '../base/index.ts'
+import type { SharedPeerStore } from '../peer-store/index.ts'
+import { type ConnectionIdShare, ConnectionIds } from './connection-id.ts'
+import { Counters } from './counters.ts'
+import { trackerError } from './errors.ts'
+import { type Handlers, makeHandlers } from './handlers.ts'
+import type { HookList } from './hooks/hook.ts'
+import { HttpServer } from './http-server.ts'
+import { type Libc, probeLibc } from './linux/libc.ts'
+import type { Servers } from './listen.ts'
+import type { FrontEndChoice, FrontEndFacts, Settings, TrackerPolicy } from './options.ts'
+import { RateLimiter, type RateLimiterShare } from './rate-limiter.ts'
+import { UdpServer } from './udp-server.ts'
+import type { WorkerSettings } from './workers/messages.ts'
+import { WorkerPool } from './workers/pool.ts'
+import { WorkerSockets } from './workers/sockets.ts'
+
+export interface FrontEndParts {
+  readonly store: SharedPeerStore
+  readonly connectionIds: ConnectionIdShare
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** What can be replaced while it serves. */
+export interface Terms {
+  readonly policy: TrackerPolicy
+  /** The same, settled. */
+  readonly settings: Settings
+  readonly limiter: RateLimiterShare | null
+}
+
+export interface FrontEnds extends Servers {
+  /** A block for each thread that counts. */
+  readonly counters: readonly Counters[]
+  /** How often a thread died and was replaced. */
+  readonly restarts: number
+  /** Serves on all sockets that were opened. */
+  begin(): Promise<void>
+  /** Resolves when every answer is by the new terms. */
+  settle(terms: Terms): Promise<void>
+  /** Closes sockets and connections; nothing is answered after. */
+  close(): Promise<void>
+}
+
+/** Rejects what cannot be with TRACKER_FRONT_END. `workers` 0: one for each processor. */
+export function chooseFrontEnd(
+  choice: FrontEndChoice,
+  workers: number,
+  hooks: HookList,
+): { readonly facts: FrontEndFacts; readonly libc?: Libc } {
+  if (choice === 'portable') return { facts: portable('the configuration says so') }
+  const { libc, reason = 'a hook is made for the main thread only' } = probeLibc()
+  if (libc !== undefined && hooks.share(0) !== undefined) {
+    return { libc, facts: { path: 'fast', workers: workers || availableParallelism() } }
+  }
+  if (choice === 'auto') return { facts: portable(reason) }
+  throw trackerError('TRACKER_FRONT_END', `the fast front end cannot run: ${reason}`, {
+    mend: 'It needs Linux on x64 or arm64 and the package koffi (npm install koffi). With front_end: auto the portable one serves instead.',
+  })
+}
+
+function portable(reason: string): FrontEndFacts {
+  return { path: 'portable', workers: 0, reason }
+}
+
+/** All in this thread. */
+export class PortableFrontEnds implements FrontEnds {
+  readonly udp: UdpServer
+  readonly http: HttpServer
+  readonly counters: readonly Counters[]
+  readonly restarts = 0
+  readonly #parts: FrontEndParts
+
+  constructor(parts: FrontEndParts, terms: Terms) {
+    this.#parts = parts
+    const counters = new Counters()
+    this.counters = [counters]
+    const { udp, http } = handlersOf(parts, terms, counters)
+    const { settings } = terms
+    this.udp = new UdpServer(parts.clock, udp, counters, settings.udp.timed)
+    this.http = new HttpServer(parts.clock, http, counters, settings.http)
+  }
+
+  async begin(): Promise<void> {}
+
+  async settle(terms: Terms): Promise<void> {
+    const { udp, http } = handlersOf(this.#parts, terms, this.counters[0]!)
+    this.udp.reconfigure(udp, terms.settings.udp.timed)
+    this.http.reconfigure(http, terms.settings.http)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.udp.close(), this.http.close()])
+  }
+}
+
+/** UDP in workers. */
+export class FastFrontEnds implements FrontEnds {
+  readonly udp: WorkerSockets
+  readonly http: HttpServer
+  readonly #parts: FrontEndParts
+  readonly #workers: number
+  readonly #pool: WorkerPool
+  readonly #own: Counters = new Counters()
+  #terms: Terms
+
+  constructor(libc: Libc, workers: number, parts: FrontEndParts, terms: Terms) {
+    this.#parts = parts
+    this.#workers = workers
+    this.#terms = terms
+    this.#pool = new WorkerPool({ libc, ...parts })
+    this.udp = new WorkerSockets(libc, workers, 'udp')
+    const { http } = handlersOf(parts, terms, this.#own)
+    this.http = new HttpServer(parts.clock, http, this.#own, terms.settings.http)
+  }
+
+  get counters(): readonly Counters[] {
+    return [this.#own, ...this.#pool.counters]
+  }
+
+  get restarts(): number {
+    return this.#pool.restarts
+  }
+
+  async begin(): Promise<void> {
+    const sockets = Array.from({ length: this.#workers }, (_, worker) => this.udp.take(worker))
+    // Without sockets there is nothing to do for them.
+    const busy = sockets.some((own) => own.length > 0)
+    this.#watch()
+    if (busy) await this.#pool.start(sockets, (worker) => workerSettings(this.#terms, worker))
+  }
+
+  async settle(terms: Terms): Promise<void> {
+    this.#terms = terms
+    this.#watch()
+    const { http } = handlersOf(this.#parts, terms, this.#own)
+    this.http.reconfigure(http, terms.settings.http)
+    await this.#pool.settle((worker) => workerSettings(terms, worker))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.udp.close(), this.http.close(), this.#pool.stop()])
+  }
+
+  /** What hooks learn later is sent after them. */
+  #watch(): void {
+    const { hooks } = this.#terms.settings
+    hooks.watch(() => {
+      if (this.#terms.settings.hooks !== hooks) return
+      void this.#pool.settle((worker) => workerSettings(this.#terms, worker))
+    })
+  }
+}
+
+function handlersOf(
+  { store, clock, connectionIds }: FrontEndParts,
+  { settings, limiter }: Terms,
+  counters: Counters,
+): Handlers {
+  return makeHandlers(settings, {
+    store,
+    counters,
+    connectionIds: new ConnectionIds(clock, connectionIds),
+    limiter: limiter === null ? null : new RateLimiter(clock, limiter),
+    hooks: settings.hooks,
+  })
+}
+
+/** What worker n is told. Throws TRACKER_FRONT_END when a hook cannot be there. */
+function workerSettings({ policy, settings, limiter }: Terms, worker: number): WorkerSettings {
+  const hooks = settings.hooks.share(worker)
+  if (hooks === undefined) {
+    throw trackerError('TRACKER_FRONT_END', 'a hook is made for the main thread only')
+  }
+  const { hooks: _hooks, http, ...plain } = policy
+  if (http === undefined) return { policy: plain, hooks, limiter }
+  const { tls: _tls, ...plainHttp } = http
+  return { policy: { ...plain, http: plainHttp }, hooks, limiter }
+}

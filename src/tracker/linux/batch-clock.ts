@@ -1,0 +1,39 @@
+/**
+ * A clock that is looked at once a round: between two `take`s its monotonic time stands still. A look costs as much as a good part of
+ * answering a request. Its time is that of the main thread, whatever thread it is in.
+ */
+import { type Clock, clockOriginMs } from '../../base/index.ts'
+
+export class BatchClock implements Clock {
+  readonly #clock: Clock
+  readonly #offsetMs: number
+  #nowMs: number
+
+  /** `originMs` is that of the main thread's clock. */
+  constructor(clock: Clock, originMs: number) {
+    this.#clock = clock
+    this.#offsetMs = clockOriginMs(clock) - originMs
+    this.#nowMs = this.exactMs()
+  }
+
+  take(): void {
+    this.#nowMs = this.exactMs()
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs
+  }
+
+  /** Now, not at the last `take`. */
+  exactMs(): number {
+    return this.#clock.monotonicMs() + this.#offsetMs
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs()
+  }
+
+  after(delayMs: number, task: () => void, background?: boolean): () => void {
+    return this.#clock.after(delayMs, task, background)
+  }
+}

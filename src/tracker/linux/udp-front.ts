@@ -1,0 +1,147 @@
+/**
+ * UDP on the fast path: batches of packets from a socket to the handler and back, in phases.
+ *
+ *     receive up to 64   admit each   prefetch the swarms of all   answer each into its reply   send all
+ *
+ * Each phase runs over the whole batch, so that what 64 packets miss in the cache is fetched at the same time. The clock is read once.
+ *
+ * Past capacity the kernel's queue fills and refuses what comes; what is in it grows old, and its senders may have given up. So a queue that was
+ * never empty for SHED_AFTER_MS and is more than half full loses what it holds: what is answered next came just now.
+ *
+ * Invariants: nothing is allocated per packet (hooks may); a socket has its turn for ROUNDS batches, then others have theirs.
+ */
+import type { SharedPeerStore } from '../../peer-store/index.ts'
+import type { Counters, TransportCounters } from '../counters.ts'
+import type { Admission, UdpHandler } from '../udp-handler.ts'
+import type { BatchClock } from './batch-clock.ts'
+import { BATCH, DatagramBatch } from './datagram-batch.ts'
+import type { Libc } from './libc.ts'
+import type { DescriptorHandler } from './poller.ts'
+import { QueueGauge } from './socket.ts'
+
+const ROUNDS = 16
+/** Half a second is long for a queue of some milliseconds, and short for clients, who wait for 15 s. */
+const SHED_AFTER_MS = 500
+/** What is shed at a time, at most. */
+const SHED_BATCHES = 512
+/** Where the info-hash of an announce and the first of a scrape are. */
+const INFO_HASH_AT = 16
+
+/** What is served, and replaced for all sockets at once. */
+export interface UdpFront {
+  readonly libc: Libc
+  readonly store: SharedPeerStore
+  readonly clock: BatchClock
+  readonly counters: Counters
+  handler: UdpHandler
+  timed: boolean
+}
+
+export class UdpListener implements DescriptorHandler {
+  readonly #front: UdpFront
+  readonly #fd: number
+  readonly #family: 4 | 6
+  readonly #counts: TransportCounters
+  readonly #batch: DatagramBatch
+  readonly #gauge: QueueGauge
+  readonly #admissions: Admission[] = new Array<Admission>(BATCH).fill('drop')
+  readonly #addresses: readonly Uint8Array[]
+  /** When the queue was last seen empty. */
+  #emptyMs: number
+  #overflowed: number
+
+  constructor(front: UdpFront, fd: number, family: 4 | 6) {
+    this.#front = front
+    this.#fd = fd
+    this.#family = family
+    this.#counts = front.counters.transports[family === 4 ? 'udp4' : 'udp6']
+    this.#batch = new DatagramBatch(front.libc, family)
+    this.#gauge = new QueueGauge(front.libc)
+    this.#addresses = Array.from({ length: BATCH }, () => new Uint8Array(family === 4 ? 4 : 16))
+    this.#emptyMs = front.clock.exactMs()
+    this.#overflowed = this.#gauge.read(fd) ? this.#gauge.dropped : 0
+  }
+
+  onEvents(): void {
+    const { clock } = this.#front
+    for (let round = 0; round < ROUNDS; round++) {
+      const count = this.#batch.receive(this.#fd)
+      clock.take()
+      if (count > 0) this.#serve(count)
+      if (count < BATCH) {
+        this.#emptyMs = clock.monotonicMs()
+        return
+      }
+    }
+    if (clock.monotonicMs() - this.#emptyMs > SHED_AFTER_MS) this.#shed()
+  }
+
+  /** Counts what the kernel had no room for since the last call. */
+  look(): void {
+    if (!this.#gauge.read(this.#fd)) return
+    this.#counts.overflowed += (this.#gauge.dropped - this.#overflowed) >>> 0
+    this.#overflowed = this.#gauge.dropped
+  }
+
+  #serve(count: number): void {
+    const { handler, store, counters, clock, timed } = this.#front
+    const { responses } = counters
+    const batch = this.#batch
+    const { bytes } = batch
+    const admissions = this.#admissions
+    const addresses = this.#addresses
+    const family = this.#family
+    const begunMs = clock.monotonicMs()
+    let admitted = 0
+    for (let i = 0; i < count; i++) {
+      const address = addresses[i]!
+      batch.readAddress(i, address)
+      const admission = batch.isForged(i)
+        ? 'drop'
+        : handler.admit(bytes, batch.startOf(i), batch.endOf(i), address)
+      admissions[i] = admission
+      if (admission === 'announce' || admission === 'scrape') admitted++
+    }
+    // Of the few others it fetches what nobody reads; of many others, of a flood, it would be a waste.
+    if (admitted * 2 > count) {
+      store.prefetch(
+        bytes,
+        batch.startOf(0) + INFO_HASH_AT,
+        batch.startOf(1) - batch.startOf(0),
+        count,
+      )
+    }
+    for (let i = 0; i < count; i++) {
+      const length = handler.answer(
+        admissions[i]!,
+        bytes,
+        batch.startOf(i),
+        batch.endOf(i),
+        addresses[i]!,
+        bytes,
+        batch.nextReply,
+      )
+      if (length > 0) batch.addReply(i, length)
+      if (handler.action < 0) continue
+      const elapsedMs = timed ? clock.exactMs() - begunMs : -1
+      responses.note('udp', handler.action, family, handler.reason, elapsedMs)
+    }
+    const unsent = batch.send(this.#fd)
+    if (unsent > 0) this.#counts.unsent += unsent
+  }
+
+  /** Throws away what has waited, if the queue is more than half full. */
+  #shed(): void {
+    this.#emptyMs = this.#front.clock.monotonicMs()
+    const gauge = this.#gauge
+    if (!gauge.read(this.#fd) || gauge.queuedBytes * 2 < gauge.roomBytes) return
+    for (let batches = 0; batches < SHED_BATCHES; batches++) {
+      const count = this.#batch.receive(this.#fd)
+      this.#counts.shed += count
+      if (count < BATCH) return
+      // As many as the queue held; those that came meanwhile stay.
+      if (batches % 8 === 7 && gauge.read(this.#fd) && gauge.queuedBytes * 8 < gauge.roomBytes)
+        return
+    }
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The workers of the fast path, seen from the main thread: it opens their sockets, starts them, tells them what changes, and puts another in
+ * the place of one that dies.
+ *
+ * Sockets are the pool's: while a worker is replaced its packets and connections wait in the kernel, and the successor goes on with the same
+ * descriptors and the same counters.
+ *
+ * Invariants: a worker is asked to stop and never killed, because it may hold a lock of the store; `settle` resolves when every worker answers
+ * by the new settings.
+ */
+import { Worker } from 'node:worker_threads'
+import { type Clock, clockOriginMs, type Logger } from '../../base/index.ts'
+import type { SharedPeerStore } from '../../peer-store/index.ts'
+import type { ConnectionIdShare } from '../connection-id.ts'
+import { Counters } from '../counters.ts'
+import { trackerError } from '../errors.ts'
+import type { Libc } from '../linux/libc.ts'
+import { openWake, wake } from '../linux/poller.ts'
+import type { FromWorker, ToWorker, WorkerSettings, WorkerSocket, WorkerStart } from './messages.ts'
+
+const PROGRAM = new URL('./worker.js', import.meta.url)
+/** One that dies soon after it began is replaced later and later. */
+const FIRST_DELAY_MS = 100
+const LONGEST_DELAY_MS = 10_000
+const LONG_LIFE_MS = 60_000
+
+export interface PoolOptions {
+  readonly libc: Libc
+  readonly store: SharedPeerStore
+  readonly connectionIds: ConnectionIdShare
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export class WorkerPool {
+  readonly #options: PoolOptions
+  readonly #seats: Seat[] = []
+  #restarts = 0
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+  }
+
+  /** Of all workers. */
+  get counters(): readonly Counters[] {
+    return this.#seats.map(({ counters }) => counters)
+  }
+
+  /** How often a worker that died was replaced. */
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  /**
+   * Starts a worker for each list of sockets, which are closed in the end. `settingsOf` says by what worker n answers. Rejects
+   * with TRACKER_WORKER, and then none runs.
+   */
+  async start(
+    sockets: readonly (readonly WorkerSocket[])[],
+    settingsOf: (worker: number) => WorkerSettings,
+  ): Promise<void> {
+    for (const [number, own] of sockets.entries()) {
+      const onRestart = (): void => void this.#restarts++
+      this.#seats.push(new Seat(number, own, settingsOf(number), this.#options, onRestart))
+    }
+    try {
+      await Promise.all(this.#seats.map((seat) => seat.begin()))
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /** Has all of them answer by other settings; resolves when they do. */
+  async settle(settingsOf: (worker: number) => WorkerSettings): Promise<void> {
+    await Promise.all(this.#seats.map((seat, number) => seat.settle(settingsOf(number))))
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#seats.map((seat) => seat.stop()))
+  }
+}
+
+/** The place of a worker, whoever takes it. */
+class Seat {
+  readonly counters: Counters = new Counters()
+  readonly #number: number
+  readonly #sockets: readonly WorkerSocket[]
+  readonly #options: PoolOptions
+  readonly #onRestart: () => void
+  readonly #wakeFd: number
+  #settings: WorkerSettings
+  /** Of `#settings`; and of those that the worker answers by. */
+  #version = 1
+  #settled = 0
+  #waiting: (() => void)[] = []
+  #worker: Worker | undefined
+  #gone: Promise<void> = Promise.resolve()
+  #delayMs = FIRST_DELAY_MS
+  #cancel = (): void => {}
+  #stopped = false
+
+  constructor(
+    number: number,
+    sockets: readonly WorkerSocket[],
+    settings: WorkerSettings,
+    options: PoolOptions,
+    onRestart: () => void,
+  ) {
+    this.#number = number
+    this.#sockets = sockets
+    this.#settings = settings
+    this.#options = options
+    this.#onRestart = onRestart
+    this.#wakeFd = openWake(options.libc)
+  }
+
+  /** Resolves when it serves. */
+  async begin(): Promise<void> {
+    const death = this.#spawn()
+    const failure = await Promise.race([this.#untilSettled().then(() => undefined), death])
+    if (failure === undefined) return
+    this.#stopped = true
+    throw trackerError('TRACKER_WORKER', `worker ${this.#number} cannot start: ${failure}`)
+  }
+
+  settle(settings: WorkerSettings): Promise<void> {
+    this.#settings = settings
+    this.#version++
+    this.#post({ kind: 'settings', version: this.#version, settings })
+    return this.#untilSettled()
+  }
+
+  async stop(): Promise<void> {
+    const first = !this.#stopped
+    this.#stopped = true
+    this.#cancel()
+    this.#release()
+    if (first) this.#post({ kind: 'stop' })
+    await this.#gone
+    const { libc } = this.#options
+    libc.close(this.#wakeFd)
+    for (const fd of new Set(this.#sockets.map((socket) => socket.fd))) libc.close(fd)
+  }
+
+  /** Resolves to the reason when it dies. */
+  #spawn(): Promise<string> {
+    const { store, connectionIds, clock, logger } = this.#options
+    const workerData: WorkerStart = {
+      store: store.handle(),
+      counters: this.counters.buffer,
+      connectionIds,
+      sockets: this.#sockets,
+      wakeFd: this.#wakeFd,
+      originMs: clockOriginMs(clock),
+      version: this.#version,
+      settings: this.#settings,
+    }
+    const name = `tracker ${this.#number}`
+    const begunMs = clock.monotonicMs()
+    const worker = new Worker(PROGRAM, { workerData, name })
+    this.#worker = worker
+    worker.on('message', (message: FromWorker) => {
+      this.#settled = message.version
+      if (this.#settled === this.#version) this.#release()
+    })
+    let failure = 'it ended'
+    worker.on('error', (error: Error) => {
+      failure = error.message
+    })
+    const death = new Promise<string>((resolve) => {
+      worker.on('exit', () => {
+        this.#worker = undefined
+        if (!this.#stopped && this.#settled > 0) {
+          logger.error({ worker: this.#number, error: failure }, 'a worker died: it is replaced')
+          this.#replaceLater(clock.monotonicMs() - begunMs)
+        }
+        resolve(failure)
+      })
+    })
+    this.#gone = death.then(() => {})
+    return death
+  }
+
+  #replaceLater(livedMs: number): void {
+    if (livedMs > LONG_LIFE_MS) this.#delayMs = FIRST_DELAY_MS
+    this.#cancel = this.#options.clock.after(this.#delayMs, () => {
+      this.#onRestart()
+      void this.#spawn()
+    })
+    this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS)
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker?.postMessage(message)
+    wake(this.#options.libc, this.#wakeFd)
+  }
+
+  #untilSettled(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * A worker of the fast path: one thread, one epoll, its own handlers and counters over the store of all.
+ *
+ * It never returns to node's event loop: it sleeps in epoll_wait, and reads what the main thread posted when that wakes it. So it must not
+ * need timers or promises. It wakes every second anyhow, which is also the longest that the process waits for it when it ends without
+ * telling it.
+ *
+ * Invariant: it is stopped between two rounds, never inside a call of the store, whose lock would stay.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { assert, systemClock, systemRandom } from '../../base/index.ts'
+import { openPeerStore } from '../../peer-store/index.ts'
+import { ConnectionIds } from '../connection-id.ts'
+import { Counters } from '../counters.ts'
+import { type Handlers, makeHandlers } from '../handlers.ts'
+import { HookList } from '../hooks/hook.ts'
+import { openHook } from '../hooks/open-hook.ts'
+import { BatchClock } from '../linux/batch-clock.ts'
+import { EPOLLIN, probeLibc } from '../linux/libc.ts'
+import { Poller } from '../linux/poller.ts'
+import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
+import { type Settings, settle } from '../options.ts'
+import { RateLimiter } from '../rate-limiter.ts'
+import type { FromWorker, ToWorker, WorkerSettings, WorkerStart } from './messages.ts'
+
+const ROUND_MS = 1000
+
+function run(start: WorkerStart): void {
+  const { libc } = probeLibc()
+  assert(libc !== undefined && parentPort !== null, 'a worker of the fast path, and no fast path')
+  const port = parentPort
+  const random = systemRandom()
+  const clock = new BatchClock(systemClock, start.originMs)
+  const store = openPeerStore(start.store, { random })
+  const counters = new Counters(start.counters)
+  const connectionIds = new ConnectionIds(clock, start.connectionIds)
+
+  const settled = (by: WorkerSettings): Settings & { readonly handlers: Handlers } => {
+    const hooks = new HookList(by.hooks.map((share) => openHook(share, clock, random)))
+    const limiter = by.limiter === null ? null : new RateLimiter(clock, by.limiter)
+    const settings = settle(by.policy)
+    const parts = { store, counters, connectionIds, limiter, hooks }
+    return { ...settings, handlers: makeHandlers(settings, parts) }
+  }
+  const tell = (message: FromWorker): void => port.postMessage(message)
+
+  const first = settled(start.settings)
+  const udp: UdpFront = {
+    libc,
+    store,
+    clock,
+    counters,
+    handler: first.handlers.udp,
+    timed: first.udp.timed,
+  }
+  let stopped = false
+  const poller = new Poller(libc, start.wakeFd, () => {
+    for (;;) {
+      const received = receiveMessageOnPort(port)
+      if (received === undefined) return
+      const message = received.message as ToWorker
+      if (message.kind === 'stop') {
+        stopped = true
+        continue
+      }
+      const next = settled(message.settings)
+      udp.handler = next.handlers.udp
+      udp.timed = next.udp.timed
+      tell({ kind: 'settled', version: message.version })
+    }
+  })
+  const listeners: UdpListener[] = []
+  for (const { protocol, fd, family } of start.sockets) {
+    if (protocol !== 'udp') continue
+    const listener = new UdpListener(udp, fd, family)
+    listeners.push(listener)
+    poller.add(fd, EPOLLIN, listener)
+  }
+  tell({ kind: 'settled', version: start.version })
+
+  let lookMs = clock.exactMs() + ROUND_MS
+  while (!stopped) {
+    poller.wait(ROUND_MS)
+    clock.take()
+    if (clock.monotonicMs() < lookMs) continue
+    lookMs = clock.monotonicMs() + ROUND_MS
+    for (const listener of listeners) listener.look()
+  }
+  for (const listener of listeners) listener.look()
+  poller.close()
+}
+
+run(workerData as WorkerStart)
