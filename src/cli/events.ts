@@ -44,6 +44,8 @@ export function printEvent(output: Output, event: NodeEvent): void {
           formatBytes,
           `${event.peers} peer${event.peers === 1 ? '' : 's'}`,
         )
+      } else if (event.phase === 'check') {
+        output.progress(`check ${formatName(event.name)}`, event.bytes, event.totalBytes)
       } else {
         output.progress(`${event.phase} ${formatName(event.path)}`, event.bytes, event.totalBytes)
       }

@@ -1,8 +1,15 @@
-/** What the offline commands share: opening a volume for the length of one action, finding a torrent. */
+/** What the offline commands share: opening a place for the length of one action, finding a torrent. */
 import { SeedbedError, toHex } from '../base/index.ts'
-import type { StoredTorrent } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
-import { openStorage, type Storage, systemClock, systemRandom } from '../node/index.ts'
+import {
+  openPlace,
+  openStorage,
+  type Place,
+  type Storage,
+  systemClock,
+  systemRandom,
+} from '../node/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 
 /** Opens the volume at `path`, runs `action`, and closes it whatever happens. */
 export async function withVolume<T>(
@@ -22,10 +29,24 @@ export async function withVolume<T>(
   }
 }
 
+/** As `withVolume`, for what can be done to a folder of ordinary files as well. */
+export async function withPlace<T>(
+  path: string,
+  readOnly: boolean,
+  action: (place: Place) => Promise<T>,
+): Promise<T> {
+  const place = await openPlace(path, { clock: systemClock, random: systemRandom(), readOnly })
+  try {
+    return await action(place)
+  } finally {
+    await place.store.close()
+  }
+}
+
 /** The one torrent whose info-hash begins with `prefix`. TORRENT_UNKNOWN when none or several do. */
-export function findTorrent({ volume, path }: Storage, prefix: string): StoredTorrent {
+export function findTorrent({ store, path }: Place, prefix: string): StoredTorrent {
   const wanted = prefix.toLowerCase()
-  const found = [...volume.torrents()].filter((stored) => toHex(stored.infoHash).startsWith(wanted))
+  const found = [...store.torrents()].filter((stored) => toHex(stored.infoHash).startsWith(wanted))
   if (found.length === 1) return found[0]!
   throw new SeedbedError(
     'TORRENT_UNKNOWN',

@@ -35,6 +35,12 @@ export const dataOption = (): Option =>
 export const deviceOption = (): Option =>
   new Option('--device <path>', 'raw block device or image file that holds the volume')
 
+export const filesOption = (): Option =>
+  new Option(
+    '--files <dir>',
+    'keep torrents as ordinary files in this folder, and share PATHs from where they lie',
+  ).conflicts(['device', 'imageSize', 'accessLog'])
+
 export const peerPortOption = (preset: number): Option =>
   new Option('--peer-port <n>', 'TCP port for peers; 0 lets the system choose')
     .default(preset)

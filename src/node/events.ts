@@ -41,6 +41,15 @@ export type NodeEvent =
     }
   | {
       readonly event: 'progress'
+      /** What others or a crash changed is hashed again. */
+      readonly phase: 'check'
+      readonly infoHash: string
+      readonly name: string
+      readonly bytes: number
+      readonly totalBytes: number
+    }
+  | {
+      readonly event: 'progress'
       readonly phase: 'download'
       readonly infoHash: string
       readonly name: string | null

@@ -7,8 +7,8 @@ import { access, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, SeedbedError, toHex } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
-import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { nodeError } from './errors.ts'
 import { FileWriter, syncDirectory } from './file-writer.ts'
 import { PieceHasher } from './piece-hasher.ts'
@@ -56,7 +56,7 @@ export async function checkOutDir(outDir: string): Promise<void> {
 
 /** Returns the path of the file or folder. EXPORT_INCOMPLETE, EXPORT_CORRUPT, OUT_EXISTS, OUT_FAILED. */
 export async function exportTorrent(
-  volume: Volume,
+  store: Pick<TorrentStore, 'blockBytes'>,
   stored: StoredTorrent,
   info: TorrentInfo,
   options: ExportOptions,
@@ -74,7 +74,7 @@ export async function exportTorrent(
   await rm(partial, { recursive: true, force: true })
   const writer = new FileWriter(info, partial)
   try {
-    await copyPieces(volume, stored, info, writer, options)
+    await copyPieces(store, stored, info, writer, options)
     await writer.finish()
     await rename(info.multiFile ? partial : join(partial, info.name), target)
     await syncDirectory(options.outDir)
@@ -88,13 +88,13 @@ export async function exportTorrent(
 }
 
 async function copyPieces(
-  volume: Volume,
+  store: Pick<TorrentStore, 'blockBytes'>,
   stored: StoredTorrent,
   info: TorrentInfo,
   writer: FileWriter,
   options: ExportOptions,
 ): Promise<void> {
-  const { blockBytes } = volume
+  const { blockBytes } = store
   const blocks = Math.ceil(info.totalBytes / blockBytes)
   const buffers = Array.from({ length: Math.min(BUFFERS, blocks) }, () =>
     allocateAligned(blockBytes),

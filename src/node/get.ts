@@ -1,17 +1,18 @@
 /**
- * `seedbed get`: a source becomes ordinary files. It is downloaded onto a volume (a temporary image
- * beside the files unless told otherwise), verified piece by piece, and exported, verified again on
- * the way. A run that is cut short leaves its temporary image, named after the info-hash: the next one
- * goes on from there.
+ * `seedbed get`: a source becomes ordinary files. They grow in a hidden folder beside their place, each piece
+ * verified before it is written, and move there whole, durable, or not at all. With a device the torrent is
+ * downloaded onto its volume, stays there, and is exported, verified again on the way. A run that is cut short
+ * leaves what it has, named after the info-hash: the next one goes on from there.
  */
-import { unlink } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { delay, toHex } from '../base/index.ts'
 import type { EngineTorrent } from '../engine/index.ts'
 import { nodeError } from './errors.ts'
 import type { NodeEvent } from './events.ts'
-import { checkExport, checkOutDir, exportTorrent } from './export.ts'
+import { checkExport, checkOutDir, exportPath, exportTorrent } from './export.ts'
 import { readFetchSource } from './fetch-source.ts'
+import { syncDirectory } from './file-writer.ts'
 import { downloadEvent, type NodeOptions, SeedbedNode } from './node.ts'
 import { checkRoom } from './storage.ts'
 
@@ -34,10 +35,11 @@ export async function get(options: GetOptions): Promise<string> {
   const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
   if (source.kind === 'metainfo') await checkExport(outDir, source.metainfo.info)
   else await checkOutDir(outDir)
-  const temporary = join(outDir, `.${toHex(named.infoHash).slice(0, 16)}.seedbed.img`)
+  const temporary = join(outDir, `.${toHex(named.infoHash).slice(0, 16)}.seedbed`)
   const node = await SeedbedNode.start({
     ...options,
     device: options.device ?? temporary,
+    folder: options.device === undefined,
     dataDir: outDir,
     // Completion is told once, when the files are there.
     onEvent: (event) => {
@@ -49,6 +51,7 @@ export async function get(options: GetOptions): Promise<string> {
     const torrent = await node.fetch(source)
     try {
       await downloaded(torrent, options)
+      if (options.device === undefined) return await movedOut(node, torrent, options)
       return await exported(node, torrent, options)
     } catch (error) {
       worthKeeping = torrent.progress().haveBytes > 0
@@ -56,8 +59,26 @@ export async function get(options: GetOptions): Promise<string> {
     }
   } finally {
     await node.stop()
-    if (options.device === undefined && !worthKeeping) await unlink(temporary)
+    if (options.device === undefined && !worthKeeping) await rm(temporary, { recursive: true })
   }
+}
+
+/** Moves the whole content to its place. Nothing serves it any more. */
+async function movedOut(
+  node: SeedbedNode,
+  torrent: EngineTorrent,
+  { outDir, onEvent }: GetOptions,
+): Promise<string> {
+  const info = torrent.info!
+  const content = node.contentPath(info.infoHash)
+  await node.stop()
+  await checkExport(outDir, info)
+  const path = exportPath(outDir, info)
+  await rename(content, path)
+  await syncDirectory(outDir)
+  const infoHash = toHex(info.infoHash)
+  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.totalBytes, path })
+  return path
 }
 
 async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<void> {
@@ -76,9 +97,8 @@ async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<
     if (torrent.info !== undefined && !roomChecked) {
       roomChecked = true
       await checkExport(outDir, torrent.info)
-      // The files, and beside them the image they come from, unless that is on a device.
-      const copies = options.device === undefined ? 2 : 1
-      await checkRoom(outDir, copies * torrent.info.totalBytes - progress.haveBytes)
+      const here = options.device === undefined ? progress.haveBytes : 0
+      await checkRoom(outDir, torrent.info.totalBytes - here)
     }
     if (progress.state === 'seeding') return
     await Promise.race([ended, delay(clock, PROGRESS_MS)])
@@ -100,7 +120,7 @@ async function exported(
   { outDir, signal, onEvent }: GetOptions,
 ): Promise<string> {
   const info = torrent.info!
-  const path = await exportTorrent(node.volume, torrent.stored!, info, {
+  const path = await exportTorrent(node.store, torrent.stored!, info, {
     outDir,
     signal,
     onProgress: (bytes) =>

@@ -1,5 +1,5 @@
 /**
- * A seedbed node: one volume, one engine over it, and beside them a tracker that everything on the
+ * A seedbed node: one volume or folder, one engine over it, and beside them a tracker that everything on the
  * volume is announced to.
  *
  * Start: tracker ports, volume, peer ports, then every torrent of the volume is opened (nothing is
@@ -15,25 +15,30 @@ import {
   startEngine,
   type TorrentProgress,
 } from '../engine/index.ts'
-import type { Volume } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import { createPeerStore } from '../peer-store/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { startTracker, type Tracker } from '../tracker/index.ts'
 import { decodeAttributes, encodeAttributes } from './attributes.ts'
 import type { NodeEvent } from './events.ts'
 import type { FetchSource } from './fetch-source.ts'
 import { announceTiers } from './hosts.ts'
-import { importSource } from './import.ts'
+import { type Imported, type ImportOptions, importSource } from './import.ts'
 import { ImportRecords } from './import-records.ts'
+import { contentPath, openPlace, type Place } from './place.ts'
+import { scrubTorrent } from './scrub.ts'
+import { shareInPlace } from './share-in-place.ts'
 import type { Source } from './source.ts'
-import { checkRoomBeneath, discardNewStorage, openStorage, type Storage } from './storage.ts'
+import { checkRoom, checkRoomBeneath } from './storage.ts'
 import { magnetOf, writeTorrentFile } from './torrent-files.ts'
 
 type Tiers = readonly (readonly string[])[]
 
 export interface NodeOptions {
-  /** The device or image; made when it is not there. */
+  /** A device, an image (made when it is not there), or a folder of ordinary files. */
   readonly device: string
+  /** `device` is a folder of ordinary files, made when it is not there. */
+  readonly folder?: boolean
   readonly imageBytes?: number
   /** Where to note what is asked of the device; a file that `seedbed plot` draws. */
   readonly accessLog?: string
@@ -54,7 +59,7 @@ export interface NodeOptions {
 
 export class SeedbedNode {
   readonly #options: NodeOptions
-  readonly #storage: Storage
+  readonly #place: Place
   readonly #engine: Engine
   readonly #tracker: Tracker | undefined
   readonly #ownTiers: Tiers
@@ -63,14 +68,14 @@ export class SeedbedNode {
 
   private constructor(
     options: NodeOptions,
-    storage: Storage,
+    place: Place,
     engine: Engine,
     tracker: Tracker | undefined,
     ownTiers: Tiers,
     records: ImportRecords,
   ) {
     this.#options = options
-    this.#storage = storage
+    this.#place = place
     this.#engine = engine
     this.#tracker = tracker
     this.#ownTiers = ownTiers
@@ -97,7 +102,8 @@ export class SeedbedNode {
         })
         undo.push(() => tracker!.stop())
       }
-      const storage = await openStorage(options.device, {
+      const place = await openPlace(options.device, {
+        folder: options.folder === true,
         clock,
         random,
         create: true,
@@ -112,12 +118,12 @@ export class SeedbedNode {
               },
             }),
       })
-      undo.push(() => discardNewStorage(storage))
-      for (const problem of storage.volume.problems) {
-        logger.warn({ ...problem }, 'the volume is damaged; seedbed fsck tells more')
+      undo.push(() => place.discard())
+      for (const problem of place.problems) {
+        logger.warn({ ...problem }, 'a torrent cannot be served; seedbed fsck tells more')
       }
       const engine = await startEngine({
-        volume: storage.volume,
+        volume: place.store,
         network: options.network,
         clock,
         random,
@@ -131,9 +137,9 @@ export class SeedbedNode {
       const ownTiers =
         tracker === undefined ? [] : announceTiers(options.tracker!.hosts, tracker.port)
       const records = await ImportRecords.load(join(options.dataDir, 'imports.json'))
-      const node = new SeedbedNode(options, storage, engine, tracker, ownTiers, records)
+      const node = new SeedbedNode(options, place, engine, tracker, ownTiers, records)
       await node.#openAll()
-      node.#ready()
+      await node.#ready()
       return node
     } catch (error) {
       for (const step of undo.reverse()) await step()
@@ -141,8 +147,8 @@ export class SeedbedNode {
     }
   }
 
-  get volume(): Volume {
-    return this.#storage.volume
+  get store(): TorrentStore {
+    return this.#place.store
   }
 
   get engine(): Engine {
@@ -150,13 +156,20 @@ export class SeedbedNode {
   }
 
   get device(): string {
-    return this.#storage.path
+    return this.#place.path
+  }
+
+  /** The file or folder of a torrent; the device where it lies on one. */
+  contentPath(infoHash: Uint8Array): string {
+    return contentPath(this.#place, infoHash)
   }
 
   async #openAll(): Promise<void> {
-    for (const stored of this.volume.torrents()) {
+    for (const stored of this.store.torrents()) {
       try {
         const info = parseInfo(await stored.readInfo())
+        // Of a whole torrent each file is looked at when it is read first.
+        if (!stored.complete) await this.#recheck(stored, info)
         const attributes = decodeAttributes(await stored.readAttributes())
         const trackers = this.#tiersFor(info, attributes.trackers)
         this.#watch(this.#engine.open(stored, info, { trackers }))
@@ -167,6 +180,25 @@ export class SeedbedNode {
     }
   }
 
+  /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
+  async #recheck(stored: StoredTorrent, info: TorrentInfo): Promise<void> {
+    const { clock, onEvent } = this.#options
+    const infoHash = toHex(info.infoHash)
+    await scrubTorrent(this.store, stored, info, {
+      clock,
+      doubtedOnly: true,
+      onProgress: (bytes, totalBytes) =>
+        onEvent({
+          event: 'progress',
+          phase: 'check',
+          infoHash,
+          name: info.name,
+          bytes,
+          totalBytes,
+        }),
+    })
+  }
+
   /** A private torrent (BEP 27) is announced to its own trackers only. */
   #tiersFor(info: TorrentInfo | undefined, trackers: Tiers): Tiers {
     return info?.private === true && trackers.length > 0
@@ -174,8 +206,8 @@ export class SeedbedNode {
       : [...trackers, ...this.#ownTiers]
   }
 
-  #ready(): void {
-    const { freeBytes, torrents } = this.volume.room()
+  async #ready(): Promise<void> {
+    const freeBytes = await this.#place.freeBytes()
     this.#options.onEvent({
       event: 'ready',
       tracker:
@@ -184,8 +216,8 @@ export class SeedbedNode {
           : { port: this.#tracker.port, urls: this.#ownTiers.flat() },
       peerPort: this.#engine.port,
       device: this.device,
-      created: this.#storage.created,
-      torrents,
+      created: this.#place.created,
+      torrents: [...this.store.torrents()].length,
       freeBytes,
     })
   }
@@ -198,27 +230,14 @@ export class SeedbedNode {
       onEvent({ event: 'skipped', path: left, reason: 'not a file inside the folder' })
     }
     const recorded = this.#records.find(source)
-    const stored = recorded === undefined ? undefined : this.volume.get(recorded)
+    const stored = recorded === undefined ? undefined : this.store.get(recorded)
     let info: TorrentInfo
     let known = false
     if (stored?.complete === true) {
       info = parseInfo(await stored.readInfo())
       known = true
     } else {
-      await checkRoomBeneath(this.device, source.totalBytes)
-      const imported = await importSource(this.volume, source, {
-        attributes: encodeAttributes({ trackers: [] }),
-        release: (infoHash) => this.#engine.remove(infoHash),
-        ...(signal === undefined ? {} : { signal }),
-        onProgress: (bytes) =>
-          onEvent({
-            event: 'progress',
-            phase: 'import',
-            path,
-            bytes,
-            totalBytes: source.totalBytes,
-          }),
-      })
+      const imported = await this.#import(source, signal)
       info = imported.info
       known = imported.known
       if (this.#engine.get(info.infoHash) === undefined) {
@@ -245,7 +264,28 @@ export class SeedbedNode {
     })
   }
 
-  /** Downloads onto the volume, unless it is there already. */
+  /** A volume takes a copy; in a folder of ordinary files it is shared from where it lies. */
+  async #import(source: Source, signal: AbortSignal | undefined): Promise<Imported> {
+    const place = this.#place
+    const options: ImportOptions = {
+      attributes: encodeAttributes({ trackers: [] }),
+      release: (infoHash) => this.#engine.remove(infoHash),
+      ...(signal === undefined ? {} : { signal }),
+      onProgress: (bytes) =>
+        this.#options.onEvent({
+          event: 'progress',
+          phase: 'import',
+          path: source.root,
+          bytes,
+          totalBytes: source.totalBytes,
+        }),
+    }
+    if (place.kind === 'folder') return shareInPlace(place.store, source, options)
+    await checkRoomBeneath(this.device, source.totalBytes)
+    return importSource(place.store, source, options)
+  }
+
+  /** Downloads, unless it is there already. */
   async fetch(source: FetchSource): Promise<EngineTorrent> {
     const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
     const there = this.#engine.get(named.infoHash)
@@ -260,7 +300,7 @@ export class SeedbedNode {
       })
     } else {
       const { info, trackers } = source.metainfo
-      await checkRoomBeneath(this.device, info.totalBytes)
+      await this.#checkRoom(info.totalBytes)
       torrent = await this.#engine.add(info, {
         trackers: this.#tiersFor(info, trackers),
         attributes: encodeAttributes({ trackers }),
@@ -273,6 +313,11 @@ export class SeedbedNode {
     })
     this.#watch(torrent)
     return torrent
+  }
+
+  async #checkRoom(bytes: number): Promise<void> {
+    if (this.#place.kind === 'folder') await checkRoom(this.device, bytes)
+    else await checkRoomBeneath(this.device, bytes)
   }
 
   #watch(torrent: EngineTorrent): void {
@@ -288,7 +333,7 @@ export class SeedbedNode {
         infoHash,
         name: info.name,
         bytes: info.totalBytes,
-        path: this.device,
+        path: this.contentPath(torrent.infoHash),
       })
     })
     torrent.on('failed', (error) => this.#failed(torrent.infoHash, error))
@@ -321,7 +366,7 @@ export class SeedbedNode {
   async #drain(): Promise<void> {
     await this.#engine.stop()
     await this.#tracker?.stop()
-    await this.volume.close()
+    await this.store.close()
   }
 }
 

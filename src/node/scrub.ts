@@ -1,6 +1,7 @@
 /**
  * Reads every piece that a torrent is said to hold, hashes it again, and takes the have-bits of the
- * rotten ones away, so that the swarm (or the folder that was shared) heals them.
+ * rotten ones away, so that the swarm (or the folder that was shared) heals them. Pieces that are in doubt
+ * because their files were changed are looked at as well, and believed again when they are right.
  *
  * Invariants:
  * - a have-bit is cleared only after the piece failed twice, by two reads: one bad transfer costs nothing;
@@ -11,20 +12,24 @@
  * that it read when it opened it.
  */
 import { createHash } from 'node:crypto'
-import { type Clock, delay, errnoOf } from '../base/index.ts'
+import { Bitfield, type Clock, delay, errnoOf } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
-import type { StoredTorrent, Volume } from '../filesystem/index.ts'
 import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { nodeError } from './errors.ts'
 
 const WINDOW_BYTES = 4 * 1024 * 1024
+/** Of data: a finding, no reason to stop. */
+const UNREADABLE: ReadonlySet<string> = new Set(['DEVICE_IO', 'DEVICE_MISSING', 'FILES_CHANGED'])
 
 export interface ScrubOptions {
   readonly clock: Clock
   /** Bytes a second at most, over any stretch longer than a window of 4 MiB. Absent: as fast as it goes. */
   readonly rateBytes?: number
-  /** False only reports. Default true, unless the volume is mounted read-only. */
+  /** False only reports. Default true, unless the store was opened read-only. */
   readonly clear?: boolean
+  /** Looks at the pieces in doubt alone. Default false. */
+  readonly doubtedOnly?: boolean
   readonly signal?: AbortSignal
   onProgress?(readBytes: number, totalBytes: number): void
 }
@@ -54,22 +59,33 @@ type Look = 'sound' | 'rotten' | 'unreadable'
  * Scrubs one torrent.
  *
  * @throws INTERRUPTED (what was found until then is cleared), and what the volume throws except for
- * DEVICE_IO of data, which is a finding
+ * what makes data unreadable, which is a finding
  */
 export async function scrubTorrent(
-  volume: Volume,
+  store: TorrentStore,
   stored: StoredTorrent,
   info: TorrentInfo,
   options: ScrubOptions,
 ): Promise<ScrubReport> {
-  const clear = options.clear ?? !volume.readOnly
-  const scrub = new Scrub(stored, info, options)
+  const clear = options.clear ?? !store.readOnly
+  const doubted = await stored.doubted()
+  const pieces = new Bitfield(stored.pieceCount)
+  for (const piece of doubted) pieces.set(piece)
+  if (options.doubtedOnly !== true) {
+    for (let piece = 0; piece < stored.pieceCount; piece++) {
+      if (stored.have.has(piece)) pieces.set(piece)
+    }
+  }
+  const inDoubt = new Set(doubted)
+  const scrub = new Scrub(stored, info, pieces, options, (piece) => {
+    if (inDoubt.has(piece)) stored.markHave(piece)
+  })
   try {
     await scrub.run()
   } finally {
-    if (clear && scrub.rotten.length > 0) {
+    if (clear && (scrub.rotten.length > 0 || inDoubt.size > 0)) {
       for (const piece of scrub.rotten) stored.clearHave(piece)
-      await volume.sync()
+      await store.sync()
     }
   }
   return {
@@ -90,7 +106,10 @@ class Scrub {
   checkedBytes = 0
   readonly #stored: StoredTorrent
   readonly #info: TorrentInfo
+  /** To be looked at. */
+  readonly #pieces: Bitfield
   readonly #options: ScrubOptions
+  readonly #sound: (piece: number) => void
   readonly #totalBytes: number
   /** When the next read may begin. */
   #dueMs: number
@@ -99,14 +118,22 @@ class Scrub {
   /** A window of the piece being hashed could not be read. */
   #holed = false
 
-  constructor(stored: StoredTorrent, info: TorrentInfo, options: ScrubOptions) {
+  constructor(
+    stored: StoredTorrent,
+    info: TorrentInfo,
+    pieces: Bitfield,
+    options: ScrubOptions,
+    sound: (piece: number) => void,
+  ) {
     this.#stored = stored
     this.#info = info
+    this.#pieces = pieces
     this.#options = options
+    this.#sound = sound
     this.#dueMs = options.clock.monotonicMs()
-    let total = stored.have.count * info.pieceBytes
+    let total = pieces.count * info.pieceBytes
     const last = info.pieceCount - 1
-    if (stored.have.has(last)) total += this.#pieceBytes(last) - info.pieceBytes
+    if (pieces.has(last)) total += this.#pieceBytes(last) - info.pieceBytes
     this.#totalBytes = total
   }
 
@@ -143,10 +170,10 @@ class Scrub {
     }
   }
 
-  /** All held pieces in order, neighbours together, cut where the windows of the torrent begin. */
+  /** All of `pieces` in order, neighbours together, cut where the windows of the torrent begin. */
   *#windows(): Generator<Window> {
-    const { have, pieceCount } = this.#stored
-    const { pieceBytes, totalBytes } = this.#info
+    const have = this.#pieces
+    const { pieceBytes, pieceCount, totalBytes } = this.#info
     for (let piece = 0; piece < pieceCount; piece++) {
       if (!have.has(piece)) continue
       const first = piece
@@ -168,7 +195,7 @@ class Scrub {
       await this.#stored.read(offset, target)
       return target
     } catch (error) {
-      if (errnoOf(error) === 'DEVICE_IO') return undefined
+      if (UNREADABLE.has(errnoOf(error) ?? '')) return undefined
       throw error
     }
   }
@@ -212,7 +239,9 @@ class Scrub {
       this.#filled = 0
       this.#holed = false
       this.checkedPieces++
-      if (!sound) this.#note(piece, await this.#lookAgain(piece))
+      const look = sound ? 'sound' : await this.#lookAgain(piece)
+      if (look === 'sound') this.#sound(piece)
+      if (!sound) this.#note(piece, look)
     }
   }
 

@@ -1,13 +1,14 @@
 /** The first signal says goodbye to the trackers and flushes; the second does not wait for them. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { toHex } from '../../src/base/index.ts'
+import { systemClock, toHex } from '../../src/base/index.ts'
 import { encodeMetainfo, parseMetainfo } from '../../src/metainfo/index.ts'
+import { openPlainFolder } from '../../src/plain-files/index.ts'
 import { seedbed, start } from './run.ts'
 
 let root = ''
@@ -91,7 +92,7 @@ test('goodbyes are said, and waited for no longer than it is worth', async () =>
   assert.equal((await seedbed(['fsck', '--data', data])).status, 0)
 })
 
-test('an interrupted get says so, and keeps its image only if there is something in it', async () => {
+test('an interrupted get says so, and keeps what it has only if that is something', async () => {
   const torrent = await foreignTorrent()
   const out = join(root, 'out')
   const get = ['get', torrent, '--out', out, '--bind', '127.0.0.1', '--json']
@@ -106,16 +107,13 @@ test('an interrupted get says so, and keeps its image only if there is something
 
   // What an earlier run brought in is not fetched again: here all of it, and nobody else is there.
   const { info } = parseMetainfo(readFileSync(torrent))
-  const image = join(out, `.${toHex(info.infoHash).slice(0, 16)}.seedbed.img`)
-  mkdirSync(out, { recursive: true })
-  const common = ['--tracker-port', '0', '--peer-port', '0', '--bind', '127.0.0.1', '--json']
-  const earlier = start([
-    ...['up', join(root, 'content'), '--device', image, '--data', join(root, 'earlier')],
-    ...['--host', '127.0.0.1', '--image-size', '256MiB', ...common],
-  ])
-  await earlier.event('shared')
-  await earlier.stop()
-  assert.deepEqual(readdirSync(out), [image.slice(out.length + 1)])
+  const hidden = `.${toHex(info.infoHash).slice(0, 16)}.seedbed`
+  const folder = await openPlainFolder(join(out, hidden), { clock: systemClock, create: true })
+  const stored = await folder.create(info, info.infoBytes)
+  await stored.write(0, readFileSync(join(root, 'content')))
+  for (let piece = 0; piece < info.pieceCount; piece++) stored.markHave(piece)
+  await folder.close()
+  assert.deepEqual(readdirSync(out), [hidden])
   const again = await seedbed(get)
   assert.equal(again.status, 0, again.stderr)
   assert.deepEqual(readdirSync(out), ['content'])

@@ -4,7 +4,7 @@ import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
 import { parseInfo } from '../../metainfo/index.ts'
 import { exportPath, exportTorrent } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
-import { findTorrent, withVolume } from '../offline.ts'
+import { findTorrent, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -35,11 +35,11 @@ async function run(operands: readonly string[], flags: ExportFlags): Promise<voi
     })
   }
   try {
-    await withVolume(path, true, async (storage) => {
+    await withPlace(path, true, async (place) => {
       for (const prefix of rest) {
-        const stored = findTorrent(storage, prefix)
+        const stored = findTorrent(place, prefix)
         const info = parseInfo(await stored.readInfo())
-        const target = await exportTorrent(storage.volume, stored, info, {
+        const target = await exportTorrent(place.store, stored, info, {
           outDir: flags.out,
           signal: signals.signal,
           onProgress: (bytes) =>

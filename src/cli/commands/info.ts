@@ -2,9 +2,9 @@
 import { Command } from 'commander'
 import { toHex } from '../../base/index.ts'
 import { type Extent, isMapped } from '../../filesystem/index.ts'
-import { decodeAttributes, magnetOf, type Storage } from '../../node/index.ts'
+import { decodeAttributes, magnetOf, type Place, type Storage } from '../../node/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { findTorrent, infoOf, withVolume } from '../offline.ts'
+import { findTorrent, infoOf, withPlace, withVolume } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -16,7 +16,7 @@ interface InfoOptions extends PlaceOptions {
 export function infoCommand(): Command {
   return new Command('info')
     .description('tell about a volume, or about one torrent on it')
-    .argument('[operand...]', 'device or image, then the beginning of an info-hash')
+    .argument('[operand...]', 'device, image or folder, then the beginning of an info-hash')
     .addOption(dataOption())
     .addOption(deviceOption())
     .option('--map', 'where on the device the torrent lies, extent by extent')
@@ -27,10 +27,11 @@ export function infoCommand(): Command {
 async function run(operands: readonly string[], options: InfoOptions): Promise<void> {
   const output = new Output(options.json === true)
   const { path, rest } = placeOf(operands, options)
-  await withVolume(path, true, async (storage) => {
-    if (rest[0] === undefined) volumeInfo(output, storage)
-    else await torrentInfo(output, storage, rest[0], options.map === true)
-  })
+  const [prefix] = rest
+  if (prefix === undefined) await withVolume(path, true, async (open) => volumeInfo(output, open))
+  else {
+    await withPlace(path, true, (place) => torrentInfo(output, place, prefix, options.map === true))
+  }
 }
 
 function volumeInfo(output: Output, { volume, path }: Storage): void {
@@ -56,18 +57,18 @@ function volumeInfo(output: Output, { volume, path }: Storage): void {
 
 async function torrentInfo(
   output: Output,
-  storage: Storage,
+  place: Place,
   prefix: string,
   map: boolean,
 ): Promise<void> {
-  const stored = findTorrent(storage, prefix)
+  const stored = findTorrent(place, prefix)
   const info = await infoOf(stored)
   const { trackers } = decodeAttributes(await stored.readAttributes())
   const magnet = info === undefined ? null : magnetOf(info, trackers)
   const files = (info?.files ?? [])
     .filter((file) => !file.padding)
     .map((file) => ({ path: file.path.join('/'), bytes: file.bytes }))
-  const { blockBytes } = storage.volume
+  const { blockBytes } = place.store
   const mapped = isMapped(stored) ? stored : undefined
   const extents = map && mapped !== undefined ? [...mapped.extents()] : []
   output.result(

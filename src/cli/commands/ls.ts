@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { toHex } from '../../base/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { infoOf, withVolume } from '../offline.ts'
+import { infoOf, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -12,8 +12,8 @@ interface LsOptions extends PlaceOptions {
 
 export function lsCommand(): Command {
   return new Command('ls')
-    .description('list the torrents of a volume')
-    .argument('[device]', 'device or image')
+    .description('list the torrents of a volume or folder')
+    .argument('[device]', 'device, image or folder of files')
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
@@ -25,9 +25,9 @@ export function lsCommand(): Command {
 async function ls(operands: readonly string[], options: LsOptions): Promise<void> {
   const output = new Output(options.json === true)
   const { path } = placeOf(operands, options)
-  await withVolume(path, true, async ({ volume }) => {
+  await withPlace(path, true, async ({ store }) => {
     const rows: string[][] = []
-    for (const stored of volume.torrents()) {
+    for (const stored of store.torrents()) {
       const info = await infoOf(stored)
       const entry = {
         infoHash: toHex(stored.infoHash),

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { SeedbedError, toHex } from '../../base/index.ts'
 import { formatBytes, formatName } from '../format.ts'
-import { findTorrent, infoOf, withVolume } from '../offline.ts'
+import { findTorrent, infoOf, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -12,8 +12,8 @@ interface RmOptions extends PlaceOptions {
 
 export function rmCommand(): Command {
   return new Command('rm')
-    .description('remove torrents, with their data, from a volume')
-    .argument('<operand...>', 'device or image, then the beginnings of info-hashes')
+    .description('remove torrents, with their data, from a volume or folder')
+    .argument('<operand...>', 'device, image or folder, then the beginnings of info-hashes')
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
@@ -28,14 +28,14 @@ async function run(operands: readonly string[], options: RmOptions): Promise<voi
       mend: '`seedbed ls` lists them.',
     })
   }
-  await withVolume(path, false, async (storage) => {
+  await withPlace(path, false, async (place) => {
     // All are looked up before any is removed: a mistyped one must not leave half the work done.
-    const wanted = rest.map((prefix) => findTorrent(storage, prefix))
+    const wanted = rest.map((prefix) => findTorrent(place, prefix))
     for (const stored of wanted) {
       const name = (await infoOf(stored))?.name ?? null
       const infoHash = toHex(stored.infoHash)
       const freedBytes = stored.usedBytes
-      await storage.volume.remove(stored.infoHash)
+      await place.store.remove(stored.infoHash)
       output.result(
         { event: 'removed', infoHash, name, freedBytes },
         `removed ${formatName(name ?? infoHash)}, ${formatBytes(freedBytes)} free again`,

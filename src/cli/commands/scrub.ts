@@ -1,12 +1,12 @@
 /** `seedbed scrub`: reads and hashes again all that a volume says it holds. */
 import { Command, Option } from 'commander'
 import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
-import type { StoredTorrent } from '../../filesystem/index.ts'
 import { parseInfo } from '../../metainfo/index.ts'
 import { type ScrubReport, scrubTorrent, systemClock } from '../../node/index.ts'
+import type { StoredTorrent } from '../../torrent-store/index.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatBytes, formatName } from '../format.ts'
-import { findTorrent, withVolume } from '../offline.ts'
+import { findTorrent, withPlace } from '../offline.ts'
 import {
   dataOption,
   deviceOption,
@@ -31,7 +31,10 @@ interface ScrubFlags extends PlaceOptions {
 export function scrubCommand(): Command {
   return new Command('scrub')
     .description('read and hash all pieces again; what has rotted is to be downloaded anew')
-    .argument('[operand...]', 'device or image, then the beginnings of info-hashes (default: all)')
+    .argument(
+      '[operand...]',
+      'device, image or folder, then the beginnings of info-hashes (default: all)',
+    )
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(
@@ -51,20 +54,16 @@ async function run(operands: readonly string[], flags: ScrubFlags): Promise<void
   const { path, rest } = placeOf(operands, flags)
   let status: number = EXIT.ok
   try {
-    await withVolume(path, flags.dryRun === true, async (storage) => {
-      const { volume } = storage
+    await withPlace(path, flags.dryRun === true, async (place) => {
+      const { store } = place
       const wanted =
-        rest.length === 0
-          ? [...volume.torrents()]
-          : rest.map((prefix) => findTorrent(storage, prefix))
-      for (const problem of volume.problems) {
-        if (problem.severity === 'error') status = EXIT.corrupt
-      }
+        rest.length === 0 ? [...store.torrents()] : rest.map((prefix) => findTorrent(place, prefix))
+      if (place.problems.length > 0) status = EXIT.corrupt
       if (status !== EXIT.ok) output.text('some torrents cannot be read at all; see seedbed fsck')
       for (const stored of wanted) {
         try {
           const info = parseInfo(await stored.readInfo())
-          const report = await scrubTorrent(volume, stored, info, {
+          const report = await scrubTorrent(store, stored, info, {
             clock: systemClock,
             signal: signals.signal,
             ...(flags.rate === undefined ? {} : { rateBytes: flags.rate }),

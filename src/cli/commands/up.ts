@@ -24,6 +24,7 @@ import {
   dataOption,
   defaultDataDir,
   deviceOption,
+  filesOption,
   jsonOption,
   logLevelOption,
   makeLogger,
@@ -40,6 +41,7 @@ interface UpOptions {
   readonly json?: boolean
   readonly data?: string
   readonly device?: string
+  readonly files?: string
   readonly imageSize?: number
   readonly accessLog?: string
   readonly trackerPort: number
@@ -60,6 +62,7 @@ export function upCommand(): Command {
     )
     .addOption(dataOption())
     .addOption(deviceOption())
+    .addOption(filesOption())
     .addOption(
       new Option('--image-size <bytes>', 'size of an image that has to be made (sparse)').argParser(
         parseSize,
@@ -99,7 +102,8 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   const dataDir = options.data ?? defaultDataDir()
   await makeDataDir(dataDir)
   const node = await SeedbedNode.start({
-    device: options.device ?? imagePath(dataDir),
+    device: options.files ?? options.device ?? imagePath(dataDir),
+    folder: options.files !== undefined,
     dataDir,
     tracker: {
       port: options.trackerPort,
