@@ -49,7 +49,7 @@ export async function openPlace(path: string, options: PlaceRequest): Promise<Pl
     store: volume,
     created: storage.created,
     problems: volume.problems.filter(({ severity }) => severity === 'error'),
-    freeBytes: async () => volume.stats().freeBlocks * volume.blockBytes,
+    freeBytes: async () => volume.room().freeBytes,
     discard: () => discardNewStorage(storage),
   }
 }
