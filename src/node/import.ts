@@ -35,7 +35,6 @@ export async function importSource(
 ): Promise<Imported> {
   const { totalBytes } = source
   const free = volume.room().largestBytes
-  const needed = Math.ceil(totalBytes / volume.blockBytes)
   if (totalBytes > free) {
     throw nodeError(
       'NODE_NO_SPACE',
