@@ -170,6 +170,15 @@ export class HttpConnections {
     return true
   }
 
+  /** Whether the slot has a connection. */
+  isOpen(slot: number): boolean {
+    return this.#phases[slot] !== FREE
+  }
+
+  familyOf(slot: number): AddressFamily {
+    return this.#families[slot] === 4 ? 4 : 6
+  }
+
   /** Whether a PROXY header is still to come. */
   awaitsPreamble(slot: number): boolean {
     return this.#phases[slot] === PREAMBLE

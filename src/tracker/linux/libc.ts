@@ -102,9 +102,18 @@ export const EPOLLOUT = 0x4
 export const EPOLLERR = 0x8
 export const EPOLLHUP = 0x10
 export const EPOLLRDHUP = 0x2000
+export const SHUT_WR = 1
+export const TCP_INFO = 11
+/** In struct tcp_info: milliseconds since data came last. */
+export const TCP_INFO_LAST_DATA_RECEIVED = 52
+export const EPERM = 1
 export const EINTR = 4
-export const EAGAIN = 11
+export const ENFILE = 23
+export const EMFILE = 24
+export const EPROTO = 71
+export const ECONNABORTED = 103
 export const ENOBUFS = 105
+export const EAGAIN = 11
 
 const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(osConstants.errno).map(([name, value]) => [value, name]),
