@@ -10,7 +10,7 @@
  */
 import { assert } from '../base/index.ts'
 import { AlignedPool, type BlockDevice } from '../block-device/index.ts'
-import type { BlockMap } from './block-map.ts'
+import { type BlockMap, FILLER } from './block-map.ts'
 import { fsError } from './errors.ts'
 import type { Geometry } from './geometry.ts'
 
@@ -151,7 +151,9 @@ export class BlockIo {
         if (place === 0) {
           throw fsError('FS_HOLE', `block ${block} of the torrent was never written`)
         }
-        await this.#readRange(place * blockBytes + at, target.subarray(done, done + count))
+        const part = target.subarray(done, done + count)
+        if (place === FILLER) part.fill(0)
+        else await this.#readRange(place * blockBytes + at, part)
         done += count
       }
     })
@@ -167,6 +169,7 @@ export class BlockIo {
     const host = this.#host
     const { blockBytes, sectorBytes } = host.geometry
     let place = this.#map.get(block)
+    if (place === FILLER) throw fsError('FS_RANGE', `block ${block} of the torrent is filler`)
     const fresh = place === 0
     if (fresh) {
       await this.#prepare(block)

@@ -69,7 +69,7 @@ async function infoProblems(device: BlockDevice, scan: Scan): Promise<Problem[]>
   const problems: Problem[] = []
   for (const [index, inode] of scan.inodes) {
     if (scan.refused.has(index)) continue
-    const bytes = inode.infoBytes + inode.attributesBytes
+    const bytes = inode.recordBytes
     let what: string | undefined
     try {
       const record = await readInfoRecord(device, scan.geometry, scan.sealer, inode.info, bytes)

@@ -1,5 +1,5 @@
 /**
- * The info record: info dictionary and attributes, in a chain of slots, written once. Layout:
+ * The info record: info dictionary, attributes and piece layers, in a chain of slots, written once. Layout:
  * docs/internals/format.md, "Info record".
  */
 import { createHash } from 'node:crypto'
@@ -15,6 +15,17 @@ import {
   writeReference,
 } from './geometry.ts'
 import { KIND_INFO, type Sealer } from './sector.ts'
+
+/** What a record holds, in this order. */
+export interface InfoRecord {
+  readonly infoBytes: Uint8Array
+  readonly attributes: Uint8Array
+  readonly layers: Uint8Array
+}
+
+export function recordBytes({ infoBytes, attributes, layers }: InfoRecord): number {
+  return infoBytes.length + attributes.length + layers.length
+}
 
 /** Bytes of a record that a slot of `slabClass` carries. */
 export function infoCapacity(geometry: Geometry, slabClass: number): number {
@@ -39,13 +50,11 @@ export async function writeInfoRecord(
   geometry: Geometry,
   sealer: Sealer,
   chain: readonly Reference[],
-  infoBytes: Uint8Array,
-  attributes: Uint8Array,
+  { infoBytes, attributes, layers }: InfoRecord,
 ): Promise<void> {
   const { sectorBytes, payloadBytes } = geometry
-  const total = infoBytes.length + attributes.length
-  const at = (position: number): number =>
-    position < infoBytes.length ? infoBytes[position]! : attributes[position - infoBytes.length]!
+  const record = Buffer.concat([infoBytes, attributes, layers])
+  const total = record.length
   let done = 0
   for (const [i, reference] of chain.entries()) {
     const carried = Math.min(infoCapacity(geometry, reference.slabClass), total - done)
@@ -57,16 +66,16 @@ export async function writeInfoRecord(
     for (let sector = 0; sector < sectors; sector++) {
       const from = sector * sectorBytes
       const start = sector === 0 ? REFERENCE_BYTES : 0
-      for (let byte = start; byte < payloadBytes && done < end; byte++) {
-        memory[from + byte] = at(done++)
-      }
+      const count = Math.min(payloadBytes - start, end - done)
+      memory.set(record.subarray(done, done + count), from + start)
+      done += count
       sealer.seal(memory, from, place + from, KIND_INFO, reference.id, 1)
     }
     await device.write(place, memory)
   }
 }
 
-/** The record's bytes. Throws FS_INFO_ROTTEN when a sector of it is not valid. */
+/** The record's first `totalBytes` bytes. Throws FS_INFO_ROTTEN when a sector of them is not valid. */
 export async function readInfoRecord(
   device: BlockDevice,
   geometry: Geometry,
@@ -79,6 +88,7 @@ export async function readInfoRecord(
   const record = new Uint8Array(totalBytes)
   let done = 0
   for (const reference of chain) {
+    if (done === totalBytes) break
     const carried = Math.min(infoCapacity(geometry, reference.slabClass), totalBytes - done)
     const sectors = Math.max(1, Math.ceil((carried + REFERENCE_BYTES) / payloadBytes))
     const memory = allocateAligned(sectors * sectorBytes)

@@ -5,7 +5,7 @@
  * every twin whose sector on the device differs from what `encodeTwin` would give.
  */
 import { Bitfield } from '../base/index.ts'
-import { BlockMap } from './block-map.ts'
+import { BlockMap, FILLER } from './block-map.ts'
 import {
   type Geometry,
   REFERENCE_BYTES,
@@ -56,6 +56,7 @@ export interface Identity {
   readonly addedAtMs: number
   readonly infoBytes: number
   readonly attributesBytes: number
+  readonly layersBytes: number
   /** The chain of the info record, in order. */
   readonly info: readonly Reference[]
 }
@@ -66,6 +67,7 @@ export class Inode {
   readonly addedAtMs: number
   readonly infoBytes: number
   readonly attributesBytes: number
+  layersBytes: number
   info: readonly Reference[]
   readonly head: MapSlot
   readonly spans: (MapSlot | undefined)[]
@@ -83,11 +85,17 @@ export class Inode {
     this.addedAtMs = identity.addedAtMs
     this.infoBytes = identity.infoBytes
     this.attributesBytes = identity.attributesBytes
+    this.layersBytes = identity.layersBytes
     this.info = identity.info
     this.head = makeMapSlot(geometry, -1, reference, layout.headTwins)
     this.spans = new Array(layout.spans)
     this.map = new BlockMap(layout.blocks, layout.spanBlocks)
     this.have = new Bitfield(layout.pieces)
+  }
+
+  /** Bytes of the info record. */
+  get recordBytes(): number {
+    return this.infoBytes + this.attributesBytes + this.layersBytes
   }
 
   /** The slot in which a span's map lies; undefined when the continuation does not exist yet. */
@@ -181,6 +189,7 @@ function encodeHead(inode: Inode, sector: Uint8Array, from: number): void {
   writeU32(sector, from + 92, inode.attributesBytes)
   writeU32(sector, from + 96, inode.info.length)
   writeU32(sector, from + 100, layout.spans)
+  writeU32(sector, from + 104, inode.layersBytes)
 }
 
 export interface DecodedHead {
@@ -228,6 +237,7 @@ export function decodeHead(
     addedAtMs,
     infoBytes: readU32(head, 88),
     attributesBytes: readU32(head, 92),
+    layersBytes: readU32(head, 104),
     info: [info],
   })
   inode.uploadedBytes = inode.storedUploadedBytes = uploadedBytes
@@ -253,7 +263,7 @@ export function decodeMapTwin(
   for (let i = 0; i < count; i++) {
     const place = readU32(sector, map + 4 * i)
     if (place === 0) continue
-    if (place < geometry.blockCount) inode.map.set(first + i, place)
+    if (place < geometry.blockCount || place === FILLER) inode.map.set(first + i, place)
     else wrong = `block ${place} of ${geometry.blockCount}`
   }
   const bits = map + 4 * capacity

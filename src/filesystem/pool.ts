@@ -12,6 +12,7 @@
 import { assert, toHex } from '../base/index.ts'
 import { fsError } from './errors.ts'
 import type {
+  Beside,
   MappedTorrent,
   MountedVolume,
   Problem,
@@ -110,23 +111,24 @@ export class Pool implements Volume {
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes?: Uint8Array,
+    beside?: Beside,
   ): Promise<MappedTorrent> {
     return this.#reserving(geometry.infoHash, () =>
       this.#onFirst(geometry.totalBytes, (volume) =>
-        volume.create(geometry, infoBytes, attributes),
+        volume.create(geometry, infoBytes, attributes, beside),
       ),
     )
   }
 
-  stage(totalBytes: number, pieceBytes: number): StagedTorrent {
+  stage(totalBytes: number, pieceBytes: number, filler?: Beside['filler']): StagedTorrent {
     let refusal: unknown = this.#refusal()
     for (const [tried, volume] of this.#candidates(totalBytes).entries()) {
       try {
-        const staged = volume.stage(totalBytes, pieceBytes)
+        const staged = volume.stage(totalBytes, pieceBytes, filler)
         return {
           write: (offset, source) => staged.write(offset, source),
-          commit: (infoHash, infoBytes, attributes) =>
-            this.#reserving(infoHash, () => staged.commit(infoHash, infoBytes, attributes)),
+          commit: (infoHash, infoBytes, attributes, layers) =>
+            this.#reserving(infoHash, () => staged.commit(infoHash, infoBytes, attributes, layers)),
           abort: () => staged.abort(),
         }
       } catch (error) {

@@ -320,7 +320,7 @@ class Scanner implements Scan {
   async #walkInfoChain(index: number, inode: Inode, infoSlots: number): Promise<void> {
     const { geometry } = this
     const chain = [...inode.info]
-    const bytes = inode.infoBytes + inode.attributesBytes
+    const bytes = inode.recordBytes
     const slotsMax = Math.ceil(bytes / infoCapacity(geometry, geometry.classMax)) + 1
     if (infoSlots < 1 || infoSlots > slotsMax) {
       return this.#refuse(

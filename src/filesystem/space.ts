@@ -96,12 +96,9 @@ export class Space {
     }
     try {
       const head = await take(layout.slabClass, this.#newId())
-      const infoId = this.#newId()
-      const info: Reference[] = []
-      const recordBytes = identity.infoBytes + identity.attributesBytes
-      for (const slabClass of infoClasses(geometry, recordBytes)) {
-        info.push(await take(slabClass, infoId))
-      }
+      const { infoBytes, attributesBytes, layersBytes } = identity
+      const info = await this.takeRecord(infoBytes + attributesBytes + layersBytes)
+      taken.push(...info)
       const inode = new Inode(geometry, layout, head, { ...identity, info })
       fill(inode)
       for (let span = 0; span < layout.spans; span++) {
@@ -112,6 +109,21 @@ export class Space {
       return inode
     } catch (error) {
       for (const reference of taken) this.#slabs.free(reference)
+      throw error
+    }
+  }
+
+  /** The chain of a new info record: all of its slots, or none. FS_FULL. */
+  async takeRecord(bytes: number): Promise<Reference[]> {
+    const chain: Reference[] = []
+    const id = this.#newId()
+    try {
+      for (const slabClass of infoClasses(this.#geometry, bytes)) {
+        chain.push(await this.#takeSlot(slabClass, id))
+      }
+      return chain
+    } catch (error) {
+      for (const reference of chain) this.#slabs.free(reference)
       throw error
     }
   }
@@ -141,6 +153,10 @@ export class Space {
     for (const place of inode.map.places()) this.freeBlock(place)
     const slots = [...inode.info]
     for (const slot of inode.slots()) slots.push(slot.reference)
+    this.freeSlots(slots)
+  }
+
+  freeSlots(slots: readonly Reference[]): void {
     for (const reference of slots) {
       const emptied = this.#slabs.free(reference)
       if (emptied !== 0) this.#discards.add(emptied)

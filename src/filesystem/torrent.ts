@@ -24,6 +24,7 @@ export interface TorrentHost extends IoHost {
   noteDirty(torrent: VolumeTorrent): void
   sync(): Promise<void>
   allocateSpan(torrent: VolumeTorrent, span: number): Promise<void>
+  keepLayers(torrent: VolumeTorrent, layers: Uint8Array): Promise<void>
 }
 
 export class VolumeTorrent implements MappedTorrent {
@@ -103,7 +104,7 @@ export class VolumeTorrent implements MappedTorrent {
   }
 
   async readInfo(): Promise<Uint8Array> {
-    const info = (await this.#readRecord()).subarray(0, this.inode.infoBytes)
+    const info = await this.#readRecord(this.inode.infoBytes)
     if (!matchesInfoHash(info, this.infoHash)) {
       throw fsError('FS_INFO_ROTTEN', 'the info dictionary has another hash than the torrent', {
         mend: 'Remove the torrent and add it again.',
@@ -112,9 +113,24 @@ export class VolumeTorrent implements MappedTorrent {
     return info
   }
 
-  async readAttributes(): Promise<Uint8Array> {
+  readAttributes(): Promise<Uint8Array> {
+    const { infoBytes, attributesBytes } = this.inode
+    return this.#readBeside(infoBytes, infoBytes + attributesBytes)
+  }
+
+  readLayers(): Promise<Uint8Array> {
+    const { recordBytes, layersBytes } = this.inode
+    if (layersBytes === 0) return Promise.resolve(new Uint8Array(0))
+    return this.#readBeside(recordBytes - layersBytes, recordBytes)
+  }
+
+  keepLayers(layers: Uint8Array): Promise<void> {
+    return this.#host.keepLayers(this, layers)
+  }
+
+  async #readBeside(from: number, to: number): Promise<Uint8Array> {
     try {
-      return (await this.#readRecord()).slice(this.inode.infoBytes)
+      return (await this.#readRecord(to)).slice(from)
     } catch (cause) {
       if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'FS_INFO_ROTTEN') {
         throw cause
@@ -204,13 +220,17 @@ export class VolumeTorrent implements MappedTorrent {
     }
   }
 
-  #readRecord(): Promise<Uint8Array> {
+  async #readRecord(bytes: number): Promise<Uint8Array> {
     const { device, geometry, sealer } = this.#host
     this.#host.assertUsable(false)
     this.io.assertLive()
-    const { info, infoBytes, attributesBytes } = this.inode
-    return this.io.during(() =>
-      readInfoRecord(device, geometry, sealer, info, infoBytes + attributesBytes),
-    )
+    const { info } = this.inode
+    try {
+      return await this.io.during(() => readInfoRecord(device, geometry, sealer, info, bytes))
+    } catch (error) {
+      // Another record took its place meanwhile, and somebody else its slots.
+      if (this.inode.info !== info) return this.#readRecord(bytes)
+      throw error
+    }
   }
 }

@@ -1,9 +1,14 @@
 /** The filesystem as the engine and the commands see it. All sizes in bytes. */
 import type { Clock, Random } from '../base/index.ts'
-import type { StoredTorrent, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
+import type {
+  Beside,
+  StoredTorrent,
+  TorrentGeometry,
+  TorrentStore,
+} from '../torrent-store/index.ts'
 import type { AllocatorKind } from './allocator.ts'
 
-export type { StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
+export type { Beside, StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
 
 /**
  * A torrent on a volume: one sparse address space of `totalBytes`, cut into filesystem blocks.
@@ -40,6 +45,7 @@ export interface StagedTorrent {
     infoHash: Uint8Array,
     infoBytes: Uint8Array,
     attributes?: Uint8Array,
+    layers?: Uint8Array,
   ): Promise<MappedTorrent>
   /** Gives the blocks back. */
   abort(): void
@@ -103,8 +109,9 @@ export interface Volume extends TorrentStore {
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes?: Uint8Array,
+    beside?: Beside,
   ): Promise<MappedTorrent>
-  stage(totalBytes: number, pieceBytes: number): StagedTorrent
+  stage(totalBytes: number, pieceBytes: number, filler?: Beside['filler']): StagedTorrent
 }
 
 /** Where a flush orders writes. See docs/internals/format.md, "Orders of writes". */

@@ -16,7 +16,7 @@ import type { Geometry } from './geometry.ts'
 import { growHeader } from './grow.ts'
 import { formatUuid } from './header.ts'
 import { HeaderTwin } from './header-twin.ts'
-import { matchesInfoHash, writeInfoRecord } from './info-record.ts'
+import { type InfoRecord, matchesInfoHash, recordBytes, writeInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { layoutFor, type MapLayout } from './layout.ts'
 import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
@@ -28,6 +28,7 @@ import { Staged, type StagedHost } from './staged.ts'
 import { type TorrentHost, VolumeTorrent } from './torrent.ts'
 import type {
   AllocatorStats,
+  Beside,
   GrowReport,
   MappedTorrent,
   MountedVolume,
@@ -92,7 +93,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       else {
         const torrent = new VolumeTorrent(this, inode)
         this.#torrents.set(name, { index, torrent })
-        this.promise(inode.layout.blocks - inode.map.allocated)
+        this.promise(inode.layout.blocks - inode.map.known)
         if (scan.droppedBits.has(index)) torrent.touchAll()
       }
     }
@@ -173,21 +174,31 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes: Uint8Array = NOTHING,
+    { layers = NOTHING, filler = [] }: Beside = {},
   ): Promise<MappedTorrent> {
     this.assertUsable(true)
     const layout = this.layoutOf(geometry.totalBytes, geometry.pieceBytes)
+    const record = { infoBytes, attributes, layers }
     this.promise(layout.blocks)
     try {
-      return await this.addTorrent(layout, geometry.infoHash, infoBytes, attributes, () => {})
+      const torrent = await this.addTorrent(layout, geometry.infoHash, record, ({ map }) =>
+        map.setFiller(filler, layout.blockBytes, layout.totalBytes),
+      )
+      this.promise(-torrent.inode.map.known)
+      return torrent
     } catch (error) {
       this.promise(-layout.blocks)
       throw error
     }
   }
 
-  stage(totalBytes: number, pieceBytes: number): StagedTorrent {
+  stage(
+    totalBytes: number,
+    pieceBytes: number,
+    filler: NonNullable<Beside['filler']> = [],
+  ): StagedTorrent {
     this.assertUsable(true)
-    return new Staged(this, this.layoutOf(totalBytes, pieceBytes))
+    return new Staged(this, this.layoutOf(totalBytes, pieceBytes), filler)
   }
 
   async remove(infoHash: Uint8Array): Promise<void> {
@@ -203,7 +214,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       this.#unsynced.forget(torrent)
       await this.#clearRootEntry(index)
       // Nothing durable refers to it any more.
-      this.promise(torrent.inode.map.allocated - torrent.inode.layout.blocks)
+      this.promise(torrent.inode.map.known - torrent.inode.layout.blocks)
       this.#space.release(torrent.inode)
     })
   }
@@ -309,35 +320,54 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     this.#space.freeBlock(block)
   }
 
+  /**
+   * Writes the info record anew, with these layers, and lets a sync name it: the sync's first flush makes
+   * the record durable, its second the i-node that refers to it. Only then the record before is free.
+   */
+  keepLayers(torrent: VolumeTorrent, layers: Uint8Array): Promise<void> {
+    return this.#exclusively(async () => {
+      this.assertUsable(true)
+      torrent.io.assertLive()
+      const { inode } = torrent
+      const infoBytes = await torrent.readInfo()
+      const record = { infoBytes, attributes: await torrent.readAttributes(), layers }
+      checkRecord(record)
+      const chain = await this.#space.takeRecord(recordBytes(record))
+      await this.#writer.guard(() =>
+        writeInfoRecord(this.device, this.geometry, this.#writer.sealer, chain, record),
+      )
+      const before = inode.info
+      inode.info = chain
+      inode.layersBytes = layers.length
+      inode.head.dirty.add(0)
+      this.noteDirty(torrent)
+      await this.#syncNow()
+      this.#space.freeSlots(before)
+    })
+  }
+
   /** Creates a torrent whose map and have-bits `fill` provides. Order: create. */
   addTorrent(
     layout: MapLayout,
     infoHash: Uint8Array,
-    infoBytes: Uint8Array,
-    attributes: Uint8Array,
+    record: InfoRecord,
     fill: (inode: Inode) => void,
   ): Promise<VolumeTorrent> {
     return this.#exclusively(async () => {
       this.#writer.assertSound()
-      const name = this.#checkNew(infoHash, infoBytes, attributes)
+      const name = this.#checkNew(infoHash, record)
       const index = this.#freeRootEntry()
       const identity = {
         infoHash: infoHash.slice(),
         addedAtMs: Math.max(0, Math.floor(this.#clock.wallMs())),
-        infoBytes: infoBytes.length,
-        attributesBytes: attributes.length,
+        infoBytes: record.infoBytes.length,
+        attributesBytes: record.attributes.length,
+        layersBytes: record.layers.length,
       }
       const inode = await this.#space.takeInode(layout, identity, fill)
       const { info } = inode
       await this.#writer.guard(() =>
-        writeInfoRecord(
-          this.device,
-          this.geometry,
-          this.#writer.sealer,
-          info,
-          infoBytes,
-          attributes,
-        ),
+        writeInfoRecord(this.device, this.geometry, this.#writer.sealer, info, record),
       )
       for (const slot of inode.slots()) await this.#writer.writeFresh(slot, inode)
       await this.#writer.barrier('create-inode')
@@ -360,16 +390,14 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     return own
   }
 
-  #checkNew(infoHash: Uint8Array, infoBytes: Uint8Array, attributes: Uint8Array): string {
+  #checkNew(infoHash: Uint8Array, record: InfoRecord): string {
     if (infoHash.length !== 20) throw fsError('FS_RANGE', 'an info-hash has 20 bytes')
-    if (infoBytes.length >= 2 ** 32 || attributes.length >= 2 ** 32) {
-      throw fsError('FS_RANGE', 'an info dictionary or attributes of 4 GiB and more')
-    }
+    checkRecord(record)
     const name = toHex(infoHash)
     if (this.#torrents.has(name) || this.#refused.has(name)) {
       throw fsError('FS_EXISTS', `torrent ${name} is there already`, this.#mendOf(name))
     }
-    if (!matchesInfoHash(infoBytes, infoHash)) {
+    if (!matchesInfoHash(record.infoBytes, infoHash)) {
       throw fsError('FS_INFO_ROTTEN', `the info dictionary given for ${name} has another hash`)
     }
     return name
@@ -426,5 +454,12 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   #headerUpdate(clean: boolean): TwinUpdate {
     this.#header.set({ clean, cursor: this.#space.cursor })
     return this.#header.update()
+  }
+}
+
+/** Throws FS_RANGE: the i-node counts the bytes of each part in 32 bits. */
+function checkRecord({ infoBytes, attributes, layers }: InfoRecord): void {
+  for (const { length } of [infoBytes, attributes, layers]) {
+    if (length >= 2 ** 32) throw fsError('FS_RANGE', 'a part of an info record of 4 GiB and more')
   }
 }

@@ -5,6 +5,7 @@
  * ```
  * DIR/.seedbed/HEX.info      what the torrent is, and where it lies            (notes.ts)
  * DIR/.seedbed/HEX.have      what of it is here
+ * DIR/.seedbed/HEX.layers    piece layers, of v2 and hybrids
  * DIR/.seedbed/HEX.removed   it is being removed: finished when the folder is opened next
  * DIR/NAME                   its file, or folder; or NAME.HASH when that was taken
  * ```
@@ -32,14 +33,16 @@ import { dirname, join, sep } from 'node:path'
 import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/index.ts'
 import { lockImage, type Release, systemError } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
-import type { TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
+import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
 import { replaceFile, syncFolder } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import {
   decodeHaveNote,
   decodeInfoNote,
+  decodeLayersNote,
   encodeHaveNote,
   encodeInfoNote,
+  encodeLayersNote,
   type InfoNote,
 } from './notes.ts'
 import { OpenFiles } from './open-files.ts'
@@ -155,7 +158,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     if (note.place !== undefined) this.#places.add(fold(note.place))
   }
 
-  #notePath(key: string, kind: 'info' | 'have' | 'removed'): string {
+  #notePath(key: string, kind: 'info' | 'have' | 'layers' | 'removed'): string {
     return join(this.#notes, `${key}.${kind}`)
   }
 
@@ -174,6 +177,27 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     throw plainFileError('FILES_STATE', `${path} is damaged`, {
       mend: 'Remove that file and add the torrent again.',
     })
+  }
+
+  async readLayersNote(infoHash: Uint8Array): Promise<Uint8Array> {
+    const bytes = await readFile(this.#notePath(toHex(infoHash), 'layers')).catch(
+      (error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return undefined
+        throw error
+      },
+    )
+    return (bytes === undefined ? undefined : decodeLayersNote(bytes)) ?? new Uint8Array(0)
+  }
+
+  async writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void> {
+    if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
+    const path = this.#notePath(toHex(infoHash), 'layers')
+    try {
+      await replaceFile(path, encodeLayersNote(layers))
+      await syncFolder(this.#notes)
+    } catch (error) {
+      throw asCoded('note', path, error)
+    }
   }
 
   /** What the filesystem beneath has left. */
@@ -195,6 +219,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes: Uint8Array = new Uint8Array(0),
+    { layers }: Beside = {},
   ): Promise<PlainTorrent> {
     this.#assertNew(geometry.infoHash)
     const info = parseInfo(infoBytes)
@@ -202,7 +227,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     const place = await this.#freePlace(info)
     this.#places.add(fold(place))
     try {
-      return await this.#add(geometry, { infoBytes, attributes, place, root: undefined })
+      return await this.#add(geometry, { infoBytes, attributes, place, root: undefined }, layers)
     } catch (error) {
       this.#places.delete(fold(place))
       throw asCoded('note', place, error)
@@ -218,15 +243,12 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     root: string,
     modifiedMs: readonly number[],
     attributes: Uint8Array = new Uint8Array(0),
+    layers?: Uint8Array,
   ): Promise<PlainTorrent> {
     this.#assertNew(info.infoHash)
     const real = await realpath(root)
-    const torrent = await this.#add(info, {
-      infoBytes: info.infoBytes,
-      attributes,
-      place: undefined,
-      root: real,
-    })
+    const parts = { infoBytes: info.infoBytes, attributes, place: undefined, root: real }
+    const torrent = await this.#add(info, parts, layers)
     try {
       await torrent.noteShared(modifiedMs)
       await this.sync()
@@ -248,6 +270,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   async #add(
     geometry: TorrentGeometry,
     parts: Pick<InfoNote, 'infoBytes' | 'attributes' | 'place' | 'root'>,
+    layers: Uint8Array = new Uint8Array(0),
   ): Promise<PlainTorrent> {
     const { infoHash, totalBytes, pieceBytes } = geometry
     const addedAtMs = Math.max(0, Math.floor(this.#clock.wallMs()))
@@ -255,6 +278,10 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     const key = toHex(infoHash)
     // Of an earlier life of the torrent that ended in a crash.
     await unlinkIfThere(this.#notePath(key, 'have'))
+    await unlinkIfThere(this.#notePath(key, 'layers'))
+    if (layers.length > 0) {
+      await replaceFile(this.#notePath(key, 'layers'), encodeLayersNote(layers))
+    }
     this.#barrier('info')
     await replaceFile(this.#notePath(key, 'info'), encodeInfoNote(note))
     await syncFolder(this.#notes)
@@ -325,6 +352,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     const note = decodeInfoNote(await readFile(path))
     if (note?.place !== undefined) await this.#deleteContent(note.place, parseInfo(note.infoBytes))
     await unlinkIfThere(this.#notePath(key, 'have'))
+    await unlinkIfThere(this.#notePath(key, 'layers'))
     await unlinkIfThere(path)
     await syncFolder(this.#notes)
   }

@@ -1,9 +1,10 @@
 /**
- * What a folder notes about a torrent, in two small files of its `.seedbed`, named by the info-hash:
+ * What a folder notes about a torrent, in small files of its `.seedbed`, named by the info-hash:
  *
  * ```
  * HEX.info   written once      info dictionary, attributes, where the content lies
  * HEX.have   at every sync     have-bits, transfer totals, size and time of each file
+ * HEX.layers when they are known   piece layers, of v2 and hybrids
  *
  * +-----------+------------+--------------------------+
  * | "seedbd1\n"  8 | SHA-1 20 | bencoded dictionary  |
@@ -78,6 +79,17 @@ export function decodeInfoNote(bytes: Uint8Array): InfoNote | undefined {
   if ((place === undefined) === (root === undefined)) return undefined
   const addedAtMs = getInteger(found, 'added') ?? 0
   return { infoBytes, attributes, totalBytes, pieceBytes, addedAtMs, place, root }
+}
+
+/** Piece layers of v2, as a .torrent file has them. */
+export function encodeLayersNote(layers: Uint8Array): Uint8Array {
+  return seal({ layers })
+}
+
+/** Undefined when it is damaged. */
+export function decodeLayersNote(bytes: Uint8Array): Uint8Array | undefined {
+  const found = unseal(bytes)
+  return found === undefined ? undefined : getBytes(found, 'layers')
 }
 
 export function encodeHaveNote(note: HaveNote): Uint8Array {

@@ -32,6 +32,9 @@ export interface PlainTorrentHost {
   /** Throws FILES_CLOSED. */
   assertOpen(): void
   readInfoNote(infoHash: Uint8Array): Promise<InfoNote>
+  /** No bytes when there is no note, or it is damaged: layers can be fetched anew. */
+  readLayersNote(infoHash: Uint8Array): Promise<Uint8Array>
+  writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void>
   /** Something is to be noted at the next sync. */
   changed(torrent: PlainTorrent): void
   sync(): Promise<void>
@@ -141,6 +144,16 @@ export class PlainTorrent implements StoredTorrent {
   async readAttributes(): Promise<Uint8Array> {
     this.#assertLive()
     return (await this.#host.readInfoNote(this.infoHash)).attributes
+  }
+
+  async readLayers(): Promise<Uint8Array> {
+    this.#assertLive()
+    return this.#host.readLayersNote(this.infoHash)
+  }
+
+  async keepLayers(layers: Uint8Array): Promise<void> {
+    this.#assertLive()
+    await this.#during(() => this.#host.writeLayersNote(this.infoHash, layers))
   }
 
   async write(offset: number, source: Uint8Array): Promise<void> {

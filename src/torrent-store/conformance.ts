@@ -100,6 +100,35 @@ export function torrentStoreConformance(suite: TorrentStoreConformance): void {
     await store.close()
   })
 
+  check('keeps piece layers: from the beginning, or later, the last ones', async (place) => {
+    let store = await place.open()
+    const [early, late] = [5, 6].map((pieces) => suite.info(pieces * PIECE_BYTES, PIECE_BYTES))
+    const layers = bytesOf(100_000, 5)
+    const attributes = Uint8Array.of(7)
+    await store.create(early!, early!.infoBytes, attributes, { layers })
+    const second = await store.create(late!, late!.infoBytes, attributes)
+    assert.equal((await second.readLayers()).length, 0)
+    await second.keepLayers(layers.subarray(1))
+    await second.keepLayers(layers.subarray(2))
+    assert.deepEqual(Uint8Array.from(await second.readLayers()), layers.slice(2))
+    // Both resolved: a crash does not take them.
+    await place.crash(store)
+    store = await place.open()
+    for (const [info, kept] of [
+      [early!, layers],
+      [late!, layers.slice(2)],
+    ] as const) {
+      const found = store.get(info.infoHash)!
+      assert.deepEqual(Uint8Array.from(await found.readLayers()), kept)
+      assert.deepEqual(await found.readInfo(), Uint8Array.from(info.infoBytes))
+      assert.deepEqual(Uint8Array.from(await found.readAttributes()), attributes)
+      await store.remove(info.infoHash)
+    }
+    await store.create(early!, early!.infoBytes, attributes)
+    assert.equal((await store.get(early!.infoHash)!.readLayers()).length, 0)
+    await store.close()
+  })
+
   check(
     'knows a torrent again: its cut, dictionary, attributes, totals and pieces',
     async (place) => {

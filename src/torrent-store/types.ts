@@ -12,6 +12,17 @@ export interface TorrentGeometry {
   readonly pieceBytes: number
 }
 
+/** What a torrent is made with, besides its cut and its info dictionary. */
+export interface Beside {
+  /** Piece layers of v2, as a .torrent file has them. */
+  readonly layers?: Uint8Array
+  /**
+   * Stretches of the address space that are filler (BEP 47), ascending: they read as zeros, and what lies in
+   * them alone takes no room. Nothing is written there.
+   */
+  readonly filler?: readonly { readonly offset: number; readonly bytes: number }[]
+}
+
 /**
  * A stored torrent: one sparse address space of `totalBytes`.
  *
@@ -36,6 +47,10 @@ export interface StoredTorrent extends TorrentGeometry {
   readInfo(): Promise<Uint8Array>
   /** The opaque bytes given at creation beside the info dictionary (the node keeps trackers there). */
   readAttributes(): Promise<Uint8Array>
+  /** The piece layers that were given at creation or kept since; no bytes when there are none. */
+  readLayers(): Promise<Uint8Array>
+  /** Keeps piece layers in place of those before, durably when this resolves. */
+  keepLayers(layers: Uint8Array): Promise<void>
   /**
    * Writes `source` at `offset` of the torrent; may not cross a block of the store (`blockBytes`).
    *
@@ -71,6 +86,7 @@ export interface TorrentStore {
     geometry: TorrentGeometry,
     infoBytes: Uint8Array,
     attributes?: Uint8Array,
+    beside?: Beside,
   ): Promise<StoredTorrent>
   /** Forgets the torrent durably, then frees what it used. */
   remove(infoHash: Uint8Array): Promise<void>

@@ -65,6 +65,16 @@ export class FakeStored implements StoredTorrent {
     return new Uint8Array(0)
   }
 
+  layers: Uint8Array = new Uint8Array(0)
+
+  async readLayers(): Promise<Uint8Array> {
+    return this.layers
+  }
+
+  async keepLayers(layers: Uint8Array): Promise<void> {
+    this.layers = layers
+  }
+
   async write(offset: number, source: Uint8Array): Promise<void> {
     const { blockBytes } = this.#volume
     const block = Math.floor(offset / blockBytes)
@@ -133,9 +143,10 @@ export function fakeVolume(
     failWith: undefined,
     torrents: () => stored.values(),
     get: (infoHash) => stored.get(toHex(infoHash)),
-    async create(geometry, infoBytes) {
+    async create(geometry, infoBytes, _attributes, beside) {
       const key = toHex(geometry.infoHash)
       const torrent = new FakeStored(volume, geometry, infoBytes, hashesOf(key))
+      torrent.layers = beside?.layers ?? torrent.layers
       stored.set(key, torrent)
       return torrent
     },

@@ -5,6 +5,7 @@
  * The work notes what it is about to do and what it was promised as marks in the device's log:
  * - `creating`, `created`, `removing`, `removed`: a torrent may be there, must, may, must not;
  * - `synced`: these pieces must be there from now on; `clearing`: this one need not be any more;
+ * - `keeping`, `kept`: its piece layers may be these, must be these or later ones;
  * - `grown`: the volume must have this many blocks from now on.
  */
 import { type Random, SeedbedError, toHex } from '../../src/base/index.ts'
@@ -32,6 +33,7 @@ export type Mark =
   | { readonly kind: 'creating' | 'created' | 'removing' | 'removed'; readonly sample: Sample }
   | { readonly kind: 'synced'; readonly sample: Sample; readonly pieces: readonly number[] }
   | { readonly kind: 'clearing'; readonly sample: Sample; readonly piece: number }
+  | { readonly kind: 'keeping' | 'kept'; readonly sample: Sample; readonly layers: string }
   | { readonly kind: 'grown'; readonly blocks: number }
 
 export interface Verdict {
@@ -97,6 +99,7 @@ export class CrashRun {
   visibleBlocks: number
   killAt: BarrierName | undefined
   #barrier: BarrierName | undefined
+  #layers = 0
 
   constructor(blocks: number, random: Random, without?: BarrierName, image?: SparseImage) {
     this.random = random
@@ -181,6 +184,16 @@ export class CrashRun {
     ])
   }
 
+  /** Gives the torrent piece layers that tell themselves apart from all before. */
+  async keepLayers(stored: StoredTorrent): Promise<void> {
+    const sample = this.samples.get(toHex(stored.infoHash))!
+    // More than one slot of the smallest class holds.
+    const layers = `layers ${++this.#layers} `.repeat(150)
+    this.mark({ kind: 'keeping', sample, layers })
+    await stored.keepLayers(Buffer.from(layers))
+    this.mark({ kind: 'kept', sample, layers })
+  }
+
   async remove(sample: Sample): Promise<void> {
     this.mark({ kind: 'removing', sample })
     await this.volume.remove(sample.infoHash)
@@ -230,6 +243,8 @@ interface Expected {
   readonly must: Map<string, Set<number>>
   readonly may: Set<string>
   readonly samples: Map<string, Sample>
+  /** What the layers of each may be. */
+  readonly layers: Map<string, string[]>
   formatted: boolean
   blocks: number
 }
@@ -238,7 +253,8 @@ function expectedFrom(marks: readonly Mark[]): Expected {
   const must = new Map<string, Set<number>>()
   const may = new Set<string>()
   const samples = new Map<string, Sample>()
-  const expected = { must, may, samples, formatted: false, blocks: 0 }
+  const layers = new Map<string, string[]>()
+  const expected = { must, may, samples, layers, formatted: false, blocks: 0 }
   const promised = new Map<string, Set<number>>()
   for (const mark of marks) {
     if (mark.kind === 'formatted') {
@@ -254,6 +270,11 @@ function expectedFrom(marks: readonly Mark[]): Expected {
     if (mark.kind === 'creating') {
       may.add(name)
       promised.set(name, new Set())
+      layers.set(name, [''])
+    } else if (mark.kind === 'keeping') layers.get(name)!.push(mark.layers)
+    else if (mark.kind === 'kept') {
+      const known = layers.get(name)!
+      known.splice(0, known.indexOf(mark.layers))
     } else if (mark.kind === 'created') must.set(name, promised.get(name)!)
     else if (mark.kind === 'removing') must.delete(name)
     else if (mark.kind === 'removed') may.delete(name)
@@ -323,6 +344,10 @@ async function judgeVolume(
     const sample = expected.samples.get(name)
     if (sample === undefined || !expected.may.has(name))
       return `torrent ${name} was removed, or never made`
+    const layers = Buffer.from(await stored.readLayers()).toString()
+    if (!expected.layers.get(name)!.includes(layers)) {
+      return `layers that are not its own: ${layers.slice(0, 10)}`
+    }
     const wrong = await judgeTorrent(stored, sample)
     if (wrong !== undefined) return wrong
     blocks += stored.allocatedBlocks

@@ -111,6 +111,14 @@ const dying =
     return mount(run)
   }
 
+/** Its info record is replaced. */
+const keepLayers: Step = async (run) => {
+  const stored = run.volume.get(a.infoHash)
+  if (stored === undefined) return false
+  await run.keepLayers(stored)
+  return true
+}
+
 const sync: Step = async (run) => {
   await run.sync()
   return true
@@ -164,6 +172,13 @@ export const STEPS: Readonly<Record<string, Step>> = {
     return mount(run)
   },
   'die and mount': mount,
+  'keep layers of a': keepLayers,
+  'keep layers of a while it is written': async (run) => {
+    const keeping = keepLayers(run)
+    const wrote = await write(a)(run)
+    return (await keeping) && wrote
+  },
+  'die while layers of a are kept': dying(keepLayers, 'sync-map'),
   'die in sync': dying(sync, 'sync-map'),
   'die in remove': dying(remove(a), 'remove-root'),
   'die in create': dying(create(a), 'create-root'),

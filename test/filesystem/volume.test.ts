@@ -418,3 +418,69 @@ describe('the volume', () => {
     await second.close()
   })
 })
+
+test('filler takes no room, reads as zeros and cannot be written', async () => {
+  const { device, volume } = await freshVolume()
+  const from = sample(900, 10 * BLOCK, 2 * BLOCK)
+  const filler = [
+    { offset: BLOCK + 5, bytes: 2 * BLOCK },
+    { offset: 3 * BLOCK + 5, bytes: BLOCK - 5 },
+    { offset: 9 * BLOCK, bytes: BLOCK },
+  ]
+  const stored = await volume.create(from, from.info, undefined, { filler })
+  await stored.write(4 * BLOCK, from.bytes(4 * BLOCK, BLOCK))
+  const target = new Uint8Array(2 * BLOCK).fill(1)
+  await stored.read(2 * BLOCK, target)
+  assert.ok(target.every((byte) => byte === 0))
+  await stored.read(9 * BLOCK, target.subarray(0, BLOCK).fill(1))
+  assert.ok(target.subarray(0, BLOCK).every((byte) => byte === 0))
+  await assert.rejects(stored.write(2 * BLOCK, from.bytes(0, 10)), hasCode('FS_RANGE'))
+  // Not wholly filler: nobody has written it yet.
+  await assert.rejects(stored.read(BLOCK, target.subarray(0, 10)), hasCode('FS_HOLE'))
+  // The blocks 8 and 9 of piece 4: what is not filler of it is enough.
+  await stored.write(8 * BLOCK, from.bytes(8 * BLOCK, BLOCK))
+  stored.markHave(4)
+  assert.equal(stored.allocatedBlocks, 2)
+  assert.equal(stored.mapped(9 * BLOCK, BLOCK), true)
+  const extents = [...stored.extents()].map(({ block, blocks }) => [block, blocks])
+  assert.deepEqual(extents.flat().includes(9), false)
+  await volume.close()
+  await assertFsckClean(again(device))
+  const mounted = await mountVolume(again(device), mountOptions())
+  const found = mounted.get(from.infoHash)!
+  assert.deepEqual([found.have.count, found.allocatedBlocks], [1, 2])
+  await found.read(9 * BLOCK, target.subarray(0, BLOCK).fill(1))
+  assert.ok(target.subarray(0, BLOCK).every((byte) => byte === 0))
+  await mounted.close()
+})
+
+test('what is staged around filler is complete', async () => {
+  const { device, volume } = await freshVolume()
+  const from = sample(901, 4 * BLOCK, 2 * BLOCK)
+  const staged = volume.stage(from.totalBytes, from.pieceBytes, [
+    { offset: BLOCK + 100, bytes: BLOCK - 100 },
+    { offset: 2 * BLOCK, bytes: BLOCK },
+  ])
+  for (const block of [0, 1]) await staged.write(block * BLOCK, from.bytes(block * BLOCK, BLOCK))
+  await assert.rejects(staged.commit(from.infoHash, from.info), hasCode('FS_HOLE'))
+  await staged.write(3 * BLOCK, from.bytes(3 * BLOCK, BLOCK))
+  const layers = new Uint8Array(5_000).fill(9)
+  const stored = await staged.commit(from.infoHash, from.info, Buffer.from('at'), layers)
+  assert.equal(stored.allocatedBlocks, 3)
+  assert.deepEqual(Uint8Array.from(await stored.readLayers()), layers)
+  await volume.close()
+  await assertFsckClean(again(device))
+})
+
+test('layers that cannot be kept leave those before', async () => {
+  const { volume } = await freshVolume(8)
+  const from = sample(902, BLOCK, BLOCK)
+  const stored = await volume.create(from, from.info, undefined, { layers: Buffer.from('first') })
+  const free = volume.stats().freeBlocks
+  await assert.rejects(stored.keepLayers(new Uint8Array(10 * BLOCK)), hasCode('FS_FULL'))
+  assert.equal(Buffer.from(await stored.readLayers()).toString(), 'first')
+  assert.equal(volume.stats().freeBlocks, free)
+  await volume.remove(from.infoHash)
+  await assert.rejects(stored.keepLayers(Buffer.from('x')), hasCode('FS_REMOVED'))
+  await volume.close()
+})
