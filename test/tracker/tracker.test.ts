@@ -18,12 +18,12 @@ import { startTracker, type Tracker, type TrackerOptions } from '../../src/track
 import { UdpServer } from '../../src/tracker/udp-server.ts'
 import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
 import { overFrontEnds } from './front-ends.ts'
+import { HASH, UdpClient } from './udp-client.ts'
 
 const HAS_IPV6 = Object.values(networkInterfaces())
   .flat()
   .some((entry) => entry?.address === '::1')
 const HOSTS = HAS_IPV6 ? (['127.0.0.1', '::1'] as const) : (['127.0.0.1'] as const)
-const HASH = 'a'.repeat(20)
 const ANNOUNCE = `/announce?info_hash=${HASH}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1`
 
 async function startBy(
@@ -82,47 +82,6 @@ class Client {
 
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-class UdpClient {
-  readonly #host: string
-  readonly #port: number
-  readonly #socket: ReturnType<typeof createSocket>
-
-  constructor(t: TestContext, host: string, port: number) {
-    this.#host = host
-    this.#port = port
-    this.#socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
-    t.after(() => this.#socket.close())
-  }
-
-  async ask(packet: Buffer): Promise<Buffer> {
-    this.#socket.send(packet, this.#port, this.#host)
-    const [reply] = (await once(this.#socket, 'message')) as [Buffer]
-    return reply
-  }
-
-  async connect(): Promise<Buffer> {
-    const packet = Buffer.alloc(16)
-    packet.writeBigUInt64BE(0x41727101980n)
-    packet.writeUInt32BE(99, 12)
-    const reply = await this.ask(packet)
-    assert.equal(reply.length, 16)
-    assert.equal(reply.readUInt32BE(4), 99)
-    return reply.subarray(8)
-  }
-
-  announce(id: Buffer, port: number, left: number, event = 0): Promise<Buffer> {
-    const packet = Buffer.alloc(98)
-    packet.set(id)
-    packet.writeUInt32BE(1, 8)
-    packet.write(HASH, 16, 'latin1')
-    packet.writeUInt32BE(left, 68)
-    packet.writeUInt32BE(event, 80)
-    packet.writeInt32BE(-1, 92)
-    packet.writeUInt16BE(port, 96)
-    return this.ask(packet)
-  }
 }
 
 overFrontEnds((frontEnd) => {

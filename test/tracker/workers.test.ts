@@ -1,0 +1,231 @@
+/** Several workers are one tracker: one swarm, one key, one limit, one sum; and it outlives any of them. */
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { delay, seededRandom, silentLogger, systemClock } from '../../src/base/index.ts'
+import { createPeerStore } from '../../src/peer-store/index.ts'
+import { makeConnectionIds } from '../../src/tracker/connection-id.ts'
+import { sumOf } from '../../src/tracker/counters.ts'
+import {
+  loadConfig,
+  startTrackerService,
+  type TrackerConfig,
+  type TrackerService,
+} from '../../src/tracker/index.ts'
+import type { WorkerSettings } from '../../src/tracker/workers/messages.ts'
+import { WorkerPool } from '../../src/tracker/workers/pool.ts'
+import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
+import { libc, onLinux } from './linux/linux.ts'
+import { UdpClient } from './udp-client.ts'
+
+const CLIENTS = 24
+
+const configOf = (more: string): TrackerConfig =>
+  loadConfig({
+    text: `tracker: {front_end: fast, workers: 2, http: {addr: ""}, udp: {addr: "127.0.0.1:0"}, ${more}}`,
+  }).config
+
+async function start(t: TestContext, more = ''): Promise<TrackerService> {
+  const service = await startTrackerService({
+    config: configOf(more),
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: silentLogger,
+  })
+  t.after(() => service.stop())
+  return service
+}
+
+/** Many clients, so that the system gives some to each worker. */
+const clientsOf = (t: TestContext, port: number): UdpClient[] =>
+  Array.from({ length: CLIENTS }, () => new UdpClient(t, '127.0.0.1', port))
+
+async function directoryFor(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'seedbed-workers-'))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+const errorOf = (reply: Buffer): string =>
+  reply.readUInt32BE(0) === 3 ? reply.toString('latin1', 8) : ''
+
+test(
+  'clients of different workers are one swarm, and their requests one sum',
+  onLinux,
+  async (t) => {
+    const service = await start(t)
+    assert.deepEqual(service.frontEnd, { path: 'fast', workers: 2 })
+    let port = 1000
+    for (const client of clientsOf(t, service.udp[0]!.port)) {
+      const reply = await client.announce(await client.connect(), ++port, 1)
+      assert.equal(reply.readUInt32BE(12), port - 1000)
+      assert.equal((reply.length - 20) / 6, port - 1001)
+    }
+    const { transports, responses, store } = service.stats()
+    assert.equal(store.leechers4, CLIENTS)
+    assert.equal(transports.udp4.connects, CLIENTS)
+    assert.equal(transports.udp4.announces, CLIENTS)
+    assert.deepEqual(
+      responses.map(({ action, count, reason }) => [action, count, reason]),
+      [
+        ['connect', CLIENTS, ''],
+        ['announce', CLIENTS, ''],
+      ],
+    )
+  },
+)
+
+test(
+  'a connection id of one worker is good at the others, a limit is one for all',
+  onLinux,
+  async (t) => {
+    const service = await start(t, 'rate_limit: {requests_per_minute: 1, burst: 30}')
+    const clients = clientsOf(t, service.udp[0]!.port)
+    const id = await clients[0]!.connect()
+    for (const client of clients) assert.equal(errorOf(await client.announce(id, 5, 1)), '')
+    for (const client of clients.slice(0, 30 - CLIENTS)) await client.announce(id, 5, 1)
+    for (const client of clients) client.send(id, 5, 1)
+    // It is silent; what is not limited is answered behind it.
+    for (const client of clients) assert.equal((await client.connect()).length, 8)
+    assert.equal(service.stats().transports.udp4.limited, CLIENTS)
+  },
+)
+
+test('times of answers are those of all workers', onLinux, async (t) => {
+  const service = await startTrackerService({
+    config: loadConfig({
+      text: 'tracker: {front_end: fast, workers: 2, http: {addr: ""}, udp: {addr: "127.0.0.1:0", enable_request_timing: true}}',
+    }).config,
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: silentLogger,
+  })
+  t.after(() => service.stop())
+  for (const client of clientsOf(t, service.udp[0]!.port)) await client.connect()
+  const [row] = service.stats().responses
+  assert.equal(
+    row!.buckets.reduce((sum, one) => sum + one, 0),
+    CLIENTS,
+  )
+  assert.ok(row!.sumMs > 0)
+})
+
+test('a reload under way loses no request, and reaches every worker', onLinux, async (t) => {
+  const service = await start(t)
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  let answered = 0
+  let stop = false
+  const asking = clients.map(async (client) => {
+    while (!stop) {
+      await client.announce(id, 7, 1)
+      answered++
+    }
+  })
+  for (let seconds = 901; seconds < 921; seconds++) {
+    assert.deepEqual(await service.reload(configOf(`announce_interval: ${seconds}s`)), [])
+    const before = answered
+    while (answered < before + CLIENTS) await delay(systemClock, 1)
+  }
+  stop = true
+  await Promise.all(asking)
+  for (const client of clients) {
+    const reply = await client.announce(id, 8, 0)
+    assert.equal(reply.readUInt32BE(8), 920)
+  }
+})
+
+test('lists reach the workers when they change, whole', onLinux, async (t) => {
+  const file = join(await directoryFor(t), 'list')
+  const line = (character: string): string =>
+    `${Buffer.from(character.repeat(20)).toString('hex')}\n`
+  await writeFile(file, line('a'))
+  const more = `prehooks: [{name: torrent approval, options: {whitelist_file: ${file}}}]`
+  const service = await start(t, more)
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  const ask = (hash: string): Promise<string[]> =>
+    Promise.all(
+      clients.map(async (client) => errorOf(await client.announce(id, 9, 1, 0, hash.repeat(20)))),
+    )
+  const refused = 'unapproved torrent'
+  assert.deepEqual(new Set(await ask('a')), new Set(['']))
+  assert.deepEqual(new Set(await ask('b')), new Set([refused]))
+  await writeFile(`${file}.new`, line('b') + line('c'))
+  await rename(`${file}.new`, file)
+  await service.reload(configOf(more))
+  assert.deepEqual(new Set(await ask('a')), new Set([refused]))
+  assert.deepEqual(new Set(await ask('b')), new Set(['']))
+})
+
+test('who moved how much is told by one log, whichever worker heard of it', onLinux, async (t) => {
+  const directory = await directoryFor(t)
+  const log = join(directory, 'log')
+  const service = await start(t, `posthooks: [{name: accounting, options: {file: ${log}}}]`)
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  // One client of BitTorrent that has many addresses of UDP.
+  for (const [n, client] of clients.entries()) {
+    await client.announce(id, 10, 1000 - n, n === 0 ? 2 : 0)
+    // Which of two moments of one millisecond was first, nobody knows.
+    await delay(systemClock, 2)
+  }
+  await service.stop()
+  const lines = (await readFile(log, 'utf8')).trim().split('\n')
+  const parsed = lines.map((line) => JSON.parse(line) as { left: number; leftChange: number })
+  assert.deepEqual(
+    parsed.map(({ left }) => left),
+    clients.map((_, n) => 1000 - n),
+  )
+  assert.deepEqual(
+    parsed.slice(1).map(({ leftChange }) => leftChange),
+    new Array(CLIENTS - 1).fill(-1),
+  )
+})
+
+test(
+  'a worker that dies is replaced, and goes on with its sockets and its counts',
+  onLinux,
+  async (t) => {
+    const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
+    const logged: string[] = []
+    const logger = { ...silentLogger, error: (_: object, message: string) => logged.push(message) }
+    const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
+    const pool = new WorkerPool({ libc, store, connectionIds, clock: systemClock, logger })
+    const sockets = new WorkerSockets(libc, 2, 'udp')
+    const port = await sockets.listen('127.0.0.1', 0)
+    const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
+    await pool.start([sockets.take(0), sockets.take(1)], () => settings)
+    t.after(() => pool.stop())
+    const clients = clientsOf(t, port)
+    const id = await clients[0]!.connect()
+    for (const client of clients) await client.announce(id, 11, 1)
+    // Settings that no worker can live by.
+    void pool.settle(() => ({ ...settings, policy: { announceIntervalMs: -1 } }))
+    while (logged.length < 2) await delay(systemClock, 5)
+    for (const client of clients) client.send(id, 12, 1)
+    await pool.settle(() => settings)
+    assert.ok(pool.restarts >= 2, `${pool.restarts} restarts`)
+    for (const client of clients) assert.equal((await client.next()).readUInt32BE(0), 1)
+    assert.equal(sumOf(pool.counters).transports.udp4.announces, CLIENTS * 2)
+    assert.equal(store.stats().leechers4, 2)
+    assert.deepEqual(new Set(logged), new Set(['a worker died: it is replaced']))
+  },
+)
+
+test('settings that no worker can start with are an error of the start', onLinux, async () => {
+  const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
+  const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
+  const pool = new WorkerPool({
+    ...{ libc, store, connectionIds },
+    clock: systemClock,
+    logger: silentLogger,
+  })
+  const policy = { announceIntervalMs: -1 }
+  await assert.rejects(
+    pool.start([[], []], () => ({ policy, hooks: [], limiter: null })),
+    { code: 'TRACKER_WORKER', message: /announceIntervalMs is -1/ },
+  )
+})
