@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { pino } from 'pino'
 import type { Logger } from '../base/index.ts'
-import { imagePath } from '../node/index.ts'
+import { encryptionPolicies, imagePath } from '../node/index.ts'
 import { parseBytes } from './format.ts'
 
 const MIB = 2 ** 20
@@ -56,6 +56,11 @@ export const cacheOption = (): Option =>
 
 export const connectionsOption = (): Option =>
   new Option('--max-connections <n>', 'peers connected at once').default(500).argParser(parseCount)
+
+export const encryptionOption = (): Option =>
+  new Option('--encryption <policy>', 'of what is said to peers')
+    .choices(encryptionPolicies)
+    .default('offered')
 
 export const logLevelOption = (): Option =>
   new Option('--log-level <level>', 'logs on stderr')

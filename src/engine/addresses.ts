@@ -15,6 +15,8 @@ export interface PeerAddress {
   notBeforeMs: number
   /** Connected or being connected. */
   busy: boolean
+  /** How the last connection went: whether it was encrypted, and came to a handshake. */
+  last?: { readonly encrypted: boolean; readonly understood: boolean }
 }
 
 const MAX_ADDRESSES = 2_000

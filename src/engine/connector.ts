@@ -7,6 +7,8 @@
  */
 import { AddressBook, type PeerAddress } from './addresses.ts'
 import type { Arrival, Departure } from './connections.ts'
+import { encryptsNext } from './encryption/policy.ts'
+import { EncryptingSocket } from './encryption/socket.ts'
 import type { PeerSocket } from './network.ts'
 import { Peer, type PeerHost } from './peer.ts'
 import type { TorrentContext } from './torrent-context.ts'
@@ -22,6 +24,7 @@ const USEFUL_MS = 30_000
 interface Made {
   readonly address: PeerAddress
   readonly departure: Departure
+  readonly encrypted: boolean
   /** Not to be tried again for this long. */
   restMs: number
 }
@@ -44,15 +47,19 @@ export class Connector {
 
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
-    const { connections, network } = this.#context
+    const { connections, network, encryption, random } = this.#context
     if (this.#outgoing.size >= MAX_OUTGOING || !connections.mayDepart) return undefined
     this.#torrent.readClock()
     const address = this.#addresses.next(this.#torrent.nowMs)
     if (address === undefined) return undefined
     const departure = connections.depart()!
-    const socket = network.connect(address.host, address.port)
+    const encrypted = encryptsNext(encryption, address.last)
+    const plain = network.connect(address.host, address.port)
+    const socket = encrypted
+      ? new EncryptingSocket(plain, this.#torrent.infoHash, encryption, random)
+      : plain
     const peer = new Peer(this.#torrent, socket, true)
-    this.#outgoing.set(peer, { address, departure, restMs: 0 })
+    this.#outgoing.set(peer, { address, departure, encrypted, restMs: 0 })
     socket.onConnect = () => {
       if (peer.closed) return
       departure.opened()
@@ -104,6 +111,7 @@ export class Connector {
     if (made === undefined) return
     this.#outgoing.delete(peer)
     made.departure.ended()
+    made.address.last = { encrypted: made.encrypted, understood: peer.peerId !== undefined }
     const { nowMs } = this.#torrent
     const moved = peer.download.rate.total + peer.upload.rate.total > 0
     const useful = peer.peerId !== undefined && (moved || nowMs - peer.connectedMs >= USEFUL_MS)

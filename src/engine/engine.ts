@@ -15,8 +15,10 @@ import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Connections } from './connections.ts'
+import { torrentMark } from './encryption/key-exchange.ts'
+import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
-import { awaitHandshake } from './inbound.ts'
+import { awaitHandshake, type Doorway } from './inbound.ts'
 import { parseFetchedInfo } from './metadata.ts'
 import type { PeerListener, PeerSocket } from './network.ts'
 import { ReadCache } from './read-cache.ts'
@@ -31,6 +33,7 @@ import { WriteQueue } from './write-queue.ts'
 const TICK_MS = 1_000
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
+const DEFAULT_ENCRYPTION: EncryptionPolicy = 'offered'
 /** Transfer totals are made durable this often when nothing else is written. */
 const TOTALS_MS = 5 * 60_000
 
@@ -54,6 +57,9 @@ class TorrentEngine implements Engine {
   readonly #making = new Map<string, Promise<StoredTorrent>>()
   readonly #connections: Connections
   readonly #inbound = new Set<() => void>()
+  readonly #doorway: Doorway
+  /** Info-hashes of the torrents by what stands for them in an encryption handshake. */
+  readonly #marks = new Map<string, Uint8Array>()
   readonly #trackerClient: TrackerClient
   readonly #syncs: SyncPolicy
   readonly #pool: StripePool
@@ -71,6 +77,12 @@ class TorrentEngine implements Engine {
     this.#clock = options.clock
     this.#logger = options.logger
     this.#connections = new Connections(options.maxConnections, options.maxConnectionsPerAddress)
+    this.#doorway = {
+      clock: options.clock,
+      random: options.random,
+      encryption: options.encryption ?? DEFAULT_ENCRYPTION,
+      torrentOf: (mark) => this.#marks.get(toLatin1(mark)),
+    }
     this.#trackerClient = createTrackerClient(options)
     this.#pool = new StripePool(options.volume.blockBytes, options.cacheBytes, allocateAligned)
     this.#syncs = new SyncPolicy(
@@ -108,6 +120,7 @@ class TorrentEngine implements Engine {
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
       changed: () => this.#syncs.changed(),
       connections: this.#connections,
+      encryption: this.#doorway.encryption,
     }
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
@@ -176,6 +189,7 @@ class TorrentEngine implements Engine {
     await this.#making.get(key)?.catch(ignore)
     if (this.#torrents.get(key) !== torrent) return
     this.#torrents.delete(key)
+    this.#marks.delete(toLatin1(torrentMark(infoHash)))
     await torrent.stored?.sync()
   }
 
@@ -200,6 +214,7 @@ class TorrentEngine implements Engine {
     this.#refuseTwice(infoHash)
     const torrent = new Torrent(this.#context!, infoHash, trackers)
     this.#torrents.set(toLatin1(infoHash), torrent)
+    this.#marks.set(toLatin1(torrentMark(infoHash)), infoHash)
     return torrent
   }
 
@@ -236,8 +251,8 @@ class TorrentEngine implements Engine {
     }
     const cutOff = awaitHandshake(
       socket,
-      this.#clock,
-      (infoHash, first) => {
+      this.#doorway,
+      (infoHash, first, socket) => {
         this.#inbound.delete(cutOff)
         const torrent = this.#torrents.get(toLatin1(infoHash))
         if (torrent === undefined) {

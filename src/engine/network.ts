@@ -6,7 +6,7 @@
 export interface PeerSocket {
   readonly remoteAddress: string
   readonly remotePort: number
-  /** Set before the first byte can arrive. The bytes are the receiver's only during the call. */
+  /** Set before the first byte can arrive. The bytes are the receiver's, also to change, only during the call. */
   onData: (bytes: Uint8Array) => void
   /** Once, for whatever reason. */
   onClose: (error: Error | undefined) => void

@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '../base/index.ts'
 import type { TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Connections } from './connections.ts'
+import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
 import type { ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
@@ -23,6 +24,7 @@ export interface TorrentContext {
   readonly writes: WriteQueue
   readonly reads: ReadCache
   readonly connections: Connections
+  readonly encryption: EncryptionPolicy
   readonly uploadSlots: number
   /** Something was written or marked that a sync has to make durable. */
   changed(): void

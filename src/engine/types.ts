@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '../base/index.ts'
 import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
+import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
 
 export interface EngineOptions {
@@ -32,6 +33,8 @@ export interface EngineOptions {
   readonly readCacheBytes?: number
   /** Peers of one torrent that may download at a time; 16 by default. */
   readonly uploadSlots?: number
+  /** Of what is said to peers (MSE); `offered` by default. */
+  readonly encryption?: EncryptionPolicy
 }
 
 export interface AddOptions {

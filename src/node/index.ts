@@ -1,6 +1,6 @@
 /** The daemon: tracker, engine and volume in one process, and what goes in and out of a volume. */
 export { systemClock, systemRandom } from '../base/index.ts'
-export { nodeNetwork } from '../engine/index.ts'
+export { type EncryptionPolicy, encryptionPolicies, nodeNetwork } from '../engine/index.ts'
 export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
 export { nodeErrors } from './errors.ts'
 export type { DownloadProgress, NodeEvent } from './events.ts'

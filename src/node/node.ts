@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import { type Clock, errnoOf, type Logger, type Random, toHex } from '../base/index.ts'
 import {
+  type EncryptionPolicy,
   type Engine,
   type EngineTorrent,
   type Network,
@@ -50,6 +51,7 @@ export interface NodeOptions {
   readonly bind: readonly string[]
   readonly cacheBytes: number
   readonly maxConnections: number
+  readonly encryption?: EncryptionPolicy
   readonly clock: Clock
   readonly random: Random
   readonly network: Network
@@ -132,6 +134,7 @@ export class SeedbedNode {
         bind: options.bind,
         cacheBytes: options.cacheBytes,
         maxConnections: options.maxConnections,
+        ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
       })
       undo.push(() => engine.stop())
       const ownTiers =

@@ -1,7 +1,14 @@
 /** `seedbed get`: download, verify, export. */
 import { Command } from 'commander'
 import { errnoOf } from '../../base/index.ts'
-import { get, imagePath, nodeNetwork, systemClock, systemRandom } from '../../node/index.ts'
+import {
+  type EncryptionPolicy,
+  get,
+  imagePath,
+  nodeNetwork,
+  systemClock,
+  systemRandom,
+} from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import {
   bindOption,
@@ -9,6 +16,7 @@ import {
   connectionsOption,
   dataOption,
   deviceOption,
+  encryptionOption,
   jsonOption,
   logLevelOption,
   makeLogger,
@@ -26,6 +34,7 @@ interface GetFlags {
   readonly bind: readonly string[]
   readonly cache: number
   readonly maxConnections: number
+  readonly encryption: EncryptionPolicy
   readonly logLevel: string
 }
 
@@ -40,6 +49,7 @@ export function getCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(encryptionOption())
     .addOption(jsonOption())
     .addOption(logLevelOption())
     .action(run)
@@ -59,6 +69,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       bind: flags.bind,
       cacheBytes: flags.cache,
       maxConnections: flags.maxConnections,
+      encryption: flags.encryption,
       clock: systemClock,
       random: systemRandom(),
       network: nodeNetwork({ clock: systemClock, logger }),

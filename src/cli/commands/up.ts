@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os'
 import { Command, Option } from 'commander'
 import { delay } from '../../base/index.ts'
 import {
+  type EncryptionPolicy,
   imagePath,
   looksLikeFetchSource,
   makeDataDir,
@@ -24,6 +25,7 @@ import {
   dataOption,
   defaultDataDir,
   deviceOption,
+  encryptionOption,
   filesOption,
   jsonOption,
   logLevelOption,
@@ -50,6 +52,7 @@ interface UpOptions {
   readonly bind: readonly string[]
   readonly cache: number
   readonly maxConnections: number
+  readonly encryption: EncryptionPolicy
   readonly logLevel: string
 }
 
@@ -81,6 +84,7 @@ export function upCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(encryptionOption())
     .addOption(jsonOption())
     .addOption(logLevelOption())
     .action(up)
@@ -113,6 +117,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     bind: options.bind,
     cacheBytes: options.cache,
     maxConnections: options.maxConnections,
+    encryption: options.encryption,
     clock: systemClock,
     random: systemRandom(),
     network,
