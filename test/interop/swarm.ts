@@ -44,10 +44,14 @@ export async function downloadWithAria2(download: Download): Promise<void> {
 }
 
 /** `seedbed get`: exit code 0 must mean verified and written. */
-export async function downloadWithSeedbed(download: Download, within?: Within): Promise<void> {
+export async function downloadWithSeedbed(
+  download: Download,
+  within?: Within,
+  more: readonly string[] = [],
+): Promise<void> {
   const { source, directory, host } = download
   const place = ['--out', directory, '--peer-port', '0', '--bind', host, '--json']
   const from = 'torrent' in source ? source.torrent : source.magnet
-  await seedbed(['get', from, ...place], within).succeed(DOWNLOAD_LIMIT_MS)
+  await seedbed(['get', from, ...place, ...more], within).succeed(DOWNLOAD_LIMIT_MS)
   await compare(download)
 }

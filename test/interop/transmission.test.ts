@@ -41,7 +41,9 @@ test('Transmission and seedbed exchange content', async (t) => {
   const start = (name: keyof typeof THEIRS, source: Source, directory: string) => {
     const stateDirectory = join(scratch, `${name}-state`)
     const address = THEIRS[name]
-    const peer = transmission({ namespace, address, source, directory, stateDirectory })
+    // The seeder and one of the leechers want encryption.
+    const encrypted = name !== 'torrent'
+    const peer = transmission({ namespace, address, source, directory, stateDirectory, encrypted })
     t.after(() => peer.stop())
     return peer
   }
@@ -61,14 +63,23 @@ test('Transmission and seedbed exchange content', async (t) => {
   }
 
   for (const [kind, { peer, source }] of leechers) {
-    await t.test(`Transmission downloads by ${kind}`, async () => {
-      await peer.event('complete', DOWNLOAD_LIMIT_MS)
-      const name = `${kind}.bin`
-      const expected = await digest(join(scratch, name))
-      await compare({ source, directory: join(scratch, `by-${kind}`), host: OURS, name, expected })
-    })
+    await t.test(
+      `Transmission downloads by ${kind}${kind === 'magnet' ? ', encrypted' : ''}`,
+      async () => {
+        await peer.event('complete', DOWNLOAD_LIMIT_MS)
+        const name = `${kind}.bin`
+        const expected = await digest(join(scratch, name))
+        await compare({
+          source,
+          directory: join(scratch, `by-${kind}`),
+          host: OURS,
+          name,
+          expected,
+        })
+      },
+    )
   }
-  await t.test('seedbed get downloads from Transmission', async () => {
+  await t.test('seedbed get downloads from Transmission, encrypted', async () => {
     await seedersAnnounced(node.httpTracker, made.infoHash, namespace)
     const expected = await digest(join(scratch, 'seeder.bin'))
     const source = { torrent: made.torrentFile }

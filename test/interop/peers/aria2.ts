@@ -21,6 +21,8 @@ export interface Aria2Options {
    * stopped; `seed` checks what is there and seeds it.
    */
   readonly mode: 'leech' | 'stay' | 'seed'
+  /** RC4 or nothing. */
+  readonly encrypted?: boolean
 }
 
 /** Emits the event `complete` when every piece is verified, in every mode. */
@@ -43,6 +45,9 @@ export async function aria2(options: Aria2Options): Promise<Child> {
     '--console-log-level=notice',
     `--stop-with-process=${process.pid}`,
     `--on-bt-download-complete=${completionHook}`,
+    ...(options.encrypted === true
+      ? ['--bt-require-crypto=true', '--bt-min-crypto-level=arc4']
+      : []),
     ...(mode === 'leech' ? ['--seed-time=0'] : ['--seed-ratio=0.0']),
     ...(mode === 'seed' ? ['--check-integrity=true'] : []),
     'torrent' in source ? source.torrent : source.magnet,

@@ -24,6 +24,8 @@ export interface LibtorrentOptions {
   readonly uploadLimit?: number
   /** Announce URLs in place of those of the source. */
   readonly trackers?: readonly string[]
+  /** RC4 or nothing. */
+  readonly encrypted?: boolean
 }
 
 export function libtorrent(options: LibtorrentOptions): Child {
@@ -38,6 +40,7 @@ export function libtorrent(options: LibtorrentOptions): Child {
     `${address}:0`,
     ...('torrent' in source ? ['--torrent', source.torrent] : ['--magnet', source.magnet]),
     ...(options.seed ? ['--seed'] : []),
+    ...(options.encrypted === true ? ['--encrypted'] : []),
     ...(options.uploadLimit === undefined ? [] : ['--upload-limit', `${options.uploadLimit}`]),
     ...(options.trackers ?? []).flatMap((url) => ['--tracker', url]),
   ])

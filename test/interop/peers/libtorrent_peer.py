@@ -3,7 +3,7 @@
     libtorrent_peer.py version
     libtorrent_peer.py create PATH OUT --piece-bytes N --tracker URL...
     libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--upload-limit N]
-                            [--tracker URL...] (--torrent FILE | --magnet URI)
+                            [--tracker URL...] [--encrypted] (--torrent FILE | --magnet URI)
 
 It prints one JSON object a line: {"event": "listening", "port"}, {"event": "first-byte"} when the
 first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
@@ -45,8 +45,17 @@ def create(arguments):
 
 
 def open_session(arguments):
+    encryption = {}
+    if arguments.encrypted:
+        forced, rc4 = int(lt.enc_policy.pe_forced), int(lt.enc_level.pe_rc4)
+        encryption = {
+            "out_enc_policy": forced,
+            "in_enc_policy": forced,
+            "allowed_enc_level": rc4,
+        }
     return lt.session(
         {
+            **encryption,
             "listen_interfaces": arguments.listen,
             "enable_dht": False,
             "enable_lsd": False,
@@ -183,6 +192,7 @@ def main():
     peering.add_argument("--save-path", required=True)
     peering.add_argument("--listen", required=True)
     peering.add_argument("--seed", action="store_true")
+    peering.add_argument("--encrypted", action="store_true")
     peering.add_argument("--upload-limit", type=int, default=0)
     peering.add_argument("--tracker", action="append", default=[])
     source = peering.add_mutually_exclusive_group(required=True)

@@ -24,6 +24,8 @@ export interface TransmissionOptions {
   readonly stateDirectory: string
   readonly address: string
   readonly namespace: Namespace
+  /** Encrypted or nothing. */
+  readonly encrypted?: boolean
 }
 
 /**
@@ -39,7 +41,7 @@ export function transmission(options: TransmissionOptions): Child {
     JSON.stringify({
       'bind-address-ipv4': options.address,
       'dht-enabled': false,
-      encryption: 0,
+      encryption: options.encrypted === true ? 2 : 0,
       'lpd-enabled': false,
       'pex-enabled': false,
       'port-forwarding-enabled': false,
