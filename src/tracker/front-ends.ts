@@ -2,8 +2,8 @@
  * The two ways to serve: the fast path of Linux, in worker threads over the system's own calls, and the portable one, in this
  * thread over node's sockets. Both give the same packets and requests to the same handlers.
  *
- *     fast       UDP: workers/ (recvmmsg, sendmmsg)        HTTP and HTTPS: this thread (node:net)
- *     portable   UDP: this thread (node:dgram)             HTTP and HTTPS: this thread (node:net)
+ *     fast       UDP: workers/ (recvmmsg, sendmmsg)   HTTP: workers/ (epoll)           HTTPS: this thread (node:tls)
+ *     portable   UDP: this thread (node:dgram)        HTTP: this thread (node:net)    HTTPS: this thread (node:tls)
  */
 import { availableParallelism } from 'node:os'
 import type { Clock, Logger } from '../base/index.ts'
@@ -13,9 +13,9 @@ import { Counters } from './counters.ts'
 import { trackerError } from './errors.ts'
 import { type Handlers, makeHandlers } from './handlers.ts'
 import type { HookList } from './hooks/hook.ts'
-import { HttpServer } from './http-server.ts'
+import { HttpServer, type TakeOver } from './http-server.ts'
 import { type Libc, probeLibc } from './linux/libc.ts'
-import type { Servers } from './listen.ts'
+import type { Listener, Servers } from './listen.ts'
 import type { FrontEndChoice, FrontEndFacts, Settings, TrackerPolicy } from './options.ts'
 import { RateLimiter, type RateLimiterShare } from './rate-limiter.ts'
 import { UdpServer } from './udp-server.ts'
@@ -28,6 +28,8 @@ export interface FrontEndParts {
   readonly connectionIds: ConnectionIdShare
   readonly clock: Clock
   readonly logger: Logger
+  /** Takes connections over that ask to go on as WebSocket. */
+  readonly takeOver?: TakeOver | undefined
 }
 
 /** What can be replaced while it serves. */
@@ -87,7 +89,7 @@ export class PortableFrontEnds implements FrontEnds {
     const { udp, http } = handlersOf(parts, terms, counters)
     const { settings } = terms
     this.udp = new UdpServer(parts.clock, udp, counters, settings.udp.timed)
-    this.http = new HttpServer(parts.clock, http, counters, settings.http)
+    this.http = new HttpServer(parts.clock, http, counters, settings.http, parts.takeOver)
   }
 
   async begin(): Promise<void> {}
@@ -103,10 +105,12 @@ export class PortableFrontEnds implements FrontEnds {
   }
 }
 
-/** UDP in workers. */
+/** UDP and HTTP in workers; TLS in this thread. */
 export class FastFrontEnds implements FrontEnds {
   readonly udp: WorkerSockets
-  readonly http: HttpServer
+  readonly http: Listener
+  readonly #tcp: WorkerSockets
+  readonly #https: HttpServer
   readonly #parts: FrontEndParts
   readonly #workers: number
   readonly #pool: WorkerPool
@@ -119,8 +123,15 @@ export class FastFrontEnds implements FrontEnds {
     this.#terms = terms
     this.#pool = new WorkerPool({ libc, ...parts })
     this.udp = new WorkerSockets(libc, workers, 'udp')
+    const tcp = new WorkerSockets(libc, workers, 'tcp')
     const { http } = handlersOf(parts, terms, this.#own)
-    this.http = new HttpServer(parts.clock, http, this.#own, terms.settings.http)
+    const https = new HttpServer(parts.clock, http, this.#own, terms.settings.http, parts.takeOver)
+    this.#tcp = tcp
+    this.#https = https
+    this.http = {
+      listen: (address, port, secure = false) =>
+        secure ? https.listen(address, port, true) : tcp.listen(address, port),
+    }
   }
 
   get counters(): readonly Counters[] {
@@ -132,23 +143,31 @@ export class FastFrontEnds implements FrontEnds {
   }
 
   async begin(): Promise<void> {
-    const sockets = Array.from({ length: this.#workers }, (_, worker) => this.udp.take(worker))
+    const sockets = Array.from({ length: this.#workers }, (_, worker) => [
+      ...this.udp.take(worker),
+      ...this.#tcp.take(worker),
+    ])
     // Without sockets there is nothing to do for them.
     const busy = sockets.some((own) => own.length > 0)
     this.#watch()
-    if (busy) await this.#pool.start(sockets, (worker) => workerSettings(this.#terms, worker))
+    if (busy) await this.#pool.start(sockets, (worker) => this.#settingsOf(worker))
   }
 
   async settle(terms: Terms): Promise<void> {
     this.#terms = terms
     this.#watch()
     const { http } = handlersOf(this.#parts, terms, this.#own)
-    this.http.reconfigure(http, terms.settings.http)
-    await this.#pool.settle((worker) => workerSettings(terms, worker))
+    this.#https.reconfigure(http, terms.settings.http)
+    await this.#pool.settle((worker) => this.#settingsOf(worker))
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.udp.close(), this.http.close(), this.#pool.stop()])
+    const sockets = [this.udp.close(), this.#tcp.close(), this.#https.close()]
+    await Promise.all([...sockets, this.#pool.stop()])
+  }
+
+  #settingsOf(worker: number): WorkerSettings {
+    return workerSettings(this.#terms, worker, this.#workers)
   }
 
   /** What hooks learn later is sent after them. */
@@ -156,7 +175,7 @@ export class FastFrontEnds implements FrontEnds {
     const { hooks } = this.#terms.settings
     hooks.watch(() => {
       if (this.#terms.settings.hooks !== hooks) return
-      void this.#pool.settle((worker) => workerSettings(this.#terms, worker))
+      void this.#pool.settle((worker) => this.#settingsOf(worker))
     })
   }
 }
@@ -175,13 +194,20 @@ function handlersOf(
   })
 }
 
-/** What worker n is told. Throws TRACKER_FRONT_END when a hook cannot be there. */
-function workerSettings({ policy, settings, limiter }: Terms, worker: number): WorkerSettings {
+/** What worker n of so many is told. Throws TRACKER_FRONT_END when a hook cannot be there. */
+function workerSettings(
+  { policy, settings, limiter }: Terms,
+  worker: number,
+  workers: number,
+): WorkerSettings {
   const hooks = settings.hooks.share(worker)
   if (hooks === undefined) {
     throw trackerError('TRACKER_FRONT_END', 'a hook is made for the main thread only')
   }
-  const { hooks: _hooks, http, ...plain } = policy
+  const { hooks: _hooks, http, ...rest } = policy
+  // The kernel spreads connections evenly: each worker has its share of them.
+  const maxHttpConnections = Math.ceil(settings.http.maxConnections / workers)
+  const plain = { ...rest, maxHttpConnections }
   if (http === undefined) return { policy: plain, hooks, limiter }
   const { tls: _tls, ...plainHttp } = http
   return { policy: { ...plain, http: plainHttp }, hooks, limiter }

@@ -222,6 +222,28 @@ forBoth('connections beyond the limit are refused', async (t, frontEnd) => {
   await next.until(() => next.answers() === 1)
 })
 
+forBoth('who is slow to say whose connection it is is cut off', async (t, frontEnd) => {
+  const clock = new ManualClock()
+  const policy = { http: { proxyProtocol: true, trustedProxies: ['127.0.0.1'], externalIp: true } }
+  const { port, counters } = await startFrontEnd(t, frontEnd, { clock, policy })
+  const header = Buffer.from('0d0a0d0a000d0a515549540a2111000c090807060000000000000000', 'hex')
+  const slow = new Client(t, port)
+  slow.socket.write(header.subarray(0, 5))
+  const patient = new Client(t, port)
+  for (const byte of header) {
+    patient.socket.write(Buffer.of(byte))
+    await turns(2)
+  }
+  patient.socket.write(request(1))
+  await patient.until(() => patient.answers() === 1)
+  assert.ok(patient.text.includes('external ip4:\x09\x08\x07\x06'))
+  await until(() => counters.httpConnections === 2)
+  clock.advance(7000)
+  await slow.until(() => slow.closed)
+  assert.equal(counters.transports.http4.dropped, 1)
+  assert.equal(patient.closed, false)
+})
+
 forBoth('hundreds of connections at a time are each answered', async (t, frontEnd) => {
   const { port, counters, store } = await startFrontEnd(t, frontEnd, { clock: systemClock })
   const clients = Array.from({ length: 300 }, () => new Client(t, port))

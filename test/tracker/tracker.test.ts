@@ -1,8 +1,8 @@
-/** The tracker over real sockets of this host: both protocols, both families, and clients that misbehave. */
+/** The tracker over real sockets of this host: both protocols, both families. Clients of HTTP that misbehave: http-fronts.test.ts. */
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import {
@@ -18,6 +18,7 @@ import { startTracker, type Tracker, type TrackerOptions } from '../../src/track
 import { UdpServer } from '../../src/tracker/udp-server.ts'
 import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
 import { overFrontEnds } from './front-ends.ts'
+import { Client } from './http-fronts.ts'
 import { HASH, UdpClient } from './udp-client.ts'
 
 const HAS_IPV6 = Object.values(networkInterfaces())
@@ -47,45 +48,9 @@ async function startBy(
   return { tracker, store }
 }
 
-/** A TCP client that collects what it gets. */
-class Client {
-  text = ''
-  closed = false
-  readonly socket: Socket
-  #waiting: (() => void) | undefined
-
-  constructor(host: string, port: number) {
-    this.socket = connect({ host, port })
-    this.socket.on('data', (chunk) => {
-      this.text += chunk.toString('latin1')
-      this.#waiting?.()
-    })
-    this.socket.on('close', () => {
-      this.closed = true
-      this.#waiting?.()
-    })
-    this.socket.on('error', () => {})
-  }
-
-  async until(done: () => boolean): Promise<void> {
-    while (!done()) {
-      await new Promise<void>((resolve) => {
-        this.#waiting = resolve
-      })
-    }
-  }
-
-  answers(): number {
-    return this.text.split('HTTP/1.1 ').length - 1
-  }
-}
-
-async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
-}
-
 overFrontEnds((frontEnd) => {
   const start = startBy.bind(null, frontEnd)
+  const TcpSockets = frontEnd === 'fast' ? WorkerSockets : HttpServer
   const UdpSockets = frontEnd === 'fast' ? WorkerSockets : UdpServer
   for (const host of HOSTS) {
     const size = host.includes(':') ? 18 : 6
@@ -112,7 +77,7 @@ overFrontEnds((frontEnd) => {
       const { tracker } = await start(t)
       const udp = new UdpClient(t, host, tracker.port)
       await udp.announce(await udp.connect(), 1001, 0)
-      const client = new Client(host, tracker.port)
+      const client = new Client(t, tracker.port, host)
       client.socket.write(`GET ${ANNOUNCE}&port=1002 HTTP/1.1\r\nConnection: close\r\n\r\n`)
       await client.until(() => client.closed)
       assert.match(client.text, /8:completei1e10:incompletei1e/)
@@ -120,24 +85,6 @@ overFrontEnds((frontEnd) => {
       const compact = client.text.slice(client.text.indexOf(peers) + peers.length, -1)
       assert.equal(compact.length, size)
       assert.equal(compact.slice(-2), '\x03\xe9', 'port 1001')
-    })
-
-    test(`HTTP on ${host}: a connection is kept, byte by byte and many at once`, async (t) => {
-      const { tracker } = await start(t)
-      const client = new Client(host, tracker.port)
-      client.socket.setNoDelay(true)
-      const request = `GET ${ANNOUNCE}&port=1 HTTP/1.1\r\nHost: x\r\n\r\n`
-      for (const byte of request) {
-        client.socket.write(byte)
-        await turns(1)
-      }
-      await client.until(() => client.answers() === 1)
-      client.socket.write(request.repeat(50) + request.slice(0, 40))
-      await client.until(() => client.answers() === 51)
-      client.socket.write(request.slice(40))
-      await client.until(() => client.answers() === 52)
-      assert.equal(client.closed, false)
-      client.socket.destroy()
     })
   }
 
@@ -151,87 +98,6 @@ overFrontEnds((frontEnd) => {
     }
     const { swarms, leechers4, leechers6 } = store.stats()
     assert.deepEqual([swarms, leechers4, leechers6], [1, 1, 1])
-  })
-
-  test('what cannot be answered closes the connection', async (t) => {
-    const { tracker } = await start(t)
-    for (const [request, status] of [
-      [`GET /${'a'.repeat(9000)}`, '431'],
-      ['POST /announce HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n', '405'],
-      ['nonsense\r\n\r\n', '400'],
-    ] as const) {
-      const client = new Client('127.0.0.1', tracker.port)
-      client.socket.write(request)
-      await client.until(() => client.closed)
-      assert.equal(client.answers(), 1)
-      assert.ok(client.text.startsWith(`HTTP/1.1 ${status} `), client.text.slice(0, 40))
-    }
-    assert.equal(tracker.stats().errors['http 431'], 1)
-  })
-
-  test('idle and slow clients are cut off by the clock', async (t) => {
-    const clock = new ManualClock()
-    const { tracker } = await start(t, {
-      clock,
-      httpIdleTimeoutMs: 30_000,
-      httpHeadTimeoutMs: 5000,
-    })
-    const silent = new Client('127.0.0.1', tracker.port)
-    const slow = new Client('127.0.0.1', tracker.port)
-    const kept = new Client('127.0.0.1', tracker.port)
-    kept.socket.write('GET / HTTP/1.1\r\n\r\n')
-    await kept.until(() => kept.answers() === 1)
-    while (tracker.stats().httpConnections < 3) await turns(1)
-    let seconds = 0
-    for (; !slow.closed; seconds++) {
-      // A byte a second does not buy time.
-      slow.socket.write('G')
-      await turns(5)
-      clock.advance(1000)
-      await turns(5)
-    }
-    assert.ok(seconds < 20, `${seconds} s`)
-    assert.equal(tracker.stats().transports.http4.dropped, 1)
-    assert.deepEqual([silent.closed, kept.closed], [false, false])
-    clock.advance(30_000)
-    await Promise.all([silent.until(() => silent.closed), kept.until(() => kept.closed)])
-    assert.equal(tracker.stats().transports.http4.dropped, 1, 'being idle is no offence')
-  })
-
-  test('who does not read is not read from, and is cut off', async (t) => {
-    const clock = new ManualClock()
-    const { tracker } = await start(t, { clock, httpWriteTimeoutMs: 10_000 })
-    const client = new Client('127.0.0.1', tracker.port)
-    client.socket.pause()
-    const requests = `GET / HTTP/1.1\r\n\r\n`.repeat(50_000)
-    let written = 0
-    // Until nothing moves: buffers are full on both sides.
-    for (let still = 0; still < 50; ) {
-      if (client.socket.writableLength < 2 ** 20 && written < 100) {
-        client.socket.write(requests)
-        written++
-      }
-      const before = client.socket.writableLength
-      await turns(3)
-      still = client.socket.writableLength === before && before >= 2 ** 20 ? still + 1 : 0
-    }
-    clock.advance(11_000)
-    while (tracker.stats().httpConnections > 0) await turns(1)
-    assert.equal(tracker.stats().transports.http4.dropped, 1)
-    client.socket.destroy()
-  })
-
-  test('connections beyond the limit are refused', async (t) => {
-    const { tracker } = await start(t, { maxHttpConnections: 2 })
-    const first = new Client('127.0.0.1', tracker.port)
-    const second = new Client('127.0.0.1', tracker.port)
-    while (tracker.stats().httpConnections < 2) await turns(1)
-    const third = new Client('127.0.0.1', tracker.port)
-    await third.until(() => third.closed)
-    first.socket.write('GET / HTTP/1.1\r\n\r\n')
-    await first.until(() => first.answers() === 1)
-    first.socket.destroy()
-    second.socket.destroy()
   })
 
   test('peers that stay away are forgotten while the tracker runs', async (t) => {
@@ -276,11 +142,11 @@ overFrontEnds((frontEnd) => {
   })
 
   test('a host without IPv6 is served in IPv4, with a warning', async (t) => {
-    const listen = HttpServer.prototype.listen
+    const listen = TcpSockets.prototype.listen
     t.mock.method(
-      HttpServer.prototype,
+      TcpSockets.prototype,
       'listen',
-      function (this: HttpServer, host: string, port: number) {
+      function (this: HttpServer & WorkerSockets, host: string, port: number) {
         if (host !== '::') return listen.call(this, host, port)
         return Promise.reject(Object.assign(new Error('listen'), { code: 'EAFNOSUPPORT' }))
       },
@@ -311,7 +177,7 @@ overFrontEnds((frontEnd) => {
 
   test('after stop the port is free and connections are closed', async (t) => {
     const { tracker } = await start(t)
-    const client = new Client('127.0.0.1', tracker.port)
+    const client = new Client(t, tracker.port)
     client.socket.write('GET / HTTP/1.1\r\n\r\n')
     await client.until(() => client.answers() === 1)
     await Promise.all([tracker.stop(), tracker.stop()])

@@ -20,7 +20,8 @@ import {
 } from './libc.ts'
 import { PinnedMemory } from './pinned-memory.ts'
 
-const MAX_EVENTS = 256
+/** As many as one look finds. */
+export const MAX_EVENTS = 256
 /** Behind the events: one to give to epoll_ctl, and eight bytes to read what the wake-up says. */
 const ARGUMENT: number = MAX_EVENTS * 16
 const WOKEN: number = ARGUMENT + 16
@@ -84,9 +85,13 @@ export class Poller {
     this.#handlers[fd] = undefined
   }
 
-  /** Waits up to `timeoutMs`, tells the handlers; returns how many events there were. */
-  wait(timeoutMs: number): number {
+  /**
+   * Waits up to `timeoutMs`, tells the handlers; returns how many events there were. `before` is told of that before the
+   * handlers are.
+   */
+  wait(timeoutMs: number, before?: (count: number) => void): number {
     const count = this.#libc.epoll_wait(this.#epoll, this.#events, MAX_EVENTS, timeoutMs)
+    before?.(count)
     for (let i = 0; i < count; i++) {
       const at = i * EPOLL_EVENT_BYTES
       const fd = this.#view.getInt32(at + EPOLL_EVENT_DATA, true)

@@ -41,11 +41,24 @@ export interface WorkerStart {
   readonly originMs: number
   readonly version: number
   readonly settings: WorkerSettings
+  /** Connections that ask to go on as WebSocket are given to the main thread; else they are answered as any. */
+  readonly handsOver: boolean
 }
 
 export type ToWorker =
   | { readonly kind: 'settings'; readonly version: number; readonly settings: WorkerSettings }
   | { readonly kind: 'stop' }
 
-/** `settled`: from now on it answers by the settings of that version; the first says that it runs. */
-export type FromWorker = { readonly kind: 'settled'; readonly version: number }
+/**
+ * `settled`: from now on it answers by the settings of that version; the first says that it runs.
+ * `connection`: an open descriptor, the main thread's from now on; who is at its other end, and what has been read from the request on that
+ * asks for WebSocket.
+ */
+export type FromWorker =
+  | { readonly kind: 'settled'; readonly version: number }
+  | {
+      readonly kind: 'connection'
+      readonly fd: number
+      readonly remote: Uint8Array
+      readonly bytes: Uint8Array
+    }

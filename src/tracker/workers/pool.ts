@@ -14,6 +14,8 @@ import type { SharedPeerStore } from '../../peer-store/index.ts'
 import type { ConnectionIdShare } from '../connection-id.ts'
 import { Counters } from '../counters.ts'
 import { trackerError } from '../errors.ts'
+import type { TakeOver } from '../http-server.ts'
+import { adoptSocket } from '../linux/http-front.ts'
 import type { Libc } from '../linux/libc.ts'
 import { openWake, wake } from '../linux/poller.ts'
 import type { FromWorker, ToWorker, WorkerSettings, WorkerSocket, WorkerStart } from './messages.ts'
@@ -30,6 +32,8 @@ export interface PoolOptions {
   readonly connectionIds: ConnectionIdShare
   readonly clock: Clock
   readonly logger: Logger
+  /** Takes connections over that ask to go on as WebSocket. */
+  readonly takeOver?: TakeOver | undefined
 }
 
 export class WorkerPool {
@@ -145,7 +149,7 @@ class Seat {
 
   /** Resolves to the reason when it dies. */
   #spawn(): Promise<string> {
-    const { store, connectionIds, clock, logger } = this.#options
+    const { store, connectionIds, clock, logger, takeOver } = this.#options
     const workerData: WorkerStart = {
       store: store.handle(),
       counters: this.counters.buffer,
@@ -155,12 +159,17 @@ class Seat {
       originMs: clockOriginMs(clock),
       version: this.#version,
       settings: this.#settings,
+      handsOver: takeOver !== undefined,
     }
     const name = `tracker ${this.#number}`
     const begunMs = clock.monotonicMs()
     const worker = new Worker(PROGRAM, { workerData, name })
     this.#worker = worker
     worker.on('message', (message: FromWorker) => {
+      if (message.kind === 'connection') {
+        takeOver!(adoptSocket(message.fd), message.remote, message.bytes)
+        return
+      }
       this.#settled = message.version
       if (this.#settled === this.#version) this.#release()
     })

@@ -16,8 +16,9 @@ import { type Handlers, makeHandlers } from '../handlers.ts'
 import { HookList } from '../hooks/hook.ts'
 import { openHook } from '../hooks/open-hook.ts'
 import { BatchClock } from '../linux/batch-clock.ts'
+import { HttpFront, type TakeDescriptor } from '../linux/http-front.ts'
 import { EPOLLIN, probeLibc } from '../linux/libc.ts'
-import { Poller } from '../linux/poller.ts'
+import { MAX_EVENTS, Poller } from '../linux/poller.ts'
 import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
 import { type Settings, settle } from '../options.ts'
 import { RateLimiter } from '../rate-limiter.ts'
@@ -66,28 +67,53 @@ function run(start: WorkerStart): void {
       const next = settled(message.settings)
       udp.handler = next.handlers.udp
       udp.timed = next.udp.timed
+      http.connections.reconfigure(next.handlers.http, next.http)
       tell({ kind: 'settled', version: message.version })
     }
   })
+  const handOver: TakeDescriptor = (fd, remote, bytes) =>
+    tell({ kind: 'connection', fd, remote, bytes })
+  // Those of a worker that died are gone.
+  counters.httpConnections = 0
+  const http = new HttpFront({
+    libc,
+    poller,
+    clock,
+    counters,
+    handler: first.handlers.http,
+    limits: first.http,
+    ...(start.handsOver ? { takeOver: handOver } : {}),
+  })
   const listeners: UdpListener[] = []
-  for (const { protocol, fd, family } of start.sockets) {
-    if (protocol !== 'udp') continue
-    const listener = new UdpListener(udp, fd, family)
-    listeners.push(listener)
-    poller.add(fd, EPOLLIN, listener)
-  }
-  tell({ kind: 'settled', version: start.version })
-
-  let lookMs = clock.exactMs() + ROUND_MS
-  while (!stopped) {
-    poller.wait(ROUND_MS)
-    clock.take()
-    if (clock.monotonicMs() < lookMs) continue
-    lookMs = clock.monotonicMs() + ROUND_MS
+  try {
+    for (const { protocol, fd, family } of start.sockets) {
+      if (protocol === 'tcp') {
+        http.listen(fd, family)
+        continue
+      }
+      const listener = new UdpListener(udp, fd, family)
+      listeners.push(listener)
+      poller.add(fd, EPOLLIN, listener)
+    }
+    tell({ kind: 'settled', version: start.version })
+    const begin = (events: number): void => {
+      clock.take()
+      http.begin(events === MAX_EVENTS)
+    }
+    let lookMs = clock.exactMs() + ROUND_MS
+    while (!stopped) {
+      poller.wait(ROUND_MS, begin)
+      if (clock.monotonicMs() < lookMs) continue
+      lookMs = clock.monotonicMs() + ROUND_MS
+      for (const listener of listeners) listener.look()
+      http.sweep()
+    }
+  } finally {
+    // Descriptors are of the process: who dies takes its connections along.
     for (const listener of listeners) listener.look()
+    http.close()
+    poller.close()
   }
-  for (const listener of listeners) listener.look()
-  poller.close()
 }
 
 run(workerData as WorkerStart)
