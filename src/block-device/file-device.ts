@@ -28,6 +28,7 @@ import { delay, errnoOf, SeedbedError, systemClock } from '../base/index.ts'
 import { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
 import { Discarder } from './discard.ts'
 import { deviceError, systemError } from './errors.ts'
+import { imageBeneath, loopsOver, stateOfDevice } from './holder.ts'
 import { LOCK_ATTEMPTS, LOCK_PAUSE_MS, lockImage, type Release } from './lock.ts'
 import { checkRange, checkWritable } from './range.ts'
 import { type RawGeometry, rawGeometry } from './raw-geometry.ts'
@@ -71,13 +72,10 @@ export async function openFileDevice(
   const access =
     (readOnly ? constants.O_RDONLY : constants.O_RDWR) |
     (isBlock && exclusive ? constants.O_EXCL : 0)
-  let { fd, direct } = await openPatiently(path, access, options.direct ?? true)
+  let { fd, direct } = await openPatiently(path, access, options.direct ?? true, stats)
   let release: Release = async () => {}
   try {
-    if (!isBlock && exclusive) {
-      const identity = fstatSync(fd, { bigint: true })
-      release = await lockImage(path, identity.dev, identity.ino)
-    }
+    if (exclusive) release = await lock(path, fd, stats)
     const geometry = isBlock ? rawGeometry(path, fd, stats.rdev) : fileGeometry(fd)
     let sectorBytes = geometry.sectorBytes
     if (direct) {
@@ -108,6 +106,24 @@ export async function openFileDevice(
     await release()
     throw error instanceof Error && 'mend' in error ? error : systemError('open', path, error)
   }
+}
+
+/** The lock of an image file, or of the image beneath a loop device. */
+async function lock(path: string, fd: number, stats: Stats): Promise<Release> {
+  if (stats.isBlockDevice()) {
+    const image = imageBeneath(stats.rdev)
+    if (image === undefined) return async () => {}
+    const { dev, ino } = statSync(image, { bigint: true })
+    return lockImage(image, dev, ino)
+  }
+  const { dev, ino } = fstatSync(fd, { bigint: true })
+  const release = await lockImage(path, dev, ino)
+  const [loop] = loopsOver(dev, ino)
+  if (loop === undefined) return release
+  await release()
+  throw deviceError('DEVICE_BUSY', `${path} is attached to ${loop}`, {
+    mend: `Use ${loop}, or detach it with \`losetup -d ${loop}\`; two ways to write would destroy the volume.`,
+  })
 }
 
 function prepare(path: string, options: FileDeviceOptions): Stats {
@@ -146,16 +162,27 @@ async function openPatiently(
   path: string,
   access: number,
   wanted: boolean,
+  { rdev }: Stats,
 ): Promise<{ fd: number; direct: boolean }> {
   for (let attempt = 1; ; attempt++) {
     try {
       return openFirst(path, access, wanted)
     } catch (error) {
       const busy = error instanceof SeedbedError && error.code === 'DEVICE_BUSY'
-      if (!busy || attempt === LOCK_ATTEMPTS) throw error
+      if (!busy) throw error
+      if (attempt === LOCK_ATTEMPTS) throw refusal(path, rdev, error)
     }
     await delay(systemClock, LOCK_PAUSE_MS)
   }
+}
+
+function refusal(path: string, rdev: number, error: SeedbedError): SeedbedError {
+  const state = stateOfDevice(rdev)
+  if (state === undefined) return error
+  return deviceError('DEVICE_BUSY', `${path} ${state}`, {
+    cause: error,
+    ...(error.mend === undefined ? {} : { mend: error.mend }),
+  })
 }
 
 function openFirst(path: string, access: number, wanted: boolean): { fd: number; direct: boolean } {

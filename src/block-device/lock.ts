@@ -2,17 +2,18 @@
  * One writer for an image file, by a lock that dies with its process.
  *
  * On Linux the lock is an abstract unix socket named after device and i-node of the file: the kernel
- * takes it away with the process, no stale file is left, and who asks is told the holder's pid. It is
- * seen within one network namespace only, and any local user could take the name first (which denies
- * the mount, and harms nothing). Elsewhere it is a file beside the image that holds the pid, and is
+ * takes it away with the process, no stale file is left, and who asks is told the holder's pid and command.
+ * It is seen within one network namespace only, and any local user could take the name first (which denies
+ * the mount, and harms nothing). Elsewhere it is a file beside the image that holds both, and is
  * taken over when that process is gone.
  *
- * Raw devices need none of this: O_EXCL is their lock.
+ * Raw devices need none of this: O_EXCL is their lock. A loop device takes the lock of its image as well.
  */
 import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { delay, errnoOf, type SeedbedError, systemClock } from '../base/index.ts'
 import { deviceError, systemError } from './errors.ts'
+import { ownCommand, readableCommand } from './holder.ts'
 
 export type Release = () => Promise<void>
 
@@ -21,6 +22,7 @@ const ASK_MS = 500
 /** For how long somebody who seems to hold an image or device may turn out to be gone: half a second. */
 export const LOCK_ATTEMPTS = 20
 export const LOCK_PAUSE_MS = 25
+const ANSWER_CHARACTERS = 1024
 
 export async function lockImage(path: string, device: bigint, inode: bigint): Promise<Release> {
   return process.platform === 'linux'
@@ -28,10 +30,27 @@ export async function lockImage(path: string, device: bigint, inode: bigint): Pr
     : lockByFile(path)
 }
 
-function busy(path: string, pid: string): SeedbedError {
-  return deviceError('DEVICE_BUSY', `${path} is in use by ${pid === '' ? 'a process' : pid}`, {
-    mend: 'Stop the other process; two writers would destroy the volume.',
-  })
+/** What the holder of a lock says of itself: its pid, and in another line its command. */
+function introduction(): string {
+  return `process ${process.pid}\n${ownCommand()}`
+}
+
+/** `process PID (COMMAND)` of an introduction, undefined when it is none. */
+function holderIn(said: string): string | undefined {
+  const [first = '', ...rest] = said.split('\n')
+  if (!/^process \d{1,10}$/.test(first)) return undefined
+  const command = readableCommand(rest.join(' '))
+  return command === '' ? first : `${first} (${command})`
+}
+
+function busy(path: string, holder: string): SeedbedError {
+  return deviceError(
+    'DEVICE_BUSY',
+    `${path} is in use by ${holder === '' ? 'a process' : holder}`,
+    {
+      mend: 'Stop the other process; two writers would destroy the volume.',
+    },
+  )
 }
 
 async function lockBySocket(path: string, name: string): Promise<Release> {
@@ -52,7 +71,7 @@ function listen(path: string, name: string): Promise<Release | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => {
       socket.on('error', () => {})
-      socket.end(`process ${process.pid}`)
+      socket.end(introduction())
     })
     server.on('error', (error) => {
       if (errnoOf(error) === 'EADDRINUSE') resolve(undefined)
@@ -65,7 +84,7 @@ function listen(path: string, name: string): Promise<Release | undefined> {
   })
 }
 
-/** `process PID`; empty when the holder is too busy to say; `nobody` when it went away instead. */
+/** `process PID (COMMAND)`; empty when the holder is too busy to say; `nobody` when it went away instead. */
 function askHolder(name: string): Promise<string> {
   return new Promise((resolve) => {
     let answer = ''
@@ -76,13 +95,12 @@ function askHolder(name: string): Promise<string> {
       socket.destroy()
     })
     socket.on('data', (bytes) => {
-      answer += bytes.toString('latin1')
-      if (answer.length > 64) socket.destroy()
+      answer += bytes.toString()
+      if (answer.length > ANSWER_CHARACTERS) socket.destroy()
     })
     socket.on('error', () => {})
     socket.on('close', () => {
-      if (/^process \d{1,10}$/.test(answer)) resolve(answer)
-      else resolve(late || answer !== '' ? '' : 'nobody')
+      resolve(holderIn(answer) ?? (late || answer !== '' ? '' : 'nobody'))
     })
   })
 }
@@ -92,21 +110,19 @@ async function lockByFile(path: string): Promise<Release> {
   for (let attempt = 0; ; attempt++) {
     try {
       const fd = openSync(lockPath, 'wx')
-      writeSync(fd, String(process.pid))
+      writeSync(fd, introduction())
       closeSync(fd)
       return async () => unlinkSync(lockPath)
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw systemError('lock', lockPath, error)
-      const pid = readPid(lockPath)
-      if (attempt > 0 || pid === undefined || isAlive(pid)) throw busy(path, `process ${pid}`)
+      const said = readFileSync(lockPath, 'utf8').slice(0, ANSWER_CHARACTERS)
+      const pid = /^process (\d{1,10})$/m.exec(said)?.[1]
+      if (attempt > 0 || pid === undefined || isAlive(Number(pid))) {
+        throw busy(path, holderIn(said) ?? '')
+      }
       unlinkSync(lockPath)
     }
   }
-}
-
-function readPid(lockPath: string): number | undefined {
-  const text = readFileSync(lockPath, 'latin1')
-  return /^\d{1,10}$/.test(text) ? Number(text) : undefined
 }
 
 function isAlive(pid: number): boolean {

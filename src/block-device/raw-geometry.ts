@@ -6,6 +6,7 @@ import { readFileSync, readSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { allocateAligned } from './aligned.ts'
 import { systemError } from './errors.ts'
+import { numbersOf } from './holder.ts'
 
 export interface RawGeometry {
   readonly sizeBytes: number
@@ -25,10 +26,8 @@ export function rawGeometry(path: string, fd: number, rdev: number): RawGeometry
       physicalSectorBytes: PROBE_BYTES,
     }
   }
-  const major = (rdev >>> 8) & 0xfff
-  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)
   try {
-    const folder = realpathSync(`/sys/dev/block/${major}:${minor}`)
+    const folder = realpathSync(`/sys/dev/block/${numbersOf(rdev)}`)
     const number = (name: string): number | undefined => readNumber(join(folder, name))
     const queue = (name: string): number | undefined =>
       number(`queue/${name}`) ?? number(`../queue/${name}`)

@@ -1,11 +1,12 @@
 /** Every block device does what the face promises, and what is particular to each. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { SeedbedError, seededRandom } from '../../src/base/index.ts'
+import { readableCommand } from '../../src/block-device/holder.ts'
 import {
   allocateAligned,
   type BlockDevice,
@@ -107,10 +108,15 @@ describe('image file', () => {
     const program = `const { openFileDevice } = await import(${JSON.stringify(face)})
       await openFileDevice(${JSON.stringify(path)}); console.log('held'); setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', program])
-    await new Promise((resolve) => child.stdout.once('data', resolve))
-    await assert.rejects(openFileDevice(path), hasCode('DEVICE_BUSY', new RegExp(`${child.pid}`)))
     const ended = new Promise((resolve) => child.once('exit', resolve))
-    child.kill('SIGKILL')
+    try {
+      await new Promise((resolve) => child.stdout.once('data', resolve))
+      // Its pid and its command.
+      const holder = new RegExp(`process ${child.pid} \\(.*node.*\\)`)
+      await assert.rejects(openFileDevice(path), hasCode('DEVICE_BUSY', holder))
+    } finally {
+      child.kill('SIGKILL')
+    }
     await ended
     await (await openFileDevice(path)).close()
   })
@@ -185,10 +191,46 @@ describe('raw device', () => {
       assert.equal(device.sectorBytes, sectorBytes)
       assert.equal(device.isBlockDevice, true)
       assert.equal(device.direct, true)
-      await assert.rejects(openFileDevice(loop), hasCode('DEVICE_BUSY'))
+      const mine = new RegExp(`is open in process ${process.pid} \\(.*device\\.test`)
+      await assert.rejects(openFileDevice(loop), hasCode('DEVICE_BUSY', mine))
       await device.close()
     })
+
+    test(`${sectorBytes}: is told to be mounted, and where`, async (context) => {
+      const mountPoint = join(folder, 'a mount point')
+      mkdirSync(mountPoint, { recursive: true })
+      try {
+        execFileSync('mkfs.ext4', ['-q', '-F', loop], { stdio: 'pipe' })
+        execFileSync('mount', [loop, mountPoint], { stdio: 'pipe' })
+      } catch {
+        context.skip('no mkfs.ext4, or mount is not allowed')
+        return
+      }
+      try {
+        const told = new RegExp(`is mounted at ${mountPoint}`)
+        await assert.rejects(openFileDevice(loop), hasCode('DEVICE_BUSY', told))
+      } finally {
+        execFileSync('umount', [mountPoint])
+      }
+      await (await openFileDevice(loop)).close()
+    })
+
+    test(`${sectorBytes}: is not written to by another way: its image file`, async () => {
+      const image = loops.find(({ path }) => path === loop)!.image
+      await assert.rejects(openFileDevice(image), hasCode('DEVICE_BUSY', new RegExp(loop)))
+      const device = await openFileDevice(loop)
+      // The holder is named before the loop device is.
+      const mine = new RegExp(`process ${process.pid} `)
+      await assert.rejects(openFileDevice(image), hasCode('DEVICE_BUSY', mine))
+      await device.close()
+      await (await openFileDevice(image, { readOnly: true })).close()
+    })
   }
+})
+
+test('a command that somebody else tells is shown in one line, and not all of it', () => {
+  assert.equal(readableCommand('dd\0of=/dev/sdb\u001b[2J\nx'), 'dd of=/dev/sdb [2J x')
+  assert.equal(readableCommand(`${'x'.repeat(500)}`).length, 161)
 })
 
 describe('aligned memory', () => {

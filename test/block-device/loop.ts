@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 
 export interface Loop {
   readonly path: string
+  readonly image: string
   detach(): void
 }
 
@@ -12,7 +13,7 @@ export function attachLoop(image: string, sectorBytes = 512): Loop | undefined {
   try {
     const args = ['-f', '--show', '--direct-io=on', `--sector-size=${sectorBytes}`, image]
     const path = execFileSync('losetup', args, { encoding: 'utf8', stdio: 'pipe' }).trim()
-    return { path, detach: () => void execFileSync('losetup', ['-d', path]) }
+    return { path, image, detach: () => void execFileSync('losetup', ['-d', path]) }
   } catch {
     return undefined
   }
