@@ -82,7 +82,7 @@ export class Download {
       pieceHashes: info.pieceHashes,
       picker: this.picker,
       pool: context.pool,
-      writes: context.writes,
+      writes: context.disks.of(stored.disk).writes,
       clock: context.clock,
       events: {
         verified: (piece) => this.#pieceVerified(piece),

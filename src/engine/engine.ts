@@ -15,20 +15,20 @@ import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Connections } from './connections.ts'
+import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
 import { parseFetchedInfo } from './metadata.ts'
 import type { PeerListener, PeerSocket } from './network.ts'
-import { ReadCache } from './read-cache.ts'
+import { type ReadBlock, ReadCache } from './read-cache.ts'
 import { StripePool } from './stripe-pool.ts'
 import { SyncPolicy } from './sync-policy.ts'
 import { Torrent } from './torrent.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import type { AddOptions, Engine, EngineOptions, EngineTorrent } from './types.ts'
 import { makePeerId } from './wire/handshake.ts'
-import { WriteQueue } from './write-queue.ts'
 
 const TICK_MS = 1_000
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
@@ -100,6 +100,7 @@ class TorrentEngine implements Engine {
       this.#trackerClient.close()
       throw error
     }
+    const disks = new Disks<ReadBlock>()
     this.#context = {
       volume,
       network,
@@ -111,11 +112,12 @@ class TorrentEngine implements Engine {
       key: random.uint32(),
       trackerClient: this.#trackerClient,
       pool: this.#pool,
-      writes: new WriteQueue(),
+      disks,
       reads: new ReadCache(
         this.#options.readCacheBytes ?? DEFAULT_READ_CACHE_BYTES,
         volume.blockBytes,
         allocateAligned,
+        disks,
       ),
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
       changed: () => this.#syncs.changed(),

@@ -10,14 +10,14 @@
  * Invariants:
  * - The buffers are at most `capacity`, all made by this cache; who finds none waits.
  * - A block's bytes do not change while it is pinned; it covers only pieces that are on the volume.
- * - Readers of one block share one read; at most `MAX_READS` reads are in flight.
+ * - Readers of one block share one read, which is done in its turn at its disk (disk.ts).
  */
 import type { StoredTorrent } from '../torrent-store/index.ts'
+import type { Disk, Disks } from './disk.ts'
 import type { Geometry } from './geometry.ts'
 
 /** Bytes of one block; divides the stripe. */
 export const READ_BYTES: number = 512 * 1024
-const MAX_READS = 8
 
 export interface BlockWaiter {
   /** A block it waited for is ready, or could not be read (the source was told). */
@@ -62,15 +62,22 @@ export class ReadCache {
   readonly readBytes: number
   readonly capacity: number
   readonly #allocate: (bytes: number) => Uint8Array
+  readonly #disks: Disks<ReadBlock>
   readonly #free: Uint8Array[] = []
   #made = 0
-  #reads = 0
-  /** Waiting for a read slot or a buffer. */
-  #queue: ReadBlock[] = []
+  /** Which disk is asked first: another one each time. */
+  #turn = 0
   /** Ready blocks, the one not used for longest first. */
   readonly #order = new Set<ReadBlock>()
 
-  constructor(cacheBytes: number, blockBytes: number, allocate: (bytes: number) => Uint8Array) {
+  constructor(
+    cacheBytes: number,
+    blockBytes: number,
+    allocate: (bytes: number) => Uint8Array,
+    disks: Disks<ReadBlock>,
+  ) {
+    this.#disks = disks
+    disks.mayRead = () => this.#next()
     this.readBytes = Math.min(READ_BYTES, blockBytes)
     this.capacity = Math.max(2, Math.floor(cacheBytes / this.readBytes))
     this.#allocate = allocate
@@ -112,7 +119,7 @@ export class ReadCache {
       const { from, to } = this.#range(source, number, offset)
       block = new ReadBlock(source, number, from, to)
       source.blocks.set(number, block)
-      this.#queue.push(block)
+      this.#diskOf(source).add(block, source.stored.position(from))
     } else if (block.ready) return
     if (waiter !== undefined) block.waiters.add(waiter)
     this.#next()
@@ -126,35 +133,47 @@ export class ReadCache {
     block.pins--
     if (block.pins > 0) return
     if (block.source.blocks.get(block.number) !== block) this.#recycle(block)
-    if (this.#queue.length > 0) this.#next()
+    this.#next()
   }
 
   /** Forgets a torrent. Buffers still in use come back when they are unpinned or read. */
   drop(source: ReadSource): void {
-    this.#queue = this.#queue.filter((block) => block.source !== source)
-    for (const block of [...source.blocks.values()]) this.#forget(block)
-  }
-
-  #next(): void {
-    while (this.#reads < MAX_READS && this.#queue.length > 0) {
-      const buffer = this.#buffer()
-      if (buffer === undefined) return
-      this.#read(this.#queue.shift()!, buffer)
+    const disk = this.#diskOf(source)
+    for (const block of [...source.blocks.values()]) {
+      disk.delete(block)
+      this.#forget(block)
     }
   }
 
-  #read(block: ReadBlock, buffer: Uint8Array): void {
-    this.#reads++
+  #diskOf(source: ReadSource): Disk<ReadBlock> {
+    return this.#disks.of(source.stored.disk)
+  }
+
+  /** Begins what may begin, a read of each disk in turn. */
+  #next(): void {
+    const disks = [...this.#disks.all()]
+    for (let idle = 0; idle < disks.length; ) {
+      const disk = disks[this.#turn++ % disks.length]!
+      const buffer = disk.canRead ? this.#buffer() : undefined
+      if (buffer === undefined) idle++
+      else {
+        idle = 0
+        this.#read(disk, disk.begin(), buffer)
+      }
+    }
+  }
+
+  #read(disk: Disk<ReadBlock>, block: ReadBlock, buffer: Uint8Array): void {
     block.buffer = buffer
     const { source } = block
     source.stored.read(block.from, buffer.subarray(0, block.to - block.from)).then(
-      () => this.#finish(block, undefined),
-      (error: unknown) => this.#finish(block, error),
+      () => this.#finish(disk, block, undefined),
+      (error: unknown) => this.#finish(disk, block, error),
     )
   }
 
-  #finish(block: ReadBlock, error: unknown): void {
-    this.#reads--
+  #finish(disk: Disk<ReadBlock>, block: ReadBlock, error: unknown): void {
+    disk.ended()
     const { source } = block
     if (source.blocks.get(block.number) !== block) this.#recycle(block)
     else if (error !== undefined) {

@@ -3,11 +3,11 @@ import type { Clock, Logger, Random } from '../base/index.ts'
 import type { TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Connections } from './connections.ts'
+import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
-import type { ReadCache } from './read-cache.ts'
+import type { ReadBlock, ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
-import type { WriteQueue } from './write-queue.ts'
 
 export interface TorrentContext {
   readonly volume: TorrentStore
@@ -21,7 +21,7 @@ export interface TorrentContext {
   readonly key: number
   readonly trackerClient: TrackerClient
   readonly pool: StripePool
-  readonly writes: WriteQueue
+  readonly disks: Disks<ReadBlock>
   readonly reads: ReadCache
   readonly connections: Connections
   readonly encryption: EncryptionPolicy

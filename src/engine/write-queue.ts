@@ -18,15 +18,30 @@ export interface WriteJob {
 
 const MAX_RUN = 32
 
+/** Whose turn it is: asked before a write begins, told when one does and when it has ended. */
+export interface WriteTurns {
+  may(): boolean
+  began(): void
+  ended(): void
+}
+
+const ALWAYS: WriteTurns = { may: () => true, began: () => {}, ended: () => {} }
+
 export class WriteQueue {
   readonly #maxInFlight: number
+  readonly #turns: WriteTurns
   readonly #waiting: WriteJob[] = []
   #inFlight = 0
   #last: WriteJob | undefined
   #run = 0
 
-  constructor(maxInFlight = 3) {
+  constructor(turns: WriteTurns = ALWAYS, maxInFlight = 3) {
+    this.#turns = turns
     this.#maxInFlight = maxInFlight
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   get pending(): number {
@@ -47,12 +62,19 @@ export class WriteQueue {
     return taken
   }
 
+  /** It may be the turn of writes now. */
+  poke(): void {
+    this.#next()
+  }
+
   #next(): void {
-    while (this.#inFlight < this.#maxInFlight && this.#waiting.length > 0) {
+    while (this.#inFlight < this.#maxInFlight && this.#waiting.length > 0 && this.#turns.may()) {
       const job = this.#choose()
       this.#last = job
       this.#inFlight++
-      job.run().then(
+      const running = job.run()
+      this.#turns.began()
+      running.then(
         () => this.#finish(() => job.done()),
         (error: unknown) =>
           this.#finish(() => job.failed(error instanceof Error ? error : new Error(String(error)))),
@@ -65,6 +87,7 @@ export class WriteQueue {
     try {
       answer()
     } finally {
+      this.#turns.ended()
       this.#next()
     }
   }

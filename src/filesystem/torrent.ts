@@ -155,6 +155,15 @@ export class VolumeTorrent implements MappedTorrent {
     return this.inode.map.extents()
   }
 
+  get disk(): object {
+    return this.#host.device
+  }
+
+  position(offset: number): number {
+    const { blockBytes } = this.#host.geometry
+    return this.inode.map.get(Math.floor(offset / blockBytes)) * blockBytes + (offset % blockBytes)
+  }
+
   markHave(piece: number): void {
     this.#checkPiece(piece)
     if (!this.inode.pieceMapped(piece)) {

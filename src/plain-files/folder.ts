@@ -111,6 +111,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   /** Syncs and removals, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #closed = false
+  #numbers = 0
 
   constructor(root: string, options: PlainFolderOptions, release: Release) {
     this.root = root
@@ -160,6 +161,10 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
 
   #notePath(key: string, kind: 'info' | 'have' | 'layers' | 'removed'): string {
     return join(this.#notes, `${key}.${kind}`)
+  }
+
+  nextNumber(): number {
+    return this.#numbers++
   }
 
   assertOpen(): void {

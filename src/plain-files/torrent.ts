@@ -38,6 +38,8 @@ export interface PlainTorrentHost {
   /** Something is to be noted at the next sync. */
   changed(torrent: PlainTorrent): void
   sync(): Promise<void>
+  /** Counts the torrents. */
+  nextNumber(): number
 }
 
 interface Layout {
@@ -53,6 +55,9 @@ interface Layout {
 export type Place = Pick<InfoNote, 'totalBytes' | 'pieceBytes' | 'addedAtMs' | 'place' | 'root'>
 
 const SYNCS_AT_ONCE = 4
+/** Between the places of two torrents; four thousand of them come before the numbers begin again. */
+const POSITION_STEP = 2 ** 40
+const POSITIONS = 4096
 
 export class PlainTorrent implements StoredTorrent {
   readonly infoHash: Uint8Array
@@ -67,6 +72,7 @@ export class PlainTorrent implements StoredTorrent {
   uploadedBytes = 0
   downloadedBytes = 0
   readonly #host: PlainTorrentHost
+  readonly #number: number
   #notedUploadedBytes = 0
   #notedDownloadedBytes = 0
   #records: BigUint64Array = new BigUint64Array(0)
@@ -92,6 +98,7 @@ export class PlainTorrent implements StoredTorrent {
     note: HaveNote | undefined | null,
   ) {
     this.#host = host
+    this.#number = host.nextNumber() % POSITIONS
     this.infoHash = infoHash
     this.totalBytes = place.totalBytes
     this.pieceBytes = place.pieceBytes
@@ -192,6 +199,15 @@ export class PlainTorrent implements StoredTorrent {
         })
       }
     })
+  }
+
+  get disk(): object {
+    return this.#host
+  }
+
+  /** The filesystem beneath does not say; torrent by torrent is better than nothing. */
+  position(offset: number): number {
+    return this.#number * POSITION_STEP + offset
   }
 
   markHave(piece: number): void {

@@ -60,6 +60,10 @@ export interface StoredTorrent extends TorrentGeometry {
   write(offset: number, source: Uint8Array): Promise<void>
   /** Fills `target` from `offset`: bytes of pieces that are held, or were and are to be looked at again. */
   read(offset: number, target: Uint8Array): Promise<void>
+  /** Where the store is at its slowest: equal for all torrents that share one disk. */
+  readonly disk: object
+  /** Where the byte lies on the disk, as far as the store knows: who reads in this order seeks least. */
+  position(offset: number): number
   /** The piece was verified and all of its data has been passed to `write` and resolved. */
   markHave(piece: number): void
   /** The piece is not to be believed any more (scrub). */

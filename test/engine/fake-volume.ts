@@ -53,6 +53,14 @@ export class FakeStored implements StoredTorrent {
     this.pieceHashes = pieceHashes
   }
 
+  get disk(): object {
+    return this.#volume
+  }
+
+  position(offset: number): number {
+    return offset
+  }
+
   get complete(): boolean {
     return this.have.full
   }

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '../../src/base/index.ts'
+import { Disks } from '../../src/engine/disk.ts'
 import { Geometry } from '../../src/engine/geometry.ts'
-import { ReadCache, ReadSource } from '../../src/engine/read-cache.ts'
+import { type ReadBlock, ReadCache, ReadSource } from '../../src/engine/read-cache.ts'
 import { type FakeStored, fakeVolume } from './fake-volume.ts'
 import { makeContent } from './swarm.ts'
 
@@ -44,7 +45,7 @@ async function source(
 }
 
 const cacheOf = (blocks: number): ReadCache =>
-  new ReadCache(blocks * BLOCK, BLOCK, (bytes) => new Uint8Array(bytes))
+  new ReadCache(blocks * BLOCK, BLOCK, (bytes) => new Uint8Array(bytes), new Disks<ReadBlock>())
 
 async function settle(): Promise<void> {
   for (let i = 0; i < 6; i++) await new Promise((resolve) => setImmediate(resolve))
