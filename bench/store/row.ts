@@ -213,7 +213,7 @@ function gc(count: number, oneSwarm: boolean): RowResult {
   const { buffer } = store.handle()
   clock.advance(10_000)
   // The same steps as collectGarbage's, with a clock around each hold.
-  const core = new Core(new Memory(buffer, true), seededRandom(1))
+  const core = new Core(new Memory(buffer, true, 2), seededRandom(1))
   const switchCount = (): number => process.resourceUsage().involuntaryContextSwitches
   const run = (
     ticks: number,
@@ -295,7 +295,7 @@ function hostile(count: number): RowResult {
   for (const kind of ['chosen', 'random'] as const) {
     for (const stride of [1, 256, 65_536]) {
       const store = create(256 * MIB)
-      const core = new Core(new Memory(store.handle().buffer, true), seededRandom(1))
+      const core = new Core(new Memory(store.handle().buffer, true, 2), seededRandom(1))
       const keys: Uint8Array[] = []
       for (let n = 0; n < count; n++) {
         const key = new Uint8Array(20)

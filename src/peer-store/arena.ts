@@ -12,14 +12,15 @@
  * goes back to the runs, for any class or shard; `allocate` returns 0 instead of passing the reservation, and callers
  * then leave everything as it was.
  */
+
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 import type { Memory } from './memory.ts'
-import * as memory from './memory.ts'
 import { Spans } from './spans.ts'
 
-const { lock, unlock } = memory
 const {
   D_FREED,
+  DESCRIPTOR_WORDS,
   D_FRESH,
   D_KIND,
   D_LIVE,
@@ -53,10 +54,15 @@ for (let words = 1, klass = 0; words <= MAX_SMALL_WORDS; words++) {
   CLASS_OF[words] = klass
 }
 
+/** While the books are rebuilt: the span is part of a run. */
+const RUN = 0x7fffffff
+
 export class Arena {
   readonly #memory: Memory
   readonly #words: Int32Array
   readonly #spans: Spans
+  /** A bit for each pair of words: a live block begins there. In use while the books are rebuilt. */
+  #live = new Uint8Array(0)
 
   constructor(memory: Memory) {
     this.#memory = memory
@@ -80,22 +86,117 @@ export class Arena {
     return (words[H_FREE_SPANS]! + words[H_TOTAL_SPANS]! - words[H_FRONTIER]!) * SPAN_BYTES
   }
 
+  /** Words that a block of `size` takes. */
+  sizeOf(size: number): number {
+    if (size > MAX_SMALL_WORDS) return ((size + SPAN_WORDS - 1) >>> SPAN_SHIFT) << SPAN_SHIFT
+    return CLASS_WORDS[CLASS_OF[size]!]!
+  }
+
   /** Address of a block of at least `size` words, or 0 when there is no memory left for it. */
   allocate(size: number): number {
-    const shared = this.#memory.shared
-    if (shared) lock(this.#words, H_ALLOCATOR_LOCK)
+    if (!this.#memory.tryLock(H_ALLOCATOR_LOCK)) return 0
     const address = size > MAX_SMALL_WORDS ? this.#takeRun(size) : this.#takeBlock(size)
-    if (shared) unlock(this.#words, H_ALLOCATOR_LOCK)
+    this.#memory.unlock(H_ALLOCATOR_LOCK)
     return address
   }
 
-  /** `size` as it was asked for. */
+  /** `size` as it was asked for. A block that cannot be given back now is found by the recovery that is due then. */
   free(address: number, size: number): void {
-    const shared = this.#memory.shared
-    if (shared) lock(this.#words, H_ALLOCATOR_LOCK)
+    if (!this.#memory.tryLock(H_ALLOCATOR_LOCK)) return
     if (size > MAX_SMALL_WORDS) this.#giveRun(address, size)
     else this.#giveBlock(address, size)
-    if (shared) unlock(this.#words, H_ALLOCATOR_LOCK)
+    this.#memory.unlock(H_ALLOCATOR_LOCK)
+  }
+
+  /** What could be allocated without passing the frontier: free runs, and the holes and the fresh rest of spans of blocks. */
+  visitFree(visit: BlockVisitor): void {
+    const words = this.#words
+    this.#spans.visitFree(visit)
+    for (let klass = 0; klass < CLASS_WORDS.length; klass++) {
+      for (let span = words[H_PARTIAL + klass]!; span !== 0; ) {
+        const at = this.#spans.descriptor(span)
+        for (let block = words[at + D_FREED]!; block !== 0; block = words[block]!) {
+          visit(block, CLASS_WORDS[klass]!)
+        }
+        const fresh = words[at + D_FRESH]!
+        visit(fresh, ((span + 1) << SPAN_SHIFT) - fresh)
+        span = words[at + D_NEXT]!
+      }
+    }
+  }
+
+  /** Forgets all blocks; `rebuildBlock` says which there are. Under the allocator's lock, until `endRebuild`. */
+  beginRebuild(): void {
+    const words = this.#words
+    words.fill(0, H_PARTIAL, H_PARTIAL + CLASS_WORDS.length)
+    words[H_USED_WORDS] = 0
+    this.#spans.forget()
+    const granules = (words[H_FRONTIER]! - words[H_FIRST_SPAN]!) << (SPAN_SHIFT - 1)
+    this.#live = new Uint8Array(Math.ceil(granules / 8))
+  }
+
+  rebuildBlock(address: number, asked: number): void {
+    const words = this.#words
+    const at = this.#spans.descriptor(address >>> SPAN_SHIFT)
+    if (asked > MAX_SMALL_WORDS) {
+      const count = (asked + SPAN_WORDS - 1) >>> SPAN_SHIFT
+      for (let i = 0; i < count; i++) words[at + i * DESCRIPTOR_WORDS + D_KIND] = RUN
+      words[H_USED_WORDS] = words[H_USED_WORDS]! + count * SPAN_WORDS
+      return
+    }
+    const klass = CLASS_OF[asked]!
+    const granule = this.#granule(address)
+    this.#live[granule >>> 3] = this.#live[granule >>> 3]! | (1 << (granule & 7))
+    words[at + D_KIND] = klass + 1
+    words[at + D_LIVE] = words[at + D_LIVE]! + 1
+    words[H_USED_WORDS] = words[H_USED_WORDS]! + CLASS_WORDS[klass]!
+  }
+
+  endRebuild(): void {
+    const words = this.#words
+    const end = words[H_FRONTIER]!
+    for (let span = words[H_FIRST_SPAN]!, free = span; span <= end; span++) {
+      const kind = span === end ? RUN : words[this.#spans.descriptor(span) + D_KIND]!
+      if (kind === 0) continue
+      if (free < span) this.#spans.give(free, span - free)
+      free = span + 1
+      if (kind !== RUN) this.#rebuildSpan(span, kind - 1)
+      else if (span < end) words[this.#spans.descriptor(span) + D_KIND] = 0
+    }
+    this.#live = new Uint8Array(0)
+  }
+
+  /** Makes the span that was kept back part of what can be allocated. False: it is already. */
+  takeReserve(): boolean {
+    return this.#spans.takeReserve()
+  }
+
+  /** Chains the holes between the live blocks of a span; what comes after the last is fresh. */
+  #rebuildSpan(span: number, klass: number): void {
+    const words = this.#words
+    const at = this.#spans.descriptor(span)
+    const size = CLASS_WORDS[klass]!
+    const first = span << SPAN_SHIFT
+    let fresh = first
+    let left = words[at + D_LIVE]!
+    words[at + D_FREED] = 0
+    for (let block = first; left > 0; block += size) {
+      const granule = this.#granule(block)
+      fresh = block + size
+      if ((this.#live[granule >>> 3]! & (1 << (granule & 7))) !== 0) {
+        left--
+      } else {
+        words[block] = words[at + D_FREED]!
+        words[at + D_FREED] = block
+      }
+    }
+    words[at + D_FRESH] = fresh
+    if ((words[at + D_LIVE]! + 1) * size <= SPAN_WORDS) this.#link(klass, span)
+  }
+
+  /** Number of the pair of words at which a block begins: all sizes are even. */
+  #granule(address: number): number {
+    return (address - (this.#words[H_FIRST_SPAN]! << SPAN_SHIFT)) >>> 1
   }
 
   #takeRun(size: number): number {

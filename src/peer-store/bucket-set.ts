@@ -22,6 +22,7 @@
 
 import type { Arena } from './arena.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 import type { SweepTerms } from './sweep-terms.ts'
 
@@ -102,18 +103,31 @@ export class BucketSet {
   release(set: number): void {
     const words = this.#words
     for (let blocks = LEAST_BLOCKS; blocks <= MOST_BLOCKS; blocks++) {
-      let span = words[set + CLASSES + 2 * (blocks - 1)]!
-      while (span !== 0) {
+      for (let span = words[set + CLASSES + 2 * (blocks - 1)]!; span !== 0; ) {
         const previous = words[span]!
         this.#arena.free(span, this.#spanWords)
         span = previous
       }
     }
     const top = words[set + TOP]!
-    const pages = (words[set + BUCKETS]! + 511) >>> PAGE_SHIFT
-    for (let page = 0; page < pages; page++) this.#arena.free(words[top + page]!, PAGE_WORDS)
+    for (let page = 0; page < this.#pages(set); page++) {
+      this.#arena.free(words[top + page]!, PAGE_WORDS)
+    }
     this.#arena.free(top, words[set + TOP_WORDS]!)
     this.#arena.free(set, SET_WORDS)
+  }
+
+  visitBlocks(set: number, visit: BlockVisitor): void {
+    const words = this.#words
+    for (let blocks = LEAST_BLOCKS; blocks <= MOST_BLOCKS; blocks++) {
+      for (let span = words[set + CLASSES + 2 * (blocks - 1)]!; span !== 0; span = words[span]!) {
+        visit(span, this.#spanWords)
+      }
+    }
+    const top = words[set + TOP]!
+    for (let page = 0; page < this.#pages(set); page++) visit(words[top + page]!, PAGE_WORDS)
+    visit(top, words[set + TOP_WORDS]!)
+    visit(set, SET_WORDS)
   }
 
   buckets(set: number): number {
@@ -199,6 +213,11 @@ export class BucketSet {
   /** The count that no bucket exceeds: bound for a random place. */
   largest(set: number): number {
     return this.#words[set + LARGEST]!
+  }
+
+  /** Of the directory. */
+  #pages(set: number): number {
+    return (this.#words[set + BUCKETS]! + 511) >>> PAGE_SHIFT
   }
 
   #bucketOf(set: number, hash: number): number {

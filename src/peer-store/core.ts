@@ -10,7 +10,7 @@ import { Arena } from './arena.ts'
 import { Endpoint } from './endpoint.ts'
 import { drawHashKeys, KeyedHash } from './keyed-hash.ts'
 import * as layout from './layout.ts'
-import { lock, Memory, unlock } from './memory.ts'
+import { Memory } from './memory.ts'
 import { Sampler } from './sampler.ts'
 import { SwarmPeers } from './swarm-peers.ts'
 import { EMPTY_SEGMENT_BYTES, SwarmTable } from './swarm-table.ts'
@@ -22,6 +22,8 @@ const {
   H_DESCRIPTORS,
   H_FIRST_SPAN,
   H_FRONTIER,
+  H_HANDLES,
+  H_RESERVE_SPANS,
   H_MAGIC,
   H_SHARDS,
   H_SHARD_BITS,
@@ -50,7 +52,7 @@ export function createMemory(maxBytes: number, shardBits: number, random: Random
   // What is not data lies in whole spans too, which have descriptors: a few more than they need.
   const fixedWords = descriptors + (spans + MOST_FIXED_SPANS) * DESCRIPTOR_WORDS
   const fixed = (fixedWords + (1 << SPAN_SHIFT) - 1) >>> SPAN_SHIFT
-  const memory = new Memory(new SharedArrayBuffer((fixed + spans) * SPAN_BYTES), false)
+  const memory = new Memory(new SharedArrayBuffer((fixed + spans) * SPAN_BYTES), false, FIRST_OWNER)
   const { words } = memory
   words[H_MAGIC] = MAGIC
   words[H_VERSION] = LAYOUT_VERSION
@@ -62,10 +64,14 @@ export function createMemory(maxBytes: number, shardBits: number, random: Random
   words[H_TOTAL_SPANS] =
     fixed + Math.max(0, spans - Math.ceil(baseOverhead(shardBits) / SPAN_BYTES))
   words[H_AGE] = 1
+  words[H_HANDLES] = FIRST_OWNER
+  words[H_RESERVE_SPANS] = 1
   drawHashKeys(words, random)
   return memory
 }
 
+/** Of the thread that made the store. */
+const FIRST_OWNER = 1
 /** Of the largest store: 4 MiB of shard lines, and a descriptor for each of half a million spans. */
 const MOST_FIXED_SPANS = 2048
 
@@ -110,12 +116,13 @@ export class Core {
     return this.#shards + (number << SHARD_SHIFT)
   }
 
+  /** Throws PEER_STORE_LOCK_LOST. */
   lock(shard: number): void {
-    if (this.memory.shared) lock(this.words, shard)
+    this.memory.lock(shard)
   }
 
   unlock(shard: number): void {
-    if (this.memory.shared) unlock(this.words, shard)
+    this.memory.unlock(shard)
   }
 
   /** Adds to a counter of a shard's line. */

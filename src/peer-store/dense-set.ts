@@ -12,6 +12,7 @@
 
 import type { Arena } from './arena.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 import type { SweepTerms } from './sweep-terms.ts'
 
@@ -59,6 +60,10 @@ export class DenseSet {
 
   release(set: number): void {
     this.#arena.free(set, this.#words[set + WORDS]!)
+  }
+
+  visitBlocks(set: number, visit: BlockVisitor): void {
+    visit(set, this.#words[set + WORDS]!)
   }
 
   /** A copy of `set` with room for at least `least`, which replaces it; 0: no memory, `set` stays. */

@@ -12,6 +12,8 @@ export const peerStoreErrors = {
   PEER_STORE_NO_MEMORY: 'The system does not give the address space that the store would reserve.',
   PEER_STORE_FOREIGN_HANDLE:
     'What should be opened is not the memory of a peer store of this version.',
+  PEER_STORE_LOCK_LOST:
+    'A lock of the peer store does not move: a thread died or was stopped inside a call.',
   PEER_STORE_NOT_EMPTY: 'A snapshot is loaded into a store that has peers.',
   PEER_STORE_SNAPSHOT_FOREIGN: 'The file is not a snapshot of a peer store.',
   PEER_STORE_SNAPSHOT_NEWER: 'The snapshot was written by a newer version.',

@@ -16,7 +16,7 @@
  *     shard line
  *     0 version (odd: locked)  1 directory depth  2 directory  3 its one entry at depth 0
  *     4 swarms  5 seeders4  6 leechers4  7 seeders6  8 leechers6
- *     9 expired  10 refused  11 evicted  12 segments as deep as the directory
+ *     9 expired  10 refused  11 evicted  12 segments as deep as the directory  13 owner of the lock
  */
 
 export const MAGIC = 0x53454544
@@ -46,8 +46,16 @@ export const H_USED_WORDS = 10
 export const H_AGE = 11
 /** First shard line. */
 export const H_SHARDS = 12
-/** Generous with its own cache line: the allocator's lock. */
+/** The allocator's lock, in a cache line of its own. */
 export const H_ALLOCATOR_LOCK = 16
+/** Handles given out; their numbers own locks (memory.ts). */
+export const H_HANDLES = 32
+/** Not 0: every lock is wanted, to put the store right after the death of a thread (recovery.ts). */
+export const H_RECOVERING = 33
+/** The lock that somebody gave up last: others need not wait as long for it. */
+export const H_LOST_LOCK = 35
+/** Spans of the buffer beyond the limit, for a recovery at the limit. */
+export const H_RESERVE_SPANS = 34
 export const H_HASH_KEYS = 48
 export const HASH_KEY_WORDS = 16
 /** Heads of the free lists of runs of 2^order spans. */
@@ -72,6 +80,8 @@ export const S_EXPIRED = 9
 export const S_REFUSED = 10
 export const S_EVICTED = 11
 export const S_DEEPEST = 12
+/** Of every lock, after its version; of a shard's line too. */
+export const LOCK_OWNER = 13
 
 // The descriptor of a span (spans.ts).
 export const D_KIND = 0
@@ -95,3 +105,6 @@ export const SET_COUNT = 0
 export const SET_CAPACITY = 1
 export const SET_SWEEPING = 6
 export const MAX_DENSE: number = 1 << 15
+
+/** Of a block in use, or of one that is free. */
+export type BlockVisitor = (address: number, words: number) => void

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../base/index.ts'
 import type { PeerStoreConfig } from './config.ts'
+import { isLockLost } from './memory.ts'
 import type { PeerStore, PeerStoreStats } from './types.ts'
 
 /** Upper bounds of the histogram in milliseconds, as chihaya's: 9.375 * 2^n. The last class has none. */
@@ -66,7 +67,7 @@ export function maintainPeerStore(options: MaintenanceOptions): PeerStoreMainten
 
   const step = (): void => {
     const begun = clock.monotonicMs()
-    const ended = store.collectGarbageStep(config.peerLifetimeMs, STEP_SWARMS)
+    const ended = collect()
     const stepMs = clock.monotonicMs() - begun
     passMs += stepMs
     totalMs += stepMs
@@ -78,6 +79,15 @@ export function maintainPeerStore(options: MaintenanceOptions): PeerStoreMainten
       passMs = 0
     }
     cancelGc = clock.after(ended ? config.gcIntervalMs : STEP_PAUSE_MS, step, true)
+  }
+  /** A lock that a dead thread left is no reason to end the process: this goes on when it was recovered. */
+  const collect = (): boolean => {
+    try {
+      return store.collectGarbageStep(config.peerLifetimeMs, STEP_SWARMS)
+    } catch (error) {
+      if (!isLockLost(error)) throw error
+      return false
+    }
   }
   const report = (): void => {
     last = take()

@@ -11,6 +11,7 @@ import type { Arena } from './arena.ts'
 import { BucketSet } from './bucket-set.ts'
 import { DenseSet } from './dense-set.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 import type { Sampler } from './sampler.ts'
 import type { SweepTerms } from './sweep-terms.ts'
@@ -110,6 +111,12 @@ export class PeerSet {
     if (set === 0) return
     if (this.isDense(set)) this.dense.release(set)
     else this.buckets.release(set)
+  }
+
+  visitBlocks(set: number, visit: BlockVisitor): void {
+    if (set === 0) return
+    if (this.isDense(set)) this.dense.visitBlocks(set, visit)
+    else this.buckets.visitBlocks(set, visit)
   }
 
   /**

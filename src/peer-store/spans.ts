@@ -11,6 +11,7 @@
  * Invariants: a free run is in exactly one list; no two free buddies lie side by side; no span at or beyond the frontier
  * is in use. Every call is made under the allocator's lock.
  */
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 
 const {
@@ -19,11 +20,14 @@ const {
   D_NEXT,
   D_PREVIOUS,
   H_DESCRIPTORS,
+  H_FIRST_SPAN,
+  H_RESERVE_SPANS,
   H_FREE_RUNS,
   H_FREE_SPANS,
   H_FRONTIER,
   H_TOTAL_SPANS,
   RUN_ORDERS,
+  SPAN_SHIFT,
 } = layout
 
 export class Spans {
@@ -63,6 +67,33 @@ export class Spans {
       span += 1 << order
       left -= 1 << order
     }
+  }
+
+  visitFree(visit: BlockVisitor): void {
+    const words = this.#words
+    for (let order = 0; order < RUN_ORDERS; order++) {
+      for (let span = words[H_FREE_RUNS + order]!; span !== 0; ) {
+        visit(span << SPAN_SHIFT, 1 << (order + SPAN_SHIFT))
+        span = words[this.descriptor(span) + D_NEXT]!
+      }
+    }
+  }
+
+  /** Forgets what is free and what is not, below the frontier. */
+  forget(): void {
+    const words = this.#words
+    words.fill(0, H_FREE_RUNS, H_FREE_RUNS + RUN_ORDERS)
+    words[H_FREE_SPANS] = 0
+    words.fill(0, this.descriptor(words[H_FIRST_SPAN]!), this.descriptor(words[H_FRONTIER]!))
+  }
+
+  /** Lets one span more be used than the limit allows; there is room for it. False: so it was already. */
+  takeReserve(): boolean {
+    const words = this.#words
+    if (words[H_RESERVE_SPANS] === 0) return false
+    words[H_RESERVE_SPANS] = 0
+    words[H_TOTAL_SPANS] = words[H_TOTAL_SPANS]! + 1
+    return true
   }
 
   #takeFromFrontier(count: number, order: number): number {

@@ -21,8 +21,8 @@ import { ageBits, lifetimeTicks } from './age.ts'
 import { baseBytes, Core, createMemory } from './core.ts'
 import { peerStoreError } from './errors.ts'
 import * as layout from './layout.ts'
-import * as memory from './memory.ts'
-import { Memory } from './memory.ts'
+import { isLockLost, LOCKED, Memory } from './memory.ts'
+import { recover } from './recovery.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import type { SwarmCursor, SwarmList } from './swarm-list.ts'
 import { SwarmLister } from './swarm-lister.ts'
@@ -40,10 +40,10 @@ import {
 import { verifyCore } from './verify.ts'
 
 const { readU32BE } = base
-const { lock, ORDERED_LOADS, unlock } = memory
 const { MAX_LIFETIME_MS, NO_AGE, SEEDER_BIT, SWEEP_TICKS, TICK_MS } = age
 const {
   H_AGE,
+  H_HANDLES,
   H_MAGIC,
   H_STOPPED,
   H_TICK,
@@ -62,7 +62,6 @@ const {
   S_SEEDERS4,
   S_SEEDERS6,
   S_SWARMS,
-  S_VERSION,
 } = layout
 
 const MIB = 2 ** 20
@@ -132,7 +131,7 @@ export function openPeerStore(
   options: OpenPeerStoreOptions = {},
 ): SharedPeerStore {
   const isBuffer = handle?.buffer instanceof SharedArrayBuffer && handle.buffer.byteLength >= MIB
-  const memory = isBuffer ? new Memory(handle.buffer, true) : undefined
+  const memory = isBuffer ? new Memory(handle.buffer, true, handle.owner) : undefined
   if (memory?.words[H_MAGIC] !== MAGIC || memory.words[H_VERSION] !== LAYOUT_VERSION) {
     throw peerStoreError(
       'PEER_STORE_FOREIGN_HANDLE',
@@ -177,8 +176,13 @@ class Timekeeper {
     this.#lifetimeTicks = lifetime
     this.sweeper = new Sweeper(core)
     const tick = (): void => {
-      this.advance()
       this.#cancel = clock.after(this.#untilNextMs(), tick, true)
+      try {
+        this.advance()
+      } catch (error) {
+        // The sweep is tried again at the next tick; until then the time stands still.
+        if (!isLockLost(error)) throw error
+      }
     }
     this.#cancel = clock.after(TICK_MS, tick, true)
   }
@@ -234,6 +238,8 @@ class SharedMemoryStore implements SharedPeerStore {
   readonly #places = new Int32Array(PREFETCH)
   /** Over the buffer of the last target. */
   #view: DataView = new DataView(new ArrayBuffer(0))
+  /** Owners of locks to recover. */
+  readonly #dead = new Set<number>()
   #closed = false
   /** Keeps the loads of `prefetch` alive. */
   #sink = 0
@@ -288,44 +294,36 @@ class SharedMemoryStore implements SharedPeerStore {
     if (this.#view.buffer !== buffer) this.#view = new DataView(buffer)
     const at = target.byteOffset + offset
     const memory = this.#memory
-    const table = this.#table
     if (!memory.shared) return this.#draw(peers, seeder, most, at, size)
-    const words = this.#words
-    const line = table.shard + S_VERSION
-    if (ORDERED_LOADS) {
-      const version = Atomics.load(words, line)
-      if ((version & 1) === 0) {
-        const drawn = this.#draw(peers, seeder, most, at, size)
-        if (Atomics.load(words, line) === version) return drawn
-      }
+    const { shard } = this.#table
+    const version = memory.version(shard)
+    if (version !== LOCKED) {
+      const drawn = this.#draw(peers, seeder, most, at, size)
+      if (memory.isUnchanged(shard, version)) return drawn
     }
-    lock(words, line)
+    memory.lock(shard)
     const drawn = this.#draw(peers, seeder, most, at, size)
-    unlock(words, line)
+    memory.unlock(shard)
     return drawn
   }
 
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void {
     this.#enterInfoHash(infoHash)
     const memory = this.#memory
-    const table = this.#table
     const peers = family === 4 ? this.#peers4 : this.#peers6
     if (!memory.shared) {
       this.#readCounts(peers, counts)
       return
     }
-    const words = this.#words
-    const line = table.shard + S_VERSION
-    if (ORDERED_LOADS) {
-      const version = Atomics.load(words, line)
-      if ((version & 1) === 0) {
-        this.#readCounts(peers, counts)
-        if (Atomics.load(words, line) === version) return
-      }
+    const { shard } = this.#table
+    const version = memory.version(shard)
+    if (version !== LOCKED) {
+      this.#readCounts(peers, counts)
+      if (memory.isUnchanged(shard, version)) return
     }
-    lock(words, line)
+    memory.lock(shard)
     this.#readCounts(peers, counts)
-    unlock(words, line)
+    memory.unlock(shard)
   }
 
   listPeers(infoHash: Uint8Array, family: AddressFamily, seeders: boolean): Uint8Array {
@@ -409,8 +407,18 @@ class SharedMemoryStore implements SharedPeerStore {
 
   handle(): PeerStoreHandle {
     this.#mustRun()
-    this.#core.memory.shared = true
-    return { buffer: this.#core.memory.buffer, layoutVersion: LAYOUT_VERSION }
+    const memory = this.#memory
+    memory.shared = true
+    const owner = Atomics.add(memory.words, H_HANDLES, 1) + 1
+    return { buffer: memory.buffer, layoutVersion: LAYOUT_VERSION, owner }
+  }
+
+  recover(handle: PeerStoreHandle): number {
+    this.#mustRun()
+    this.#dead.add(handle.owner)
+    const emptied = recover(this.#core, this.#dead)
+    this.#dead.clear()
+    return emptied
   }
 
   async save(path: string): Promise<number> {
@@ -483,12 +491,11 @@ class SharedMemoryStore implements SharedPeerStore {
     const peers = this.#enter(infoHash, address, port)
     const core = this.#core
     const { shard } = core.table
-    const { shared } = core.memory
-    if (shared) lock(this.#words, shard)
+    this.#memory.lock(shard)
     // Within the lock: a sweep must not meet a put that is younger than its own time.
     const meta = this.#words[H_AGE]! | (seeder ? SEEDER_BIT : 0)
     if (!this.#putLocked(peers, shard, meta, seeder, graduates)) core.add(shard, S_REFUSED, 1)
-    if (shared) unlock(this.#words, shard)
+    this.#memory.unlock(shard)
   }
 
   /** False: refused. */
@@ -523,20 +530,15 @@ class SharedMemoryStore implements SharedPeerStore {
   #delete(infoHash: Uint8Array, address: Uint8Array, port: number, seeder: boolean): boolean {
     const peers = this.#enter(infoHash, address, port)
     const memory = this.#memory
-    const table = this.#table
     if (!memory.shared) return this.#deleteLocked(peers, seeder)
-    const words = this.#words
-    const line = table.shard + S_VERSION
-    if (ORDERED_LOADS) {
-      const version = Atomics.load(words, line)
-      if ((version & 1) === 0) {
-        const record = table.find()
-        if (record === 0 && Atomics.load(words, line) === version) return false
-      }
+    const { shard } = this.#table
+    const version = memory.version(shard)
+    if (version !== LOCKED && this.#table.find() === 0 && memory.isUnchanged(shard, version)) {
+      return false
     }
-    lock(words, line)
+    memory.lock(shard)
     const deleted = this.#deleteLocked(peers, seeder)
-    unlock(words, line)
+    memory.unlock(shard)
     return deleted
   }
 

@@ -19,6 +19,7 @@
 import * as age from './age.ts'
 import type { Arena } from './arena.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 import { PeerSet } from './peer-set.ts'
 import type { Sampler } from './sampler.ts'
@@ -326,6 +327,15 @@ export class SwarmPeers {
     this.#kind = NONE
     this.count = 0
     this.seeders = 0
+  }
+
+  /** Blocks that the open swarm holds outside its record. */
+  visitBlocks(visit: BlockVisitor): void {
+    if (this.#kind === SMALL) visit(this.#block, this.#blockWords(this.#class()))
+    if (this.#kind !== LARGE) return
+    visit(this.#block, ROOT_WORDS)
+    this.sets.visitBlocks(this.#words[this.#block + SEEDERS]!, visit)
+    this.sets.visitBlocks(this.#words[this.#block + LEECHERS]!, visit)
   }
 
   /** Sweeps an inline or small swarm. */

@@ -23,6 +23,7 @@ import * as base from '../base/index.ts'
 import * as age from './age.ts'
 import type { Arena } from './arena.ts'
 import type { KeyedHash } from './keyed-hash.ts'
+import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 
 const { readU32BE } = base
@@ -259,6 +260,15 @@ export class SwarmTable {
   /** How many positions the segment that holds `position` has. */
   #positions(shard: number, position: number): number {
     return 2 ** (32 - this.#words[(this.segmentOf(shard, position) & -8) + LOCAL_DEPTH]!)
+  }
+
+  visitDirectory(shard: number, visit: BlockVisitor): void {
+    const depth = this.#words[shard + S_DEPTH]!
+    if (depth > 0) visit(this.#words[shard + S_DIRECTORY]!, 1 << depth)
+  }
+
+  visitSegment(entry: number, visit: BlockVisitor): void {
+    visit(entry & -8, (CAPACITIES[entry & 7]! + 1) << RECORD_SHIFT)
   }
 
   #route(): void {

@@ -99,12 +99,23 @@ export interface PeerStore {
 export interface PeerStoreHandle {
   readonly buffer: SharedArrayBuffer
   readonly layoutVersion: number
+  /** Names the locks of the threads that open this handle. */
+  readonly owner: number
 }
 
 /** A store in shared memory. */
 export interface SharedPeerStore extends PeerStore {
-  /** For `openPeerStore` in another thread. From the first call on every access locks. */
+  /**
+   * For `openPeerStore` in another thread: a handle for each, so that `recover` can tell them apart. From the first call on
+   * every access locks.
+   */
   handle(): PeerStoreHandle
+  /**
+   * To be called when a thread has ended that opened `handle` and may have been in a call, for example after
+   * `worker.terminate()`; no other thread may have opened the same handle. Gives its locks free, empties the shard that it held, and returns how many were emptied: 0, at
+   * once, if it held none, as nearly always. Until then, calls that need that shard throw PEER_STORE_LOCK_LOST after a second or two.
+   */
+  recover(handle: PeerStoreHandle): number
   /**
    * Touches what calls about `count` info-hashes will read, the first at `infoHashes[offset]` and each `stride` bytes
    * after the one before, so that their cache misses overlap: a front end calls it for a batch of packets, then

@@ -2,8 +2,9 @@
  * Looks at every word of a store and says what is wrong: for tests, and for who doubts.
  *
  * Checked: every record is found by its info-hash; counters of shards and swarms equal contents; every peer is found by
- * its address, once, in its role, and lies in a span in use. Nobody may work on the store meanwhile.
+ * its address, once, in its role, and lies in a span in use; no block is lost or handed out twice. Nobody may work on the store meanwhile.
  */
+import { visitBlocks } from './block-census.ts'
 import type { Core } from './core.ts'
 import {
   H_FIRST_SPAN,
@@ -67,7 +68,38 @@ export function verifyCore(core: Core): string[] {
       if (counter !== value) fault(`shard ${number}: ${name} is ${counter}, contents ${value}`)
     }
   }
+  verifyBlocks(core, firstWord, endWord, fault)
   return faults
+}
+
+/** Live blocks and free ones do not overlap, and the allocator counts exactly the live ones: none is lost. */
+function verifyBlocks(
+  core: Core,
+  firstWord: number,
+  endWord: number,
+  fault: (what: string) => void,
+): void {
+  const taken = new Uint8Array(endWord - firstWord)
+  const take = (address: number, size: number, what: string): void => {
+    const from = address - firstWord
+    if (address < firstWord || address + size > endWord) {
+      fault(`a ${what} block at ${address} is outside the spans in use`)
+    } else if (taken.subarray(from, from + size).includes(1)) {
+      fault(`a ${what} block at ${address} overlaps another`)
+    }
+    taken.fill(1, from, from + size)
+  }
+  let used = 0
+  for (let number = 0; number < core.shardCount; number++) {
+    visitBlocks(core, core.shard(number), (address, asked) => {
+      const size = core.arena.sizeOf(asked)
+      used += size
+      take(address, size, 'live')
+    })
+  }
+  core.arena.visitFree((address, size) => take(address, size, 'free'))
+  const { bytesUsed } = core.arena
+  if (bytesUsed !== used * 4) fault(`${bytesUsed} bytes are allocated, ${used * 4} are reached`)
 }
 
 function verifyWindow(

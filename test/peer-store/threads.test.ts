@@ -100,7 +100,7 @@ test('a view of a store sees its peers, and ends without ending the store', () =
 
 test('what is no store is not opened', () => {
   for (const buffer of [new SharedArrayBuffer(8), new SharedArrayBuffer(2 ** 20)]) {
-    assert.throws(() => openPeerStore({ buffer, layoutVersion: 1 }), {
+    assert.throws(() => openPeerStore({ buffer, layoutVersion: 1, owner: 2 }), {
       code: 'PEER_STORE_FOREIGN_HANDLE',
     })
   }
