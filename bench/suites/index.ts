@@ -3,5 +3,6 @@ import type { Suite } from '../suite.ts'
 import { fs } from './fs.ts'
 import { path } from './path.ts'
 import { store } from './store.ts'
+import { tracker } from './tracker.ts'
 
-export const suites: readonly Suite[] = [path, fs, store]
+export const suites: readonly Suite[] = [path, fs, store, tracker]
