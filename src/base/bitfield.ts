@@ -27,6 +27,27 @@ export class Bitfield {
     return field
   }
 
+  /** The bits that both have; they are of one length. */
+  static intersection(a: Bitfield, b: Bitfield): Bitfield {
+    const field = new Bitfield(a.length)
+    let count = 0
+    for (let i = 0; i < field.bytes.length; i++) {
+      const byte = a.bytes[i]! & b.bytes[i]!
+      field.bytes[i] = byte
+      count += popcount(byte)
+    }
+    field.#count = count
+    return field
+  }
+
+  /** Another with the same bits. */
+  clone(): Bitfield {
+    const field = new Bitfield(this.length)
+    field.bytes.set(this.bytes)
+    field.#count = this.#count
+    return field
+  }
+
   get count(): number {
     return this.#count
   }

@@ -8,7 +8,8 @@
  *
  * Invariants (`check`):
  * - A chunk of a piece that we have is never picked.
- * - At most `maxActive` extents are begun by picking; each is finished, or abandoned whole.
+ * - At most `maxActive` extents are begun by picking, but for urgent ones (pick-order.ts), which come first;
+ *   each is finished, or abandoned whole.
  * - A chunk is asked of a second peer only when it is late, or when the peer finds nothing else at all
  *   (end-game); never of a third. Whoever loses the race is reported, to be told to cancel.
  * - Chunks are handed out only in stripes that `admit` has found a buffer for, in ascending order
@@ -18,6 +19,7 @@
 import { assert, type Bitfield, type Random } from '../base/index.ts'
 import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
+import type { PickOrder } from './pick-order.ts'
 import { RarityIndex } from './rarity.ts'
 
 /** What the picker knows of a peer. Made by `addPeer`, changed by the picker alone. */
@@ -33,7 +35,7 @@ export interface PickerPeer {
 
 export interface PickerOptions {
   readonly geometry: Geometry
-  /** What we have: read, and changed through `pieceVerified` alone while the picker lives. */
+  /** What we have, or do not want: read, and changed through `pieceVerified` alone while the picker lives. */
   readonly have: Bitfield
   readonly random: Random
   /** Finds memory for a stripe of an extent, or refuses (and is asked again). True if it is open. */
@@ -41,6 +43,8 @@ export interface PickerOptions {
   readonly maxActive: number
   /** A chunk not delivered after this time may be asked of another peer. */
   readonly lateMs?: number
+  /** What goes before the rarest. */
+  readonly order?: PickOrder
 }
 
 const LATE_MS = 4_000
@@ -49,6 +53,7 @@ const LATE_SCAN_MS = 250
 const SOLE_MS = 60_000
 /** Duplicates that one peer may have in the end-game. */
 const ENDGAME_CHUNKS = 16
+const NONE = -1
 
 export class Picker {
   readonly geometry: Geometry
@@ -57,6 +62,7 @@ export class Picker {
   readonly #have: Bitfield
   readonly #admit: (stripe: number, extent: number) => boolean
   readonly #lateMs: number
+  readonly #order: PickOrder | undefined
   readonly #peers = new Map<number, PickerPeer>()
   /** In the order of their beginning. */
   readonly #active: ActiveExtent[] = []
@@ -70,6 +76,7 @@ export class Picker {
     this.#have = options.have
     this.#admit = options.admit
     this.#lateMs = options.lateMs ?? LATE_MS
+    this.#order = options.order
     this.rarity = new RarityIndex(options.geometry, options.have, options.random)
   }
 
@@ -119,6 +126,7 @@ export class Picker {
   pick(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
     let count = 0
     if (peer.wanted === 0 || max <= 0) return 0
+    if (this.#order?.hasWindows === true) this.#beginUrgent(this.#order, peer, nowMs)
     for (const extent of this.#active) {
       if (extent.free > 0) count = this.#takeFree(extent, peer, count, max, nowMs, out)
       else if (extent.left > 0 && nowMs >= extent.nextLateScanMs) {
@@ -283,9 +291,33 @@ export class Picker {
     this.rarity.setTaken(extent.index, false)
   }
 
+  /** What is needed soon is begun beyond `maxActive`, as far as there is memory, and asked for first. */
+  #beginUrgent(order: PickOrder, peer: PickerPeer, nowMs: number): void {
+    for (;;) {
+      const index = order.urgent(peer.has, (extent) => this.#byIndex.has(extent))
+      if (index < 0 || this.#begin(peer, nowMs, index) === undefined) return
+      this.reorder()
+    }
+  }
+
+  /** Urgent extents go first, in order: to be called when windows have moved. */
+  reorder(): void {
+    const order = this.#order
+    if (order === undefined) return
+    const rank = (extent: ActiveExtent): number =>
+      order.isUrgent(extent.index) ? extent.index : this.geometry.extentCount
+    this.#active.sort((a, b) => rank(a) - rank(b))
+  }
+
+  #choose(peer: PickerPeer): number {
+    const rarest = (has: Bitfield): number => this.rarity.choose(has, this.#lastFinished)
+    if (this.#order === undefined) return rarest(peer.has)
+    return this.#order.choose(peer.has, rarest, (extent) => this.#byIndex.has(extent))
+  }
+
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
-  #begin(peer: PickerPeer, nowMs: number): ActiveExtent | undefined {
-    const index = this.rarity.choose(peer.has, this.#lastFinished)
+  #begin(peer: PickerPeer, nowMs: number, wanted = NONE): ActiveExtent | undefined {
+    const index = wanted === NONE ? this.#choose(peer) : wanted
     if (index < 0) return undefined
     const extent = new ActiveExtent(this.geometry, this.#have, index, nowMs)
     if (!this.#openUpTo(extent, extent.openStripe)) return undefined

@@ -11,12 +11,14 @@ import { test } from 'node:test'
 import { Bitfield, seededRandom } from '../../src/base/index.ts'
 import { ChunkState, NOBODY } from '../../src/engine/active-extent.ts'
 import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
+import { PickOrder } from '../../src/engine/pick-order.ts'
 import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
 
 class Board {
   readonly geometry: Geometry
   readonly have: Bitfield
   readonly picker: Picker
+  readonly order: PickOrder
   readonly admitted: number[] = []
   refuse = false
   nowMs = 0
@@ -31,11 +33,17 @@ class Board {
     active?: number
     have?: string
     seed?: number
+    /** A digit a piece: 0 skip, 1 low, 2 normal, 3 high. */
+    priorities?: string
   }) {
-    const { total, piece, stripe, active = 1, have = '', seed = 1 } = options
+    const { total, piece, stripe, active = 1, have = '', seed = 1, priorities } = options
     this.geometry = new Geometry(total * CHUNK_BYTES, piece * CHUNK_BYTES, stripe * CHUNK_BYTES)
     this.have = bits(have, this.geometry.pieceCount)
+    const levels = priorities === undefined ? undefined : Uint8Array.from(priorities, Number)
+    for (const [at, priority] of (levels ?? []).entries()) if (priority === 0) this.have.set(at)
+    this.order = new PickOrder(this.geometry, this.have, levels)
     this.picker = new Picker({
+      order: this.order,
       geometry: this.geometry,
       have: this.have,
       random: seededRandom(seed),
@@ -320,4 +328,51 @@ test('a peer with one piece in a hundred thousand is served', () => {
   one.set(77_777)
   const peer = board.picker.addPeer(one)
   assert.equal(board.pick(peer, 4), '77777.0')
+})
+
+test('in sequence: the beginning before the end, whatever is rare', () => {
+  const board = new Board({ total: 8, piece: 1, stripe: 2, active: 4 })
+  board.order.sequential = true
+  board.peer('b', 'xx......')
+  const a = board.peer('a')
+  assert.equal(board.pick(a, 5), '0.0 1.0 2.0 3.0 4.0')
+  const late = board.peer('c', '......x.')
+  assert.equal(board.pick(late, 5), '6.0', 'of what a peer has')
+  assert.equal(board.pick(a, 5), '5.0 7.0')
+})
+
+test('of what has a higher priority the rarest, then of the next; what is skipped never', () => {
+  const board = new Board({ total: 8, piece: 1, stripe: 1, active: 8, priorities: '12033120' })
+  const a = board.peer('a')
+  board.peer('b', '...x....')
+  const picked = board.pick(a, 8).split(' ')
+  assert.deepEqual(picked.slice(0, 2), ['4.0', '3.0'])
+  assert.deepEqual(picked.slice(2, 4).sort(), ['1.0', '6.0'])
+  assert.deepEqual(picked.slice(4).sort(), ['0.0', '5.0'])
+})
+
+test('a window goes before all that was begun, beyond the bound, in order, and ends with its reader', () => {
+  const board = new Board({ total: 12, piece: 1, stripe: 2, active: 1 })
+  const a = board.peer('a')
+  board.peer('b', 'xxxxxxxxxx..')
+  assert.equal(board.pick(a, 1), '10.0')
+  const window = { firstPiece: 5, lastPiece: 8 }
+  board.order.addWindow(window)
+  board.picker.reorder()
+  assert.equal(board.pick(a, 4), '4.0 5.0 6.0 7.0')
+  window.firstPiece = 1
+  window.lastPiece = 2
+  board.picker.reorder()
+  assert.equal(board.pick(a, 4), '0.0 1.0 2.0 3.0')
+  board.order.deleteWindow(window)
+  board.picker.reorder()
+  assert.equal(board.pick(a, 3), '8.0 9.0 11.0', 'what was begun is finished')
+  // No memory: what was begun goes on.
+  const tight = new Board({ total: 12, piece: 1, stripe: 2, active: 1 })
+  const peer = tight.peer('a')
+  const first = tight.pick(peer, 1)
+  tight.refuse = true
+  tight.order.addWindow({ firstPiece: 0, lastPiece: 11 })
+  assert.equal(tight.pick(peer, 4).split(' ').length, 1)
+  assert.notEqual(first, '')
 })
