@@ -24,6 +24,7 @@ import {
   SOCKADDR_ADDRESS,
   SOCKADDR_BYTES,
   SOCKADDR_PORT,
+  sockaddrOf,
 } from './layouts.ts'
 import { EAGAIN, EINTR, ENOBUFS, type Libc, MSG_DONTWAIT, MSG_TRUNC } from './libc.ts'
 import { PinnedMemory } from './pinned-memory.ts'
@@ -89,6 +90,14 @@ export class DatagramBatch {
     this.#replies = 0
     const count = this.#libc.recvmmsg(fd, this.#receiveInto, BATCH, MSG_DONTWAIT, null)
     return count < 0 ? 0 : count
+  }
+
+  /** Puts a packet where the kernel would: for tests. */
+  put(packet: number, address: Uint8Array, port: number, bytes: Uint8Array): void {
+    const name = NAMES + packet * NAME_BYTES
+    this.bytes.set(sockaddrOf(address, port), name)
+    this.bytes.set(bytes, this.startOf(packet))
+    this.#words[(RECEIVED + packet * MMSGHDR_BYTES + MSG_BYTES) >>> 2] = bytes.length
   }
 
   startOf(packet: number): number {

@@ -50,12 +50,17 @@ export class UdpListener implements DescriptorHandler {
   #emptyMs: number
   #overflowed: number
 
-  constructor(front: UdpFront, fd: number, family: 4 | 6) {
+  constructor(
+    front: UdpFront,
+    fd: number,
+    family: 4 | 6,
+    batch: DatagramBatch = new DatagramBatch(front.libc, family),
+  ) {
     this.#front = front
     this.#fd = fd
     this.#family = family
     this.#counts = front.counters.transports[family === 4 ? 'udp4' : 'udp6']
-    this.#batch = new DatagramBatch(front.libc, family)
+    this.#batch = batch
     this.#gauge = new QueueGauge(front.libc)
     this.#addresses = Array.from({ length: BATCH }, () => new Uint8Array(family === 4 ? 4 : 16))
     this.#emptyMs = front.clock.exactMs()
