@@ -114,11 +114,10 @@ test('a packet leaves no garbage', () => {
   const rounds = (count: number): void => {
     for (let i = 0; i < count; i++) listener.onEvents()
   }
-  // The compiler has its say first.
-  rounds(100)
   const packets = 50 * 16 * BATCH
   let least = Number.POSITIVE_INFINITY
-  for (let attempt = 0; attempt < 3; attempt++) {
+  // As long as the compiler has something to say, it is its garbage.
+  for (let attempt = 0; attempt < 30 && least >= 1; attempt++) {
     collect()
     const before = process.memoryUsage().heapUsed
     rounds(50)
