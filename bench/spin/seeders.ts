@@ -177,6 +177,12 @@ class SeederSocket implements PeerSocket, WireSink {
   onHaveAll(): void {}
   onHaveNone(): void {}
   onExtended(): void {}
+
+  onHashRequest(): void {}
+
+  onHashes(): void {}
+
+  onHashReject(): void {}
   onPieceStart(): null {
     return null
   }

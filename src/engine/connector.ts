@@ -54,11 +54,13 @@ export class Connector {
     if (address === undefined) return undefined
     const departure = connections.depart()!
     const encrypted = encryptsNext(encryption, address.last)
+    // Who knows a hybrid by v2 alone does not answer to its other name: they are tried in turn, two times each
+    // since encryption takes its turns, too.
+    const { all } = this.#torrent.names
+    const name = all[(address.failures >> 1) % all.length]!
     const plain = network.connect(address.host, address.port)
-    const socket = encrypted
-      ? new EncryptingSocket(plain, this.#torrent.infoHash, encryption, random)
-      : plain
-    const peer = new Peer(this.#torrent, socket, true)
+    const socket = encrypted ? new EncryptingSocket(plain, name, encryption, random) : plain
+    const peer = new Peer(this.#torrent, socket, name)
     this.#outgoing.set(peer, { address, departure, encrypted, restMs: 0 })
     socket.onConnect = () => {
       if (peer.closed) return
@@ -78,7 +80,7 @@ export class Connector {
       return undefined
     }
     this.#torrent.readClock()
-    const peer = new Peer(this.#torrent, socket, false)
+    const peer = new Peer(this.#torrent, socket, undefined)
     this.#incoming.set(peer, arrival)
     return peer
   }

@@ -3,8 +3,8 @@
  * that it lands in, and what follows when a piece was verified, or failed its hash.
  *
  * ```
- * chunk -> stripe -> SHA-1 -> verified: have to all peers -> held on the volume -> all held: host.held
- *                         `-> failed: who sent it is banned, or suspected
+ * chunk -> stripe -> hash -> verified: have to all peers -> held on the volume -> all held: host.held
+ *                        `-> failed: who sent it is banned, or suspected
  * ```
  *
  * A verified piece is announced to peers at once and served from its stripe until it is on the volume:
@@ -14,7 +14,7 @@
  * timer is left.
  */
 import type { Bitfield } from '../base/index.ts'
-import type { TorrentInfo } from '../metainfo/index.ts'
+import type { PieceHashes } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { Geometry } from './geometry.ts'
 import type { Peer } from './peer.ts'
@@ -61,7 +61,7 @@ export class Download {
     context: TorrentContext,
     host: DownloadHost,
     stored: StoredTorrent,
-    info: TorrentInfo,
+    hashes: PieceHashes,
     geometry: Geometry,
     verified: Bitfield,
   ) {
@@ -79,7 +79,7 @@ export class Download {
     this.stripes = new StripeCache({
       geometry,
       stored,
-      pieceHashes: info.pieceHashes,
+      hashes,
       picker: this.picker,
       pool: context.pool,
       writes: context.disks.of(stored.disk).writes,

@@ -6,12 +6,20 @@
  * - Connections, half-open ones included, are at most `maxConnections`, and one address makes at most
  *   `maxConnectionsPerAddress` of them.
  * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`.
- * - An info-hash is one torrent, also while that is being made on the volume.
+ * - An info-hash is one torrent, a hybrid's two info-hashes are the same one, also while that is being made on the volume.
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
 import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
-import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import {
+  encodePieceLayers,
+  fillerOf,
+  hasAllLayers,
+  type Magnet,
+  type PieceLayers,
+  readPieceLayers,
+  type TorrentInfo,
+} from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Connections } from './connections.ts'
@@ -27,10 +35,12 @@ import { StripePool } from './stripe-pool.ts'
 import { SyncPolicy } from './sync-policy.ts'
 import { Torrent } from './torrent.ts'
 import type { TorrentContext } from './torrent-context.ts'
+import { TorrentNames } from './torrent-names.ts'
 import type { AddOptions, Engine, EngineOptions, EngineTorrent } from './types.ts'
 import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
+const NO_LAYERS: PieceLayers = new Map()
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
 const DEFAULT_ENCRYPTION: EncryptionPolicy = 'offered'
@@ -52,7 +62,10 @@ class TorrentEngine implements Engine {
   readonly #volume: TorrentStore
   readonly #clock: Clock
   readonly #logger: Logger
+  /** By the name that they were added by. */
   readonly #torrents = new Map<string, Torrent>()
+  /** By all of their names. */
+  readonly #byName = new Map<string, Torrent>()
   /** Torrents that are being made on the volume. */
   readonly #making = new Map<string, Promise<StoredTorrent>>()
   readonly #connections: Connections
@@ -138,39 +151,47 @@ class TorrentEngine implements Engine {
   }
 
   get(infoHash: Uint8Array): EngineTorrent | undefined {
-    return this.#torrents.get(toLatin1(infoHash))
+    return this.#byName.get(toLatin1(infoHash))
   }
 
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent {
-    const torrent = this.#make(info.infoHash, options.trackers)
-    torrent.begin(stored, info)
+    const names = new TorrentNames(stored.infoHash, info.infoHashV2)
+    names.learn(info)
+    const torrent = this.#make(names, options.trackers)
+    const { layers = NO_LAYERS } = options
+    if (info.format !== 'v2' || hasAllLayers(info, layers)) torrent.begin(stored, info, layers)
+    else this.#beginLater(torrent, info, options)
     torrent.start()
     torrent.addPeers(options.peers ?? [])
     return torrent
   }
 
   async add(info: TorrentInfo, options: AddOptions): Promise<EngineTorrent> {
-    this.#refuseTwice(info.infoHash)
-    const stored = await this.#store(info, options.attributes)
-    return this.open(stored, info, options)
+    const names = new TorrentNames(info.infoHash, info.infoHashV2)
+    this.#refuseTwice(names)
+    if (info.format !== 'v2' || hasAllLayers(info, options.layers ?? NO_LAYERS)) {
+      const stored = await this.#store(info.infoHash, info, options)
+      return this.open(stored, info, options)
+    }
+    const torrent = this.#make(names, options.trackers)
+    this.#beginLater(torrent, info, options)
+    torrent.start()
+    torrent.addPeers(options.peers ?? [])
+    return torrent
   }
 
   addMagnet(magnet: Magnet, options: AddOptions): EngineTorrent {
     const named = new Set(options.trackers.flat())
     const others = magnet.trackers.filter((url) => !named.has(url))
-    const torrent = this.#make(magnet.infoHash, [
-      ...options.trackers,
-      ...others.map((url) => [url]),
-    ])
+    const names = new TorrentNames(magnet.infoHash, magnet.infoHashV2)
+    const torrent = this.#make(names, [...options.trackers, ...others.map((url) => [url])])
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
       if (!torrent.running) return
       const info = parseFetchedInfo(infoBytes)
-      const stored = await this.#store(info, options.attributes)
-      if (!torrent.running) return
-      torrent.begin(stored, info)
-      torrent.metadataKnown()
+      this.#learn(torrent, info)
+      await this.#begin(torrent, info, options)
     }
-    const stored = this.#volume.get(magnet.infoHash)
+    const stored = this.#storedOf(torrent)
     if (stored === undefined) torrent.beginMetadata(begin)
     else {
       stored
@@ -183,15 +204,53 @@ class TorrentEngine implements Engine {
     return torrent
   }
 
+  #beginLater(torrent: Torrent, info: TorrentInfo, options: AddOptions): void {
+    torrent.learnInfo(info)
+    this.#begin(torrent, info, options).catch((error: Error) => torrent.fail(error))
+  }
+
+  /** Begins a torrent whose info dictionary is known, once its layers are, where it cannot do without. */
+  async #begin(torrent: Torrent, info: TorrentInfo, options: AddOptions): Promise<void> {
+    const there = this.#storedOf(torrent)
+    let layers = options.layers ?? NO_LAYERS
+    if (there !== undefined && info.infoHashV2 !== undefined) {
+      const kept = await there.readLayers().catch(() => new Uint8Array(0))
+      layers = new Map([...layers, ...readPieceLayers(info, kept, { prove: true })])
+    }
+    if (info.format === 'v2' && !hasAllLayers(info, layers)) {
+      torrent.learnInfo(info)
+      layers = await torrent.fetchLayers(info, layers)
+      await there?.keepLayers(encodePieceLayers(layers))
+    }
+    if (!torrent.running) return
+    const stored = there ?? (await this.#store(torrent.infoHash, info, { ...options, layers }))
+    if (!torrent.running) return
+    torrent.begin(stored, info, layers)
+    torrent.metadataKnown()
+  }
+
+  /** The torrent in the store, by whichever of its names. */
+  #storedOf(torrent: Torrent): StoredTorrent | undefined {
+    for (const name of torrent.names.all) {
+      const stored = this.#volume.get(name)
+      if (stored !== undefined) return stored
+    }
+    return undefined
+  }
+
   async remove(infoHash: Uint8Array): Promise<void> {
-    const key = toLatin1(infoHash)
-    const torrent = this.#torrents.get(key)
+    const torrent = this.#byName.get(toLatin1(infoHash))
     if (torrent === undefined) return
+    const key = toLatin1(torrent.infoHash)
     await torrent.stop()
     await this.#making.get(key)?.catch(ignore)
     if (this.#torrents.get(key) !== torrent) return
     this.#torrents.delete(key)
-    this.#marks.delete(toLatin1(torrentMark(infoHash)))
+    for (const name of torrent.names.all) {
+      if (this.#byName.get(toLatin1(name)) !== torrent) continue
+      this.#byName.delete(toLatin1(name))
+      this.#marks.delete(toLatin1(torrentMark(name)))
+    }
     await torrent.stored?.sync()
   }
 
@@ -212,30 +271,55 @@ class TorrentEngine implements Engine {
     await this.#syncs.now()
   }
 
-  #make(infoHash: Uint8Array, trackers: readonly (readonly string[])[]): Torrent {
-    this.#refuseTwice(infoHash)
-    const torrent = new Torrent(this.#context!, infoHash, trackers)
-    this.#torrents.set(toLatin1(infoHash), torrent)
-    this.#marks.set(toLatin1(torrentMark(infoHash)), infoHash)
+  #make(names: TorrentNames, trackers: readonly (readonly string[])[]): Torrent {
+    this.#refuseTwice(names)
+    const torrent = new Torrent(this.#context!, names, trackers)
+    this.#torrents.set(toLatin1(names.primary), torrent)
+    for (const name of names.all) this.#register(torrent, name)
     return torrent
   }
 
-  #refuseTwice(infoHash: Uint8Array): void {
-    if (this.#stopping !== undefined) {
-      throw engineError('ENGINE_STOPPED', 'the engine has been stopped')
-    }
-    const key = toLatin1(infoHash)
-    if (this.#torrents.has(key) || this.#making.has(key)) {
-      throw engineError('ENGINE_EXISTS', `torrent ${toHex(infoHash)} is in the engine already`)
+  /** The torrent answers to this name, too. */
+  #register(torrent: Torrent, name: Uint8Array): void {
+    this.#byName.set(toLatin1(name), torrent)
+    this.#marks.set(toLatin1(torrentMark(name)), name)
+  }
+
+  /** What a magnet is called besides is known. Throws ENGINE_EXISTS when another torrent is called so. */
+  #learn(torrent: Torrent, info: TorrentInfo): void {
+    for (const name of torrent.names.learn(info)) {
+      if (this.#byName.has(toLatin1(name))) throw exists(name)
+      this.#register(torrent, name)
+      torrent.announce(name)
     }
   }
 
-  async #store(info: TorrentInfo, attributes: Uint8Array | undefined): Promise<StoredTorrent> {
-    const { infoHash, totalBytes, pieceBytes, infoBytes } = info
+  #refuseTwice({ all }: TorrentNames): void {
+    if (this.#stopping !== undefined) {
+      throw engineError('ENGINE_STOPPED', 'the engine has been stopped')
+    }
+    for (const name of all) {
+      const key = toLatin1(name)
+      if (this.#byName.has(key) || this.#making.has(key)) throw exists(name)
+    }
+  }
+
+  async #store(
+    infoHash: Uint8Array,
+    info: TorrentInfo,
+    { attributes, layers = NO_LAYERS }: AddOptions,
+  ): Promise<StoredTorrent> {
+    const { totalBytes, pieceBytes, infoBytes } = info
     const there = this.#volume.get(infoHash)
     if (there !== undefined) return there
     const key = toLatin1(infoHash)
-    const made = this.#volume.create({ infoHash, totalBytes, pieceBytes }, infoBytes, attributes)
+    const beside = { layers: encodePieceLayers(layers), filler: fillerOf(info) }
+    const made = this.#volume.create(
+      { infoHash, totalBytes, pieceBytes },
+      infoBytes,
+      attributes,
+      beside,
+    )
     this.#making.set(key, made)
     try {
       return await made
@@ -256,7 +340,7 @@ class TorrentEngine implements Engine {
       this.#doorway,
       (infoHash, first, socket) => {
         this.#inbound.delete(cutOff)
-        const torrent = this.#torrents.get(toLatin1(infoHash))
+        const torrent = this.#byName.get(toLatin1(infoHash))
         if (torrent === undefined) {
           socket.onClose = () => {}
           socket.destroy()
@@ -302,3 +386,7 @@ class TorrentEngine implements Engine {
 }
 
 const ignore = (): void => {}
+
+function exists(name: Uint8Array): Error {
+  return engineError('ENGINE_EXISTS', `torrent ${toHex(name)} is in the engine already`)
+}

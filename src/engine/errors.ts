@@ -14,6 +14,7 @@ export const engineErrors = {
   ENGINE_EXISTS: 'The torrent is in the engine already.',
   ENGINE_STOPPED: 'The engine has been stopped.',
   ENGINE_RESOLVE_FAILED: 'A host name has no address.',
+  ENGINE_TORN: 'The v1 and v2 hashes of a hybrid torrent are of different content.',
 } as const
 
 export const engineError: ReturnType<typeof errorMaker<typeof engineErrors>> =

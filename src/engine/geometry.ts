@@ -12,10 +12,14 @@
  * spans stripes, and a stripe at the seam belongs to two extents. A piece larger than a stripe is an
  * extent of its own.
  *
- * Invariants: extents partition the pieces in order; every byte is in one piece, one stripe, one chunk;
- * only the last piece and the last chunk of a piece are shorter than the others.
+ * With v2 a piece is of one file and ends with it: what follows up to the next piece is filler, which is in
+ * a stripe, but in no chunk. A filler may be as long as whole stripes, which are never opened then.
+ *
+ * Invariants: extents partition the pieces in order; every byte but filler is in one piece, one stripe, one
+ * chunk; only the last piece, those that end in filler, and the last chunk of a piece are shorter than the
+ * others; where there is filler, pieces and stripes are powers of two.
  */
-import { assert } from '../base/index.ts'
+import { assert, type Bitfield } from '../base/index.ts'
 
 /** What one request asks for (BEP 3). */
 export const CHUNK_BYTES = 16_384
@@ -29,8 +33,17 @@ export class Geometry {
   /** Of every piece but the last, which may have fewer. */
   readonly chunksPerPiece: number
   readonly extentCount: number
+  /** `totalBytes` without filler. */
+  readonly contentBytes: number
+  readonly #short: ReadonlyMap<number, number>
 
-  constructor(totalBytes: number, pieceBytes: number, stripeBytes: number) {
+  /** `short`: how much of the pieces that end in filler is content. */
+  constructor(
+    totalBytes: number,
+    pieceBytes: number,
+    stripeBytes: number,
+    short: ReadonlyMap<number, number> = new Map(),
+  ) {
     assert(Number.isSafeInteger(totalBytes) && totalBytes >= 0, `a torrent of ${totalBytes} bytes`)
     assert(Number.isSafeInteger(pieceBytes) && pieceBytes > 0, `pieces of ${pieceBytes} bytes`)
     assert(Number.isSafeInteger(stripeBytes) && stripeBytes > 0, `stripes of ${stripeBytes} bytes`)
@@ -41,13 +54,36 @@ export class Geometry {
     this.stripeCount = Math.ceil(totalBytes / stripeBytes)
     this.chunksPerPiece = Math.ceil(pieceBytes / CHUNK_BYTES)
     this.extentCount = this.pieceCount === 0 ? 0 : this.extentOf(this.pieceCount - 1) + 1
+    this.#short = short
+    let contentBytes = totalBytes
+    for (const [piece, length] of short) contentBytes -= this.wireLength(piece) - length
+    this.contentBytes = contentBytes
+  }
+
+  /** Content of the pieces of a bitfield. */
+  bytesOf(pieces: Bitfield): number {
+    if (pieces.full) return this.contentBytes
+    if (pieces.count === 0) return 0
+    let bytes = pieces.count * this.pieceBytes
+    const last = this.pieceCount - 1
+    if (pieces.has(last)) bytes -= this.pieceBytes - this.wireLength(last)
+    for (const [piece, length] of this.#short) {
+      if (pieces.has(piece)) bytes -= this.wireLength(piece) - length
+    }
+    return bytes
   }
 
   pieceOffset(piece: number): number {
     return piece * this.pieceBytes
   }
 
+  /** Of the content of a piece: what is hashed by v2, requested and stored. */
   pieceLength(piece: number): number {
+    return this.#short.get(piece) ?? this.wireLength(piece)
+  }
+
+  /** Of a piece with its filler: what peers of v1 know. */
+  wireLength(piece: number): number {
     return Math.min(this.pieceBytes, this.totalBytes - piece * this.pieceBytes)
   }
 

@@ -8,8 +8,6 @@
  * Invariants: every peer that is kept claims a size; memory is what has arrived, at most MAX_METADATA_BYTES; a piece is asked of one peer at a
  * time and again after `TIMEOUT_MS`; the result hashes to the info-hash.
  */
-import { createHash } from 'node:crypto'
-import { bytesEqual } from '../base/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import { engineError } from './errors.ts'
 import {
@@ -38,7 +36,7 @@ const REFUSED_MS = 30_000
 const MAX_REQUESTS_PER_PEER = 4
 
 export class MetadataFetch {
-  readonly #infoHash: Uint8Array
+  readonly #isRight: (infoBytes: Uint8Array) => boolean
   readonly #done: (infoBytes: Uint8Array) => void
   readonly #bad: (peer: MetadataPeer) => void
   readonly #peers = new Set<MetadataPeer>()
@@ -54,13 +52,13 @@ export class MetadataFetch {
   #only: MetadataPeer | undefined
   #finished = false
 
-  /** `bad` hears of a peer whose dictionary is not the one. */
+  /** `isRight` says whether it is the one; `bad` hears of a peer whose dictionary is not. */
   constructor(
-    infoHash: Uint8Array,
+    isRight: (infoBytes: Uint8Array) => boolean,
     done: (infoBytes: Uint8Array) => void,
     bad: (peer: MetadataPeer) => void,
   ) {
-    this.#infoHash = infoHash
+    this.#isRight = isRight
     this.#done = done
     this.#bad = bad
   }
@@ -168,7 +166,7 @@ export class MetadataFetch {
     for (const [i, piece] of this.#pieces.entries()) infoBytes.set(piece!, i * METADATA_PIECE_BYTES)
     const only = this.#only
     this.#restart()
-    if (bytesEqual(createHash('sha1').update(infoBytes).digest(), this.#infoHash)) {
+    if (this.#isRight(infoBytes)) {
       this.#finished = true
       this.#done(infoBytes)
       return

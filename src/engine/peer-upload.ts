@@ -76,7 +76,7 @@ export class PeerUpload {
       piece < geometry.pieceCount &&
       length > 0 &&
       length <= MAX_REQUEST_BYTES &&
-      begin + length <= geometry.pieceLength(piece)
+      begin + length <= geometry.wireLength(piece)
     if (!within) throw protocolError(`a request for ${length} bytes at ${begin} of piece ${piece}`)
     const served = !this.choking && verified.has(piece) && this.#queue.add(piece, begin, length)
     if (!served) this.#reject(piece, begin, length)

@@ -18,7 +18,8 @@
  * - What a peer sends wrongly ends this connection and nothing else.
  * - After `close` nothing is called, received or sent; the host is told once.
  */
-import { type Bitfield, SeedbedError } from '../base/index.ts'
+import { type Bitfield, bytesEqual, SeedbedError } from '../base/index.ts'
+import type { HashRange } from '../metainfo/index.ts'
 import type { ChokeCandidate } from './choker.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
@@ -28,6 +29,7 @@ import { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
 import { PeerUpload } from './peer-upload.ts'
 import { PeerWriter } from './peer-writer.ts'
+import type { TorrentNames } from './torrent-names.ts'
 import { MAX_REQUESTS } from './upload-queue.ts'
 import {
   EXTENDED_HANDSHAKE_ID,
@@ -36,6 +38,12 @@ import {
   parseExtendedHandshake,
 } from './wire/extended.ts'
 import { HANDSHAKE_BYTES, type Handshake, writeHandshake } from './wire/handshake.ts'
+import {
+  HASH_REQUEST_BYTES,
+  writeHashes,
+  writeHashReject,
+  writeHashRequest,
+} from './wire/hashes.ts'
 import * as messages from './wire/messages.ts'
 import { WireReader, type WireSink } from './wire/reader.ts'
 
@@ -52,7 +60,7 @@ const STALL_TIMEOUT_MS = 60_000
 
 /** The torrent as its peers see it. */
 export interface PeerHost extends PeerTorrent {
-  readonly infoHash: Uint8Array
+  readonly names: TorrentNames
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly infoBytes: Uint8Array | undefined
@@ -60,9 +68,15 @@ export interface PeerHost extends PeerTorrent {
   readClock(): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
   onHandshake(peer: Peer): boolean
+  /** Both handshakes have been sent: messages may follow. */
+  onMet(peer: Peer): void
   onInterest(peer: Peer): void
   onMetadata(peer: Peer, payload: Uint8Array): void
   onExtended(peer: Peer): void
+  /** BEP 52. The bytes are the receiver's only during the call. */
+  onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void
+  onHashes(peer: Peer, root: Uint8Array, range: HashRange, hashes: Uint8Array): void
+  onHashReject(peer: Peer, root: Uint8Array, range: HashRange): void
   onPeerClosed(peer: Peer, error: Error | undefined): void
 }
 
@@ -78,18 +92,23 @@ export class Peer implements WireSink, ChokeCandidate {
   peerId: Uint8Array | undefined
   extended: ExtendedHandshake | undefined
   closed = false
+  /** The torrent's name in our handshake. */
+  #name: Uint8Array | undefined
   readonly #torrent: PeerHost
   readonly #socket: PeerSocket
   readonly #reader: WireReader
   readonly #writer: PeerWriter
   #supportsFast = false
+  #supportsV2 = false
   #heardMs: number
   #drainedMs: number
 
-  constructor(torrent: PeerHost, socket: PeerSocket, outgoing: boolean) {
+  /** `name` is the torrent's when we connect; undefined when the peer did, which names it then. */
+  constructor(torrent: PeerHost, socket: PeerSocket, name: Uint8Array | undefined) {
     this.#torrent = torrent
     this.#socket = socket
-    this.outgoing = outgoing
+    this.#name = name
+    this.outgoing = name !== undefined
     this.host = socket.remoteAddress
     this.port = socket.remotePort
     this.connectedMs = torrent.nowMs
@@ -138,7 +157,9 @@ export class Peer implements WireSink, ChokeCandidate {
   /** The connection stands: our handshake goes first when we made it. */
   sendHandshake(): void {
     const bytes = Buffer.allocUnsafe(HANDSHAKE_BYTES)
-    writeHandshake(bytes, this.#torrent)
+    const { names, peerId } = this.#torrent
+    const infoHash = this.#name ?? names.primary
+    writeHandshake(bytes, { infoHash, peerId, supportsV2: names.v2 !== undefined })
     this.#writer.send(bytes)
   }
 
@@ -187,6 +208,8 @@ export class Peer implements WireSink, ChokeCandidate {
   onHandshake(handshake: Handshake): void {
     this.peerId = handshake.peerId
     this.#supportsFast = handshake.supportsFast
+    this.#takeName(handshake)
+    if (this.closed) return
     this.download.answersEach = handshake.supportsFast
     this.upload.knowsRejects = handshake.supportsFast
     if (!this.#torrent.onHandshake(this)) {
@@ -204,6 +227,25 @@ export class Peer implements WireSink, ChokeCandidate {
     }
     if (handshake.supportsExtended) this.#sendExtendedHandshake()
     this.#writer.uncork()
+    this.#torrent.onMet(this)
+  }
+
+  /** Who connects names the torrent; the answer may have its other name, that of v2, if that was offered. */
+  #takeName(handshake: Handshake): void {
+    const { names } = this.#torrent
+    const { infoHash, supportsV2 } = handshake
+    if (!names.has(infoHash)) {
+      this.close(protocolError('a handshake for another torrent'))
+      return
+    }
+    const { v2 } = names
+    this.#supportsV2 = supportsV2 || (v2 !== undefined && bytesEqual(infoHash, v2))
+    if (!this.outgoing) this.#name = this.speaksV2 ? v2 : infoHash
+  }
+
+  /** It knows v2 (BEP 52), and the torrent has a v2 part, as far as we know. */
+  get speaksV2(): boolean {
+    return this.#supportsV2 && this.#torrent.names.v2 !== undefined
   }
 
   /** The metadata is known now: what the peer said it has gets its meaning. */
@@ -282,6 +324,34 @@ export class Peer implements WireSink, ChokeCandidate {
       this.download.requestQueue = this.extended.requestQueue
       this.#torrent.onExtended(this)
     } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
+  }
+
+  onHashRequest(root: Uint8Array, range: HashRange): void {
+    this.#torrent.onHashRequest(this, root, range)
+  }
+
+  onHashes(root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.#torrent.onHashes(this, root, range, hashes)
+  }
+
+  onHashReject(root: Uint8Array, range: HashRange): void {
+    this.#torrent.onHashReject(this, root, range)
+  }
+
+  sendHashRequest(root: Uint8Array, range: HashRange): void {
+    this.#writer.message(HASH_REQUEST_BYTES, (bytes, at) =>
+      writeHashRequest(bytes, at, root, range),
+    )
+  }
+
+  /** The answer to a request; null: a reject. */
+  sendHashes(root: Uint8Array, range: HashRange, hashes: Uint8Array | null): void {
+    if (this.closed) return
+    this.#writer.message(HASH_REQUEST_BYTES + (hashes?.length ?? 0), (bytes, at) =>
+      hashes === null
+        ? writeHashReject(bytes, at, root, range)
+        : writeHashes(bytes, at, root, range, hashes),
+    )
   }
 
   onKeepAlive(): void {}

@@ -5,7 +5,7 @@
  * Invariants: the parts before `nextStripe` have gone into the hash; one attempt has one Span, and what
  * is written for an attempt that failed counts for no other.
  */
-import { createHash, type Hash } from 'node:crypto'
+import type { PieceCheck, Verdict } from '../metainfo/index.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 
 export class Span {
@@ -17,11 +17,12 @@ export class Span {
   nextStripe: number
   readonly #geometry: Geometry
   readonly #piece: number
-  readonly #hash: Hash = createHash('sha1')
+  readonly #check: PieceCheck
   /** Chunks received without a gap from the first. */
   #chunks = 0
 
-  constructor(geometry: Geometry, piece: number) {
+  constructor(geometry: Geometry, piece: number, check: PieceCheck) {
+    this.#check = check
     this.#geometry = geometry
     this.#piece = piece
     this.nextStripe = geometry.firstStripe(piece)
@@ -38,11 +39,11 @@ export class Span {
     return Math.min(this.#chunks * CHUNK_BYTES, length) >= end
   }
 
-  /** Hashes the next part. The digest of the piece when that was the last one. */
-  take(bytes: Uint8Array): Uint8Array | undefined {
-    this.#hash.update(bytes)
+  /** Hashes the next part. The verdict on the piece when that was the last one. */
+  take(bytes: Uint8Array): Verdict | undefined {
+    this.#check.update(bytes)
     this.nextStripe++
     const isLast = this.nextStripe > this.#geometry.lastStripe(this.#piece)
-    return isLast ? this.#hash.digest() : undefined
+    return isLast ? this.#check.verdict() : undefined
   }
 }

@@ -3,8 +3,8 @@
  * and goes to the disk in one write.
  *
  * ```
- * admit -> open -> chunks land -> a piece is whole -> SHA-1 -> its part is ready
- *            ^                                                     |
+ * admit -> open -> chunks land -> a piece is whole -> hashed -> its part is ready
+ *            ^                                                      |
  *            |                      all parts claimed are ready: quiet
  *            |                                                     |
  *            |        whole: write now      else: wait for the neighbour, for pressure, or for idleness
@@ -23,9 +23,10 @@
  * - A buffer goes back to the pool once; its stripe is forgotten by then, and may be open anew.
  * - A piece is marked held on the volume only when it was verified and all its parts have been written.
  */
-import { createHash } from 'node:crypto'
-import { assert, bytesEqual, type Clock } from '../base/index.ts'
+import { assert, type Clock } from '../base/index.ts'
+import type { PieceHashes, Verdict } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
+import { engineError } from './errors.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { Picker } from './picker.ts'
 import { Span } from './span.ts'
@@ -48,7 +49,7 @@ export class StripeCache implements PoolMember {
   held = 0
   readonly #geometry: Geometry
   readonly #stored: StoredTorrent
-  readonly #pieceHashes: Uint8Array
+  readonly #hashes: PieceHashes
   readonly #picker: Picker
   readonly #pool: StripePool
   readonly #writes: StripeWrites
@@ -68,7 +69,7 @@ export class StripeCache implements PoolMember {
   constructor(options: {
     readonly geometry: Geometry
     readonly stored: StoredTorrent
-    readonly pieceHashes: Uint8Array
+    readonly hashes: PieceHashes
     readonly picker: Picker
     readonly pool: StripePool
     readonly writes: WriteQueue
@@ -77,7 +78,7 @@ export class StripeCache implements PoolMember {
   }) {
     this.#geometry = options.geometry
     this.#stored = options.stored
-    this.#pieceHashes = options.pieceHashes
+    this.#hashes = options.hashes
     this.#picker = options.picker
     this.#pool = options.pool
     this.#writes = new StripeWrites(options.stored, options.geometry.stripeBytes, options.writes)
@@ -154,9 +155,7 @@ export class StripeCache implements PoolMember {
     }
     if (!this.#picker.isWhole(piece)) return
     const stripe = this.#stripes.get(first)!
-    const digest = createHash('sha1').update(stripe.bytesOf(piece)).digest()
-    if (!this.#matches(piece, digest)) this.#fail(piece)
-    else {
+    if (this.#isRight(piece, this.#hashes.judge(piece, stripe.bytesOf(piece)))) {
       this.#picker.pieceVerified(piece)
       this.#ready(stripe, piece)
       this.#events.verified(piece)
@@ -285,7 +284,7 @@ export class StripeCache implements PoolMember {
     const extent = this.#geometry.extentOf(piece)
     let span = this.#spans.get(piece)
     if (span === undefined) {
-      span = new Span(this.#geometry, piece)
+      span = new Span(this.#geometry, piece, this.#hashes.begin(piece))
       this.#spans.set(piece, span)
     }
     const hasChunk = (chunk: number): boolean => this.#picker.hasChunk(piece, chunk)
@@ -297,12 +296,9 @@ export class StripeCache implements PoolMember {
         this.#stuck.add(piece)
         return
       }
-      const digest = span.take(stripe.bytesOf(piece))
-      if (digest !== undefined) {
-        if (!this.#matches(piece, digest)) {
-          this.#fail(piece)
-          return
-        }
+      const verdict = span.take(stripe.bytesOf(piece))
+      if (verdict !== undefined) {
+        if (!this.#isRight(piece, verdict)) return
         span.verified = true
         this.#picker.pieceVerified(piece)
       }
@@ -311,8 +307,23 @@ export class StripeCache implements PoolMember {
     }
   }
 
-  #matches(piece: number, digest: Uint8Array): boolean {
-    return bytesEqual(digest, this.#pieceHashes.subarray(piece * 20, piece * 20 + 20))
+  /** False when it is not, after what follows from that. */
+  #isRight(piece: number, verdict: Verdict): boolean {
+    if (verdict === 'right') return true
+    assert(verdict !== 'unknown', `piece ${piece} was downloaded before its hash was known`)
+    if (verdict === 'wrong') this.#fail(piece)
+    else {
+      this.#events.failed(
+        engineError(
+          'ENGINE_TORN',
+          `piece ${piece} is right by one of its hashes and wrong by the other`,
+          {
+            mend: 'Do not use the torrent: its v1 and v2 parts are of different content.',
+          },
+        ),
+      )
+    }
+    return false
   }
 
   #fail(piece: number): void {

@@ -138,6 +138,7 @@ export class Stripe {
 
   /** The fresh parts, written as far as this stripe is concerned; `verifiedOnly`: those of verified pieces. */
   takeFresh(verifiedOnly: boolean): FreshParts {
+    let last = -1
     const pieces: number[] = []
     const runs: { from: number; to: number }[] = []
     for (const [at, part] of this.#parts.entries()) {
@@ -146,8 +147,12 @@ export class Stripe {
       const bytes = this.bytesOf(piece)
       const from = bytes.byteOffset - this.buffer.byteOffset
       const run = runs.at(-1)
-      if (run?.to === from) run.to += bytes.length
-      else runs.push({ from, to: from + bytes.length })
+      if (run !== undefined && last === at - 1) {
+        // One write is better than two: filler between them goes along, as the zeros that it stands for.
+        this.buffer.fill(0, run.to, from)
+        run.to = from + bytes.length
+      } else runs.push({ from, to: from + bytes.length })
+      last = at
       this.#parts[at] = Part.written
       this.freshBytes -= bytes.length
       pieces.push(piece)

@@ -14,23 +14,36 @@
  * `stopped` there is no peer and no timer; `complete` is emitted once, after the volume was synced.
  */
 import { Bitfield, bytesEqual, type Logger, toHex } from '../base/index.ts'
-import type { TorrentInfo } from '../metainfo/index.ts'
+import {
+  encodePieceLayers,
+  type HashRange,
+  hasAllLayers,
+  PieceHashes,
+  type PieceLayers,
+  shortPieces,
+  type TorrentInfo,
+} from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
-import { type Content, verifiedBytes } from './content.ts'
+import type { Content } from './content.ts'
 import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
+import { engineError } from './errors.ts'
 import { Geometry } from './geometry.ts'
+import { HashServer } from './hash-server.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
 import type { Peer, PeerHost } from './peer.ts'
 import { RateMeter } from './rate.ts'
 import { type ReadCache, ReadSource } from './read-cache.ts'
 import type { TorrentContext } from './torrent-context.ts'
+import { TorrentHashes } from './torrent-hashes.ts'
+import type { TorrentNames } from './torrent-names.ts'
 import type { EngineTorrent, TorrentEvents, TorrentProgress, TorrentState } from './types.ts'
+import { readVerified } from './verified-bytes.ts'
 import {
   encodeMetadataData,
   encodeMetadataReject,
@@ -46,7 +59,7 @@ export class Torrent
   extends Emitter<TorrentEvents>
   implements EngineTorrent, PeerHost, DownloadHost
 {
-  readonly infoHash: Uint8Array
+  readonly names: TorrentNames
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly reads: ReadCache
@@ -58,7 +71,11 @@ export class Torrent
   readonly peers: Set<Peer> = new Set()
   readonly #context: TorrentContext
   readonly #logger: Logger
-  readonly #announcer: Announcer
+  readonly #trackers: readonly (readonly string[])[]
+  /** One for each name: each is a swarm of its own. */
+  readonly #announcers: Announcer[] = []
+  readonly #hashes: TorrentHashes
+  #started = false
   readonly #connector: Connector
   readonly #choking: Choking
   readonly #downloaded = new RateMeter()
@@ -71,12 +88,13 @@ export class Torrent
 
   constructor(
     context: TorrentContext,
-    infoHash: Uint8Array,
+    names: TorrentNames,
     trackers: readonly (readonly string[])[],
   ) {
     super()
     this.#context = context
-    this.infoHash = infoHash
+    this.names = names
+    this.#trackers = trackers
     this.peerId = context.peerId
     this.listenPort = context.listenPort
     this.reads = context.reads
@@ -84,9 +102,23 @@ export class Torrent
     this.#logger = context.logger
     this.#connector = new Connector(context, this)
     this.#choking = new Choking(this.peers, context.uploadSlots, context.random)
-    this.#announcer = createAnnouncer({
-      trackers,
-      infoHash,
+    this.#hashes = new TorrentHashes(
+      () => this.nowMs,
+      (peer, reason) => this.ban(peer, reason),
+    )
+    for (const name of names.all) this.announce(name)
+  }
+
+  get infoHash(): Uint8Array {
+    return this.names.primary
+  }
+
+  /** Announces the torrent by this name, too. */
+  announce(name: Uint8Array): void {
+    const context = this.#context
+    const announcer = createAnnouncer({
+      trackers: this.#trackers,
+      infoHash: name,
       peerId: context.peerId,
       port: context.listenPort,
       key: context.key,
@@ -104,6 +136,8 @@ export class Torrent
       }),
       onPeers: (peers) => this.addPeers(peers),
     })
+    this.#announcers.push(announcer)
+    if (this.#started) announcer.start()
   }
 
   get state(): TorrentState {
@@ -116,32 +150,93 @@ export class Torrent
 
   // --- Beginning ---
 
-  /** The torrent is on the volume: seed what it has, download the rest. Reads nothing. */
-  begin(stored: StoredTorrent, info: TorrentInfo): void {
+  /** The info dictionary is known: peers may ask for it, and may be asked for hashes. */
+  learnInfo(info: TorrentInfo): void {
     this.info = info
+    for (const peer of this.peers) if (peer.peerId !== undefined) this.#hashes.add(peer)
+  }
+
+  /** Layers that `known` lacks, from peers: without them nothing of v2 can be verified. */
+  fetchLayers(info: TorrentInfo, known: PieceLayers): Promise<PieceLayers> {
+    return new Promise((resolve) => this.#hashes.fetch(info, known, this.peers, resolve))
+  }
+
+  /**
+   * The torrent is on the volume: seed what it has, download the rest. Reads nothing. `layers` are all that
+   * v2 needs; of a hybrid they may be fewer, and are fetched beside.
+   */
+  begin(stored: StoredTorrent, info: TorrentInfo, layers: PieceLayers): void {
+    this.learnInfo(info)
     this.stored = stored
-    const geometry = new Geometry(info.totalBytes, info.pieceBytes, this.#context.volume.blockBytes)
+    const { blockBytes } = this.#context.volume
+    const geometry = new Geometry(info.totalBytes, info.pieceBytes, blockBytes, shortPieces(info))
+    const hashes = new PieceHashes(info, layers)
     const verified = new Bitfield(geometry.pieceCount)
     for (let piece = 0; piece < verified.length; piece++) {
       if (stored.have.has(piece)) verified.set(piece)
     }
     const source = new ReadSource(stored, geometry, (error) => this.fail(error))
-    const content: Content = { geometry, verified, source, download: undefined }
+    const hashServer =
+      info.infoHashV2 === undefined
+        ? undefined
+        : new HashServer(hashes, {
+            has: (piece) => verified.has(piece),
+            readPiece: async (piece) => {
+              const bytes = new Uint8Array(geometry.pieceLength(piece))
+              await readVerified(content, piece, 0, bytes)
+              return bytes
+            },
+          })
+    const content: Content = {
+      geometry,
+      verified,
+      source,
+      hashes,
+      hashServer,
+      download: undefined,
+    }
     this.content = content
+    if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
     if (verified.full) {
       this.#state = 'seeding'
       return
     }
     this.#state = 'downloading'
-    const download = new Download(this.#context, this, stored, info, geometry, verified)
+    const download = new Download(this.#context, this, stored, hashes, geometry, verified)
     this.#download = download
     content.download = download
+  }
+
+  /** A hybrid goes by SHA-1 until its layers are there; they are kept, for those who know v2 alone. */
+  #fetchBeside(stored: StoredTorrent, hashes: PieceHashes): void {
+    const learn = async (layers: PieceLayers): Promise<void> => {
+      hashes.learn(layers)
+      await stored.keepLayers(encodePieceLayers(layers))
+    }
+    try {
+      this.#hashes.fetch(hashes.info, hashes.layers, this.peers, (layers) => {
+        learn(layers).catch((error: unknown) => this.#notKept(error))
+      })
+    } catch (error) {
+      this.#notKept(error)
+    }
+  }
+
+  #notKept(error: unknown): void {
+    this.#logger.warn({ infoHash: toHex(this.infoHash), error }, 'piece layers were not kept')
   }
 
   /** A magnet: the info dictionary is fetched from peers first. */
   beginMetadata(done: (infoBytes: Uint8Array) => Promise<void>): void {
     this.#metadata = new MetadataFetch(
-      this.infoHash,
+      (infoBytes) => {
+        const verdict = this.names.judge(infoBytes)
+        if (verdict === 'torn') {
+          const what = 'the magnet names the v1 part of one torrent and the v2 part of another'
+          this.fail(engineError('ENGINE_BAD_METADATA', what))
+        }
+        return verdict === 'right'
+      },
       (infoBytes) => {
         this.#metadata = undefined
         done(infoBytes).catch((error: unknown) => this.fail(asError(error)))
@@ -159,7 +254,8 @@ export class Torrent
 
   /** To be called once, after `begin` or `beginMetadata`. */
   start(): void {
-    this.#announcer.start()
+    this.#started = true
+    for (const announcer of this.#announcers) announcer.start()
     this.#connect()
   }
 
@@ -216,6 +312,22 @@ export class Torrent
     return true
   }
 
+  onMet(peer: Peer): void {
+    this.#hashes.add(peer)
+  }
+
+  onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void {
+    this.#hashes.onRequest(peer, this.content, root, range)
+  }
+
+  onHashes(peer: Peer, root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.#hashes.onHashes(peer, root, range, hashes)
+  }
+
+  onHashReject(peer: Peer, root: Uint8Array, range: HashRange): void {
+    this.#hashes.onReject(peer, root, range)
+  }
+
   onExtended(peer: Peer): void {
     this.#metadata?.add(peer, this.nowMs)
   }
@@ -240,6 +352,7 @@ export class Torrent
     if (this.content?.verified.full === true && peer.pieces.isSeed) this.#connector.bothSeed(peer)
     this.#connector.ended(peer)
     this.#metadata?.remove(peer, this.nowMs)
+    this.#hashes.remove(peer)
     if (peer.pieces.leave()) this.onReleased()
     if (error !== undefined) {
       this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
@@ -290,7 +403,7 @@ export class Torrent
     this.#download = undefined
     download.flush()
     download.stop()
-    this.#announcer.completed()
+    for (const announcer of this.#announcers) announcer.completed()
     this.#closeSeeds()
     this.#logger.info({ infoHash: toHex(this.infoHash) }, 'a torrent is complete')
     this.emit('complete')
@@ -325,25 +438,27 @@ export class Torrent
     for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
+    this.#hashes.tick()
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
     this.#download?.tick(this.nowMs)
     const hungry = this.#state === 'downloading' || this.#state === 'metadata'
-    if (hungry && this.peers.size < FEW_PEERS) this.#announcer.announceNow()
+    if (!hungry || this.peers.size >= FEW_PEERS) return
+    for (const announcer of this.#announcers) announcer.announceNow()
   }
 
   #leftBytes(): number {
     if (this.info === undefined) return 1
-    return this.info.totalBytes - this.#haveBytes()
+    return this.info.contentBytes - this.#haveBytes()
   }
 
   #haveBytes(): number {
-    return this.content === undefined ? 0 : verifiedBytes(this.content)
+    return this.content?.geometry.bytesOf(this.content.verified) ?? 0
   }
 
   progress(): TorrentProgress {
     return {
       state: this.#state,
-      totalBytes: this.info?.totalBytes ?? 0,
+      totalBytes: this.info?.contentBytes ?? 0,
       haveBytes: this.#haveBytes(),
       pieceCount: this.info?.pieceCount ?? 0,
       havePieces: this.content?.verified.count ?? 0,
@@ -370,13 +485,16 @@ export class Torrent
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
     this.#cutOff()
     const dropped = this.content?.download?.stripes.drop()
-    const left = this.#announcer.stop(STOP_ANNOUNCE_MS)
-    this.#stopping = Promise.all([left, dropped]).then(() => {})
+    this.#stopping = Promise.all([this.#leave(), dropped]).then(() => {})
     this.emit('failed', error)
   }
 
   trackers(): readonly TrackerStatus[] {
-    return this.#announcer.status()
+    return this.#announcers.flatMap((announcer) => announcer.status())
+  }
+
+  async #leave(): Promise<void> {
+    await Promise.all(this.#announcers.map((announcer) => announcer.stop(STOP_ANNOUNCE_MS)))
   }
 
   /** Says goodbye to trackers, cuts off peers, writes what is verified. Durable after the next sync. */
@@ -385,7 +503,7 @@ export class Torrent
       this.#state = 'stopped'
       this.#cutOff()
       const written = this.content?.download?.stripes.close()
-      this.#stopping = Promise.all([this.#announcer.stop(STOP_ANNOUNCE_MS), written]).then(() => {})
+      this.#stopping = Promise.all([this.#leave(), written]).then(() => {})
     }
     return this.#stopping ?? Promise.resolve()
   }

@@ -1,6 +1,6 @@
 /** The engine as the node sees it. Sizes in bytes, rates in bytes a second. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { Magnet, TorrentInfo } from '../metainfo/index.ts'
+import type { Magnet, PieceLayers, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
@@ -41,12 +41,14 @@ export interface AddOptions {
   /** BEP 12 tiers of announce URLs. */
   readonly trackers: readonly (readonly string[])[]
   readonly peers?: readonly { readonly host: string; readonly port: number }[]
+  /** Piece layers of v2, as far as they are known; the others are fetched from peers. */
+  readonly layers?: PieceLayers
   /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
   readonly attributes?: Uint8Array
 }
 
 export type TorrentState =
-  /** Magnet: waiting for the info dictionary from a peer (BEP 9). */
+  /** Waiting for what peers have to say first: the info dictionary (BEP 9), or piece layers (BEP 52). */
   | 'metadata'
   | 'downloading'
   | 'seeding'
@@ -84,6 +86,7 @@ export interface TorrentEvents {
 
 /** A torrent in the engine. */
 export interface EngineTorrent {
+  /** What it was added by; the store has it under this name. A hybrid answers to its other name, too. */
   readonly infoHash: Uint8Array
   readonly info: TorrentInfo | undefined
   /** Undefined until a magnet has its metadata. */
@@ -102,6 +105,7 @@ export interface Engine {
   /** The port that peers reach. */
   readonly port: number
   torrents(): IterableIterator<EngineTorrent>
+  /** By any of its names: the info-hash of v1, or the first 20 bytes of that of v2. */
   get(infoHash: Uint8Array): EngineTorrent | undefined
   /**
    * Seeds, or goes on downloading, what the volume already holds. No hashing: its have-bits are believed.

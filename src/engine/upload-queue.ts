@@ -9,6 +9,7 @@ import type { Content } from './content.ts'
 import { CHUNK_BYTES } from './geometry.ts'
 import type { PeerWriter } from './peer-writer.ts'
 import type { BlockWaiter, ReadBlock, ReadCache } from './read-cache.ts'
+import { copyVerified, readVerified } from './verified-bytes.ts'
 import { PIECE_HEADER_BYTES, writePieceHeader } from './wire/messages.ts'
 
 /** Requests that wait for one peer; told to it as `reqq` (BEP 10). */
@@ -20,7 +21,7 @@ const BATCH_CHUNKS = 64
 /** Requests looked ahead for blocks to read. */
 const LOOK_AHEAD = 64
 
-/** A chunk that lies in no one block: half in another, or still in a stripe. */
+/** A chunk that lies in no one block: half in another, still in a stripe, or partly filler. */
 interface Assembly {
   readonly piece: number
   readonly begin: number
@@ -151,7 +152,8 @@ export class UploadQueue implements BlockWaiter {
   #payload(piece: number, begin: number, length: number): Uint8Array | undefined {
     const { source, geometry } = this.#content
     const offset = geometry.pieceOffset(piece) + begin
-    if (!source.stored.have.has(piece) || !this.#reads.fits(offset, length)) {
+    const inContent = begin + length <= geometry.pieceLength(piece)
+    if (!inContent || !source.stored.have.has(piece) || !this.#reads.fits(offset, length)) {
       return this.#assembled(piece, begin, length)
     }
     const block = this.#reads.get(source, offset, length)
@@ -174,34 +176,21 @@ export class UploadQueue implements BlockWaiter {
     if (assembly === undefined || !same) {
       assembly = { piece, begin, bytes: new Uint8Array(length), done: false }
       this.#assembly = assembly
-      const copied = this.#content.download?.stripes.copy(piece, begin, assembly.bytes) ?? 0
-      assembly.done = copied === length
-      if (!assembly.done) this.#assemble(assembly, copied)
+      assembly.done = copyVerified(this.#content, piece, begin, assembly.bytes) === length
+      if (!assembly.done) this.#assemble(assembly)
     }
     if (!assembly.done) return undefined
     this.#assembly = undefined
     return assembly.bytes
   }
 
-  /** Alternates between memory and disk: what is verified and not in the one is on the other. */
-  async #assemble(assembly: Assembly, from: number): Promise<void> {
-    const { source, geometry, download } = this.#content
+  async #assemble(assembly: Assembly): Promise<void> {
     const { piece, begin, bytes } = assembly
-    let done = from
     try {
-      while (done < bytes.length) {
-        const copied = download?.stripes.copy(piece, begin + done, bytes.subarray(done)) ?? 0
-        done += copied
-        if (copied > 0) continue
-        const offset = geometry.pieceOffset(piece) + begin + done
-        const toBoundary = geometry.stripeBytes - (offset % geometry.stripeBytes)
-        const count = Math.min(bytes.length - done, toBoundary)
-        await source.stored.read(offset, bytes.subarray(done, done + count))
-        done += count
-      }
+      await readVerified(this.#content, piece, begin, bytes)
       assembly.done = true
     } catch (error) {
-      source.failed(error instanceof Error ? error : new Error(String(error)))
+      this.#content.source.failed(error instanceof Error ? error : new Error(String(error)))
       return
     }
     if (this.#assembly === assembly) this.pump()
@@ -215,6 +204,7 @@ export class UploadQueue implements BlockWaiter {
     let last = -1
     for (let i = this.#head; i < end; i += 3) {
       const piece = requests[i]!
+      if (requests[i + 1]! >= geometry.pieceLength(piece)) continue
       const offset = geometry.pieceOffset(piece) + requests[i + 1]!
       const number = Math.floor(offset / this.#reads.readBytes)
       if (number === last || requests[i + 2] === 0) continue

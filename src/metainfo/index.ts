@@ -16,7 +16,13 @@ export * from './limits.ts'
 export { formatMagnet, parseMagnet } from './magnet.ts'
 export * from './merkle.ts'
 export { encodeMetainfo, type MetainfoParts, parseMetainfo } from './metainfo.ts'
-export { type PieceCheck, PieceHashes, shortPieces, type Verdict } from './piece-hashes.ts'
+export {
+  fillerOf,
+  type PieceCheck,
+  PieceHashes,
+  shortPieces,
+  type Verdict,
+} from './piece-hashes.ts'
 export {
   encodePieceLayers,
   hasAllLayers,

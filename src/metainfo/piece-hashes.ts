@@ -69,6 +69,17 @@ function shortByFiller({
   return lengths
 }
 
+/** Where in the address space filler lies, in order: at the ends of pieces. */
+export function fillerOf(info: TorrentInfo): { offset: number; bytes: number }[] {
+  const filler: { offset: number; bytes: number }[] = []
+  for (const [piece, length] of shortPieces(info)) {
+    const start = piece * info.pieceBytes
+    const end = Math.min(start + info.pieceBytes, info.totalBytes)
+    if (end > start + length) filler.push({ offset: start + length, bytes: end - start - length })
+  }
+  return filler
+}
+
 export class PieceHashes {
   readonly info: TorrentInfo
   readonly #short: ReadonlyMap<number, number>

@@ -74,6 +74,8 @@ export class FakeStored implements StoredTorrent {
   }
 
   layers: Uint8Array = new Uint8Array(0)
+  /** Blocks that are wholly filler. */
+  readonly filler: Set<number> = new Set()
 
   async readLayers(): Promise<Uint8Array> {
     return this.layers
@@ -88,6 +90,7 @@ export class FakeStored implements StoredTorrent {
     const block = Math.floor(offset / blockBytes)
     assert.ok(source.length > 0 && offset + source.length <= this.totalBytes)
     assert.equal(Math.floor((offset + source.length - 1) / blockBytes), block, 'crosses a block')
+    assert.ok(!this.filler.has(block), 'writes filler')
     // The device reads the memory later than the call.
     await new Promise((resolve) => setImmediate(resolve))
     if (this.#volume.failWith !== undefined) throw this.#volume.failWith
@@ -106,7 +109,7 @@ export class FakeStored implements StoredTorrent {
     const { blockBytes } = this.#volume
     const last = Math.floor((offset + bytes - 1) / blockBytes)
     for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
-      if (this.written[block] === 0) return false
+      if (this.written[block] === 0 && !this.filler.has(block)) return false
     }
     return true
   }
@@ -155,6 +158,13 @@ export function fakeVolume(
       const key = toHex(geometry.infoHash)
       const torrent = new FakeStored(volume, geometry, infoBytes, hashesOf(key))
       torrent.layers = beside?.layers ?? torrent.layers
+      for (const { offset, bytes } of beside?.filler ?? []) {
+        const end = Math.min(offset + bytes, geometry.totalBytes)
+        const last = end === geometry.totalBytes ? end : end - (end % blockBytes)
+        for (let at = Math.ceil(offset / blockBytes) * blockBytes; at < last; at += blockBytes) {
+          torrent.filler.add(at / blockBytes)
+        }
+      }
       stored.set(key, torrent)
       return torrent
     },

@@ -3,8 +3,10 @@ import { toHex } from '../../src/base/index.ts'
 import type { PeerSocket } from '../../src/engine/index.ts'
 import { EXTENDED_HANDSHAKE_ID, parseExtendedHandshake } from '../../src/engine/wire/extended.ts'
 import { HANDSHAKE_BYTES, writeHandshake } from '../../src/engine/wire/handshake.ts'
+import { HASH_REQUEST_BYTES, writeHashes, writeHashRequest } from '../../src/engine/wire/hashes.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
 import { WireReader, type WireSink } from '../../src/engine/wire/reader.ts'
+import type { HashRange } from '../../src/metainfo/index.ts'
 import type { Swarm } from './swarm.ts'
 
 export class RawPeer implements WireSink {
@@ -15,6 +17,9 @@ export class RawPeer implements WireSink {
   /** Their number for ut_metadata. */
   metadataId = 0
   onMetadata: (payload: Uint8Array) => void = () => {}
+  /** What came in hashes messages. */
+  readonly received: Uint8Array[] = []
+  answerHashes: (root: Uint8Array, range: HashRange) => void = () => {}
   closed = false
   reading = true
   #into: Uint8Array = new Uint8Array(0)
@@ -28,9 +33,9 @@ export class RawPeer implements WireSink {
     }
   }
 
-  handshake(infoHash: Uint8Array, peerId = 1, fast = true): void {
+  handshake(infoHash: Uint8Array, peerId = 1, fast = true, supportsV2 = false): void {
     const bytes = new Uint8Array(HANDSHAKE_BYTES)
-    writeHandshake(bytes, { infoHash, peerId: new Uint8Array(20).fill(peerId) })
+    writeHandshake(bytes, { infoHash, peerId: new Uint8Array(20).fill(peerId), supportsV2 })
     if (!fast) bytes[27] = 0
     this.socket.write(bytes)
   }
@@ -53,6 +58,16 @@ export class RawPeer implements WireSink {
   extended(id: number, payload: Uint8Array): void {
     this.say(messages.EXTENDED_HEADER_BYTES + payload.length, (bytes) =>
       messages.writeExtended(bytes, 0, id, payload),
+    )
+  }
+
+  hashRequest(root: Uint8Array, range: HashRange): void {
+    this.say(HASH_REQUEST_BYTES, (bytes) => writeHashRequest(bytes, 0, root, range))
+  }
+
+  hashes(root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.say(HASH_REQUEST_BYTES + hashes.length, (bytes) =>
+      writeHashes(bytes, 0, root, range, hashes),
     )
   }
 
@@ -110,6 +125,17 @@ export class RawPeer implements WireSink {
     if (id === EXTENDED_HANDSHAKE_ID) {
       this.metadataId = parseExtendedHandshake(payload).messages.get('ut_metadata') ?? 0
     } else this.onMetadata(payload)
+  }
+  onHashRequest(root: Uint8Array, range: HashRange): void {
+    this.log.push(`hash request ${range.baseLayer} ${range.index}`)
+    this.answerHashes(root.slice(), range)
+  }
+  onHashes(_root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.log.push(`hashes ${range.baseLayer} ${range.index}`)
+    this.received.push(hashes.slice())
+  }
+  onHashReject(_root: Uint8Array, range: HashRange): void {
+    this.log.push(`hash reject ${range.baseLayer} ${range.index}`)
   }
   onPieceStart(_piece: number, _begin: number, length: number): Uint8Array {
     this.#into = new Uint8Array(length)

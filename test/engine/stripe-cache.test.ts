@@ -7,6 +7,7 @@ import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
 import { StripeCache } from '../../src/engine/stripe-cache.ts'
 import { type PoolMember, StripePool } from '../../src/engine/stripe-pool.ts'
 import { WriteQueue } from '../../src/engine/write-queue.ts'
+import { PieceHashes } from '../../src/metainfo/index.ts'
 import { type FakeStored, type FakeVolume, fakeVolume } from './fake-volume.ts'
 import { type Content, makeContent } from './swarm.ts'
 
@@ -47,7 +48,7 @@ async function bench(
   const cache: StripeCache = new StripeCache({
     geometry,
     stored,
-    pieceHashes: content.info.pieceHashes,
+    hashes: new PieceHashes(content.info),
     picker,
     pool,
     writes: new WriteQueue(),

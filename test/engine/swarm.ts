@@ -9,13 +9,24 @@ import {
   toHex,
 } from '../../src/base/index.ts'
 import { type Engine, type EngineOptions, startEngine } from '../../src/engine/index.ts'
-import { buildInfo, type TorrentInfo } from '../../src/metainfo/index.ts'
+import {
+  buildInfo,
+  encodePieceLayers,
+  fillerOf,
+  PieceHashes,
+  type PieceLayers,
+  type TorrentFormat,
+  type TorrentInfo,
+} from '../../src/metainfo/index.ts'
+import { madeTorrent } from '../metainfo/made.ts'
 import { FakeInternet, type FakeLink } from './fake-network.ts'
 import { type FakeStored, type FakeVolume, fakeVolume } from './fake-volume.ts'
 
 export interface Content {
   readonly bytes: Uint8Array
   readonly info: TorrentInfo
+  /** Of v2. */
+  readonly layers?: PieceLayers
 }
 
 export function makeContent(totalBytes: number, pieceBytes: number, random: Random): Content {
@@ -63,6 +74,15 @@ export class Swarm {
     return content
   }
 
+  /** Files of these sizes, in a format. */
+  published(format: TorrentFormat, bytes: readonly number[], pieceBytes: number): Content {
+    const entries = bytes.map((size, i) => ({ path: [`d${i % 3}`, `file ${i}`], bytes: size }))
+    const seed = this.#random.uint32()
+    const { info, layers, space } = madeTorrent('content', entries, format, pieceBytes, seed)
+    if (format !== 'v2') this.#hashes.set(toHex(info.infoHash), info.pieceHashes)
+    return { bytes: space, info, layers }
+  }
+
   volume(): FakeVolume {
     return fakeVolume(this.blockBytes, (key) => this.#hashes.get(key))
   }
@@ -96,12 +116,16 @@ export class Swarm {
   ): Promise<FakeVolume> {
     const volume = this.volume()
     const { info, bytes } = content
-    const stored = (await volume.create(info, info.infoBytes)) as FakeStored
+    const stored = (await volume.create(info, info.infoBytes, undefined, {
+      layers: encodePieceLayers(content.layers ?? new Map()),
+      filler: fillerOf(info),
+    })) as FakeStored
     stored.data.set(bytes)
+    const hashes = new PieceHashes(info)
     for (let piece = 0; piece < info.pieceCount; piece++) {
       if (!keep(piece)) continue
       const from = piece * info.pieceBytes
-      const to = Math.min(from + info.pieceBytes, info.totalBytes)
+      const to = from + hashes.contentLength(piece)
       const last = Math.floor((to - 1) / this.blockBytes)
       for (let block = Math.floor(from / this.blockBytes); block <= last; block++) {
         stored.written[block] = 1

@@ -8,6 +8,7 @@
  * +----+-----------------------+------------+--------------+-------------+
  * reserved[5] & 0x10  extension protocol (BEP 10)
  * reserved[7] & 0x04  fast extension (BEP 6)
+ * reserved[7] & 0x10  v2 (BEP 52): the answer may name the torrent by its v2 info-hash
  * reserved[7] & 0x01  DHT (BEP 5): never set by us
  * ```
  */
@@ -23,6 +24,7 @@ const INFO_HASH = 28
 const PEER_ID = 48
 const EXTENDED_BIT = 0x10
 const FAST_BIT = 0x04
+const V2_BIT = 0x10
 
 export interface Handshake {
   /** 20 bytes, a copy. */
@@ -33,17 +35,24 @@ export interface Handshake {
   readonly supportsExtended: boolean
   /** BEP 6. */
   readonly supportsFast: boolean
+  /** BEP 52. */
+  readonly supportsV2: boolean
 }
 
 /** Writes our handshake at the start of `target`, both extensions offered; returns its 68 bytes' length. */
 export function writeHandshake(
   target: Uint8Array,
-  handshake: { readonly infoHash: Uint8Array; readonly peerId: Uint8Array },
+  handshake: {
+    readonly infoHash: Uint8Array
+    readonly peerId: Uint8Array
+    /** The torrent has a v2 part. */
+    readonly supportsV2?: boolean
+  },
 ): number {
   target.set(PROTOCOL_PREFIX)
   target.fill(0, RESERVED, INFO_HASH)
   target[RESERVED + 5] = EXTENDED_BIT
-  target[RESERVED + 7] = FAST_BIT
+  target[RESERVED + 7] = handshake.supportsV2 === true ? FAST_BIT | V2_BIT : FAST_BIT
   target.set(handshake.infoHash, INFO_HASH)
   target.set(handshake.peerId, PEER_ID)
   return HANDSHAKE_BYTES
@@ -57,6 +66,7 @@ export function parseHandshake(bytes: Uint8Array): Handshake | null {
     peerId: Uint8Array.from(bytes.subarray(PEER_ID)),
     supportsExtended: (bytes[RESERVED + 5]! & EXTENDED_BIT) !== 0,
     supportsFast: (bytes[RESERVED + 7]! & FAST_BIT) !== 0,
+    supportsV2: (bytes[RESERVED + 7]! & V2_BIT) !== 0,
   }
 }
 

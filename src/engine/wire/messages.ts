@@ -34,6 +34,10 @@ export const MessageId = {
   reject: 16,
   allowedFast: 17,
   extended: 20,
+  /** BEP 52. */
+  hashRequest: 21,
+  hashes: 22,
+  hashReject: 23,
 } as const
 
 /** What everybody requests at a time; larger requests are refused by most peers. */

@@ -5,7 +5,7 @@
  * ```
  * handshake -> length -> id -> fields ---------------> length
  *                          |-> piece head -> payload -> length
- *                          |-> body (bitfield, extended) -> length
+ *                          |-> body (bitfield, extended, hashes) -> length
  *                          `-> skip (unknown) --------> length
  * ```
  *
@@ -18,9 +18,11 @@
  * - After an error or `stop()` the sink is not called again.
  */
 import { assert, readU32BE } from '../../base/index.ts'
+import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
 import { engineError } from '../errors.ts'
 import { copyInto } from './copy.ts'
 import { beginsAsHandshake, HANDSHAKE_BYTES, parseHandshake } from './handshake.ts'
+import { HASH_FIELDS_BYTES, readHashFields } from './hashes.ts'
 import { CHUNK_BYTES, MessageId } from './messages.ts'
 import type { WireLimits, WireSink } from './sink.ts'
 
@@ -221,6 +223,14 @@ export class WireReader {
       }
       case MessageId.extended:
         return this.#expect(payloadBytes >= 1 && payloadBytes <= this.#maxMessageBytes, State.body)
+      case MessageId.hashRequest:
+      case MessageId.hashReject:
+        return this.#expect(payloadBytes === HASH_FIELDS_BYTES, State.fields)
+      case MessageId.hashes: {
+        const hashesBytes = payloadBytes - HASH_FIELDS_BYTES
+        const whole = hashesBytes >= 0 && hashesBytes % MERKLE_HASH_BYTES === 0
+        return this.#expect(whole && payloadBytes <= this.#maxMessageBytes, State.body)
+      }
       default:
         return this.#expect(payloadBytes <= this.#maxMessageBytes, State.skip)
     }
@@ -235,7 +245,7 @@ export class WireReader {
     return true
   }
 
-  /** Messages of fixed size, 0 to 12 bytes. */
+  /** Messages of fixed size, 0 to 48 bytes. */
   #readFields(): boolean {
     if (!this.#take(this.#remaining)) return false
     this.#state = State.length
@@ -279,6 +289,16 @@ export class WireReader {
       case MessageId.reject:
         sink.onReject(readU32BE(unit, at), readU32BE(unit, at + 4), readU32BE(unit, at + 8))
         break
+      case MessageId.hashRequest: {
+        const { root, range } = readHashFields(unit, at)
+        sink.onHashRequest(root, range)
+        break
+      }
+      case MessageId.hashReject: {
+        const { root, range } = readHashFields(unit, at)
+        sink.onHashReject(root, range)
+        break
+      }
     }
     return true
   }
@@ -314,7 +334,7 @@ export class WireReader {
     return true
   }
 
-  /** A bitfield or an extended message. */
+  /** A bitfield, hashes or an extended message. */
   #readBody(): boolean {
     const at = this.#at
     const available = this.#slice.length - at
@@ -342,7 +362,10 @@ export class WireReader {
   #deliverBody(body: Uint8Array): void {
     this.#state = State.length
     if (this.#id === MessageId.bitfield) this.#sink.onBitfield(body)
-    else this.#sink.onExtended(body[0]!, body.subarray(1))
+    else if (this.#id === MessageId.hashes) {
+      const { root, range } = readHashFields(body, 0)
+      this.#sink.onHashes(root, range, body.subarray(HASH_FIELDS_BYTES))
+    } else this.#sink.onExtended(body[0]!, body.subarray(1))
   }
 
   /** Doubles, so that gathering costs a copy or two a byte, but never past what the message needs. */

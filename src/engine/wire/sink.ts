@@ -4,6 +4,7 @@
  * Numbers from the wire are any unsigned 32 bits: whether a piece exists and a chunk lies in it is for
  * the sink to judge. Byte arrays are the reader's, valid only during the call.
  */
+import type { HashRange } from '../../metainfo/index.ts'
 import type { Handshake } from './handshake.ts'
 
 export interface WireSink {
@@ -23,6 +24,10 @@ export interface WireSink {
   onHaveAll(): void
   onHaveNone(): void
   onExtended(id: number, payload: Uint8Array): void
+  /** BEP 52: nodes of the tree with this root are asked for, given, refused. */
+  onHashRequest(root: Uint8Array, range: HashRange): void
+  onHashes(root: Uint8Array, range: HashRange, hashes: Uint8Array): void
+  onHashReject(root: Uint8Array, range: HashRange): void
   /**
    * A chunk begins. Its bytes will be written to the returned view of exactly `length` bytes as they
    * arrive; null discards them.

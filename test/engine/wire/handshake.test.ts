@@ -18,14 +18,28 @@ test('the handshake is these 68 bytes, whatever the buffer held', () => {
 
 test('a handshake reads back as it was written', () => {
   const handshake = parseHandshake(fromHex(GOLDEN)!)
-  assert.deepEqual(handshake, { infoHash, peerId, supportsExtended: true, supportsFast: true })
+  assert.deepEqual(handshake, {
+    infoHash,
+    peerId,
+    supportsExtended: true,
+    supportsFast: true,
+    supportsV2: false,
+  })
 })
 
-test('only the two bits that say so mean the extensions', () => {
-  const bare = fromHex(GOLDEN.replace('0000000000100004', 'ffffffffffeffffb'))!
+test('v2 is a bit more', () => {
+  const target = new Uint8Array(68)
+  writeHandshake(target, { infoHash, peerId, supportsV2: true })
+  assert.equal(toHex(target), GOLDEN.replace('0000000000100004', '0000000000100014'))
+  assert.equal(parseHandshake(target)?.supportsV2, true)
+})
+
+test('only the bits that say so mean the extensions', () => {
+  const bare = fromHex(GOLDEN.replace('0000000000100004', 'ffffffffffefffeb'))!
   const handshake = parseHandshake(bare)
   assert.equal(handshake?.supportsExtended, false)
   assert.equal(handshake?.supportsFast, false)
+  assert.equal(handshake?.supportsV2, false)
 })
 
 test('another length, length byte or protocol name is no handshake', () => {

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { InvariantError, SeedbedError, seededRandom, toHex } from '../../../src/base/index.ts'
 import { writeHandshake } from '../../../src/engine/wire/handshake.ts'
+import { writeHashes, writeHashReject, writeHashRequest } from '../../../src/engine/wire/hashes.ts'
 import * as wire from '../../../src/engine/wire/messages.ts'
 import { type WireLimits, WireReader } from '../../../src/engine/wire/reader.ts'
 import { Recorder } from './recorder.ts'
@@ -58,6 +59,13 @@ const pieces = fc
   })
 
 const bodies = fc.uint8Array({ maxLength: 3000 })
+const hashFields = fc.record({
+  root: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  range: fc.record(
+    { baseLayer: u32, index: u32, length: u32, proofLayers: u32 },
+    { noNullPrototype: true },
+  ),
+})
 const samples: fc.Arbitrary<Sample> = fc.oneof(
   bare('keep-alive', wire.writeKeepAlive),
   bare('choke', wire.writeChoke),
@@ -81,14 +89,30 @@ const samples: fc.Arbitrary<Sample> = fc.oneof(
     bytes: written((t, o) => wire.writeExtended(t, o, id, payload)),
     calls: [`extended ${id} ${toHex(payload)}`],
   })),
-  // What BEP 5 and BEP 52 send, and what nobody has thought of yet: skipped.
-  fc
-    .tuple(fc.constantFrom(9, 10, 12, 18, 19, 21, 22, 23, 255), bodies)
-    .map<Sample>(([id, payload]) => {
-      const bytes = written((t, o) => wire.writeBitfield(t, o, payload))
-      bytes[4] = id
-      return { bytes, calls: [] }
-    }),
+  fc.tuple(hashFields, fc.nat(9)).map<Sample>(([{ root, range }, count]) => {
+    const hashes = new Uint8Array(32 * count).fill(count)
+    return {
+      bytes: written((t, o) => writeHashes(t, o, root, range, hashes)),
+      calls: [`hashes ${toHex(root)} ${Object.values(range).join(' ')} ${toHex(hashes)}`],
+    }
+  }),
+  ...(
+    [
+      ['hash request', writeHashRequest],
+      ['hash reject', writeHashReject],
+    ] as const
+  ).map(([call, write]) =>
+    hashFields.map<Sample>(({ root, range }) => ({
+      bytes: written((t, o) => write(t, o, root, range)),
+      calls: [`${call} ${toHex(root)} ${Object.values(range).join(' ')}`],
+    })),
+  ),
+  // What BEP 5 sends, and what nobody has thought of yet: skipped.
+  fc.tuple(fc.constantFrom(9, 10, 12, 18, 19, 24, 255), bodies).map<Sample>(([id, payload]) => {
+    const bytes = written((t, o) => wire.writeBitfield(t, o, payload))
+    bytes[4] = id
+    return { bytes, calls: [] }
+  }),
 )
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
@@ -246,6 +270,12 @@ const LIMITS: readonly (readonly [string, number, number, boolean])[] = [
   ['an extended message without its id', wire.MessageId.extended, 1, false],
   ['the largest extended message', wire.MessageId.extended, 1 + 1_048_576, true],
   ['a larger extended message', wire.MessageId.extended, 2 + 1_048_576, false],
+  ['a hash request', wire.MessageId.hashRequest, 49, true],
+  ['a longer hash request', wire.MessageId.hashRequest, 50, false],
+  ['a shorter hash reject', wire.MessageId.hashReject, 48, false],
+  ['hashes without any', wire.MessageId.hashes, 49, true],
+  ['hashes with half of one', wire.MessageId.hashes, 49 + 16, false],
+  ['hashes of a gigabyte', wire.MessageId.hashes, 49 + 2 ** 30, false],
   ['an unknown message', 99, 1 + 1_048_576, true],
   ['an unknown message of four gigabytes', 99, 0xffffffff, false],
 ]

@@ -2,6 +2,7 @@
 import { toHex } from '../../../src/base/index.ts'
 import type { Handshake } from '../../../src/engine/wire/handshake.ts'
 import type { WireSink } from '../../../src/engine/wire/reader.ts'
+import type { HashRange } from '../../../src/metainfo/index.ts'
 
 export class Recorder implements WireSink {
   readonly calls: string[] = []
@@ -18,7 +19,7 @@ export class Recorder implements WireSink {
   }
 
   onHandshake(handshake: Handshake): void {
-    const flags = `${handshake.supportsExtended ? 'e' : '-'}${handshake.supportsFast ? 'f' : '-'}`
+    const flags = `${handshake.supportsExtended ? 'e' : '-'}${handshake.supportsFast ? 'f' : '-'}${handshake.supportsV2 ? '2' : ''}`
     this.#record(`handshake ${toHex(handshake.infoHash)} ${toHex(handshake.peerId)} ${flags}`)
   }
   onKeepAlive(): void {
@@ -65,6 +66,15 @@ export class Recorder implements WireSink {
   }
   onExtended(id: number, payload: Uint8Array): void {
     this.#record(`extended ${id} ${toHex(payload)}`)
+  }
+  onHashRequest(root: Uint8Array, range: HashRange): void {
+    this.#record(`hash request ${toHex(root)} ${Object.values(range).join(' ')}`)
+  }
+  onHashes(root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.#record(`hashes ${toHex(root)} ${Object.values(range).join(' ')} ${toHex(hashes)}`)
+  }
+  onHashReject(root: Uint8Array, range: HashRange): void {
+    this.#record(`hash reject ${toHex(root)} ${Object.values(range).join(' ')}`)
   }
   onPieceStart(piece: number, begin: number, length: number): Uint8Array | null {
     const accepted = this.accepts(piece)
