@@ -102,6 +102,8 @@ export const EPOLLOUT = 0x4
 export const EPOLLERR = 0x8
 export const EPOLLHUP = 0x10
 export const EPOLLRDHUP = 0x2000
+/** Told once for each change, not for as long as it lasts. */
+export const EPOLLET = 0x80000000
 export const SHUT_WR = 1
 export const TCP_INFO = 11
 /** In struct tcp_info: milliseconds since data came last. */
