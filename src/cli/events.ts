@@ -39,8 +39,8 @@ export function printEvent(output: Output, event: NodeEvent): void {
       if (event.phase === 'download') {
         output.progress(
           `download ${formatName(event.name ?? event.infoHash)}`,
-          event.bytes,
-          event.totalBytes,
+          Math.min(event.bytes, event.wantedBytes),
+          event.wantedBytes,
           formatBytes,
           `${event.peers} peer${event.peers === 1 ? '' : 's'}`,
         )

@@ -41,6 +41,15 @@ export const filesOption = (): Option =>
     'keep torrents as ordinary files in this folder, and share PATHs from where they lie',
   ).conflicts(['device', 'imageSize', 'accessLog'])
 
+export const onlyOption = (): Option =>
+  new Option(
+    '--only <glob...>',
+    'of what is downloaded, only files that match: * and ? within a name, ** across folders',
+  )
+
+export const sequentialOption = (): Option =>
+  new Option('--sequential', 'download the beginning before the end, not the rarest first')
+
 export const peerPortOption = (preset: number): Option =>
   new Option('--peer-port <n>', 'TCP port for peers; 0 lets the system choose')
     .default(preset)

@@ -55,6 +55,8 @@ export type NodeEvent =
       readonly name: string | null
       readonly bytes: number
       readonly totalBytes: number
+      /** Bytes of the pieces that are not skipped. */
+      readonly wantedBytes: number
       readonly downloadRate: number
       readonly uploadRate: number
       readonly peers: number

@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import { type Clock, errnoOf, type Logger, type Random, toHex } from '../base/index.ts'
 import {
+  type AddOptions,
   type EncryptionPolicy,
   type Engine,
   type EngineTorrent,
@@ -28,6 +29,7 @@ import { type Imported, type ImportOptions, importSource } from './import.ts'
 import { ImportRecords } from './import-records.ts'
 import { contentPath, openPlace, type Place } from './place.ts'
 import { scrubTorrent } from './scrub.ts'
+import { selectFiles } from './selection.ts'
 import { shareInPlace } from './share-in-place.ts'
 import type { Source } from './source.ts'
 import { checkRoom, checkRoomBeneath } from './storage.ts'
@@ -57,6 +59,13 @@ export interface NodeOptions {
   readonly network: Network
   readonly logger: Logger
   onEvent(event: NodeEvent): void
+}
+
+export interface FetchOptions {
+  /** Patterns of the files that are wanted (selection.ts); the others are skipped. */
+  readonly only?: readonly string[]
+  /** The beginning before the end. */
+  readonly sequential?: boolean
 }
 
 export class SeedbedNode {
@@ -175,7 +184,8 @@ export class SeedbedNode {
         if (!stored.complete) await this.#recheck(stored, info)
         const attributes = decodeAttributes(await stored.readAttributes())
         const trackers = this.#tiersFor(info, attributes.trackers)
-        this.#watch(this.#engine.open(stored, info, { trackers }))
+        const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
+        this.#watch(this.#engine.open(stored, info, { trackers, ...wanted }))
       } catch (error) {
         // One damaged torrent must not keep the others from being seeded.
         this.#failed(stored.infoHash, error)
@@ -289,24 +299,39 @@ export class SeedbedNode {
   }
 
   /** Downloads, unless it is there already. */
-  async fetch(source: FetchSource): Promise<EngineTorrent> {
+  async fetch(source: FetchSource, options: FetchOptions = {}): Promise<EngineTorrent> {
+    const { only, sequential = false } = options
     const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
+    const wanted = {
+      sequential,
+      ...(only === undefined ? {} : selectionOf(only)),
+    }
+    const kept = only === undefined ? {} : { only }
     const there = this.#engine.get(named.infoHash)
-    if (there !== undefined) return there
+    if (there !== undefined) {
+      there.setSequential(sequential)
+      if (only !== undefined && there.info !== undefined) {
+        await there.setPriorities(selectFiles(there.info, only))
+      }
+      return there
+    }
+    if (source.kind === 'metainfo' && only !== undefined) selectFiles(source.metainfo.info, only)
     let torrent: EngineTorrent
     if (source.kind === 'magnet') {
       const trackers = source.magnet.trackers.map((url) => [url])
       torrent = this.#engine.addMagnet(source.magnet, {
         trackers: this.#tiersFor(undefined, trackers),
         peers: source.magnet.peers,
-        attributes: encodeAttributes({ trackers }),
+        attributes: encodeAttributes({ trackers, ...kept }),
+        ...wanted,
       })
     } else {
       const { info, trackers } = source.metainfo
       await this.#checkRoom(info.totalBytes)
       torrent = await this.#engine.add(info, {
         trackers: this.#tiersFor(info, trackers),
-        attributes: encodeAttributes({ trackers }),
+        attributes: encodeAttributes({ trackers, ...kept }),
+        ...wanted,
       })
     }
     this.#options.onEvent({
@@ -373,6 +398,10 @@ export class SeedbedNode {
   }
 }
 
+function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {
+  return { priorities: (info) => selectFiles(info, only) }
+}
+
 export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress): NodeEvent {
   return {
     event: 'progress',
@@ -381,6 +410,7 @@ export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress)
     name: torrent.info?.name ?? null,
     bytes: progress.haveBytes,
     totalBytes: progress.totalBytes,
+    wantedBytes: progress.wantedBytes,
     downloadRate: progress.downloadRate,
     uploadRate: progress.uploadRate,
     peers: progress.peers,

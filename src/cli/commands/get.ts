@@ -20,7 +20,9 @@ import {
   jsonOption,
   logLevelOption,
   makeLogger,
+  onlyOption,
   peerPortOption,
+  sequentialOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -30,6 +32,8 @@ interface GetFlags {
   readonly out: string
   readonly data?: string
   readonly device?: string
+  readonly only?: readonly string[]
+  readonly sequential?: boolean
   readonly peerPort: number
   readonly bind: readonly string[]
   readonly cache: number
@@ -45,6 +49,8 @@ export function getCommand(): Command {
     .requiredOption('--out <dir>', 'folder that the file or folder goes into')
     .addOption(dataOption().hideHelp())
     .addOption(deviceOption())
+    .addOption(onlyOption().conflicts(['device', 'data']))
+    .addOption(sequentialOption())
     .addOption(peerPortOption(0))
     .addOption(bindOption())
     .addOption(cacheOption())
@@ -64,6 +70,8 @@ async function run(source: string, flags: GetFlags): Promise<void> {
     await get({
       source,
       outDir: flags.out,
+      sequential: flags.sequential === true,
+      ...(flags.only === undefined ? {} : { only: flags.only }),
       ...(device === undefined ? {} : { device }),
       peerPort: flags.peerPort,
       bind: flags.bind,

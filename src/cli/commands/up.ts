@@ -30,9 +30,11 @@ import {
   jsonOption,
   logLevelOption,
   makeLogger,
+  onlyOption,
   parsePort,
   parseSize,
   peerPortOption,
+  sequentialOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -44,6 +46,8 @@ interface UpOptions {
   readonly data?: string
   readonly device?: string
   readonly files?: string
+  readonly only?: readonly string[]
+  readonly sequential?: boolean
   readonly imageSize?: number
   readonly accessLog?: string
   readonly trackerPort: number
@@ -66,6 +70,8 @@ export function upCommand(): Command {
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(filesOption())
+    .addOption(onlyOption())
+    .addOption(sequentialOption())
     .addOption(
       new Option('--image-size <bytes>', 'size of an image that has to be made (sparse)').argParser(
         parseSize,
@@ -126,10 +132,14 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     ...(options.accessLog === undefined ? {} : { accessLog: options.accessLog }),
     onEvent: (event) => printEvent(output, event),
   })
+  const fetching = {
+    sequential: options.sequential === true,
+    ...(options.only === undefined ? {} : { only: options.only }),
+  }
   try {
     for (const item of wanted) {
       if (signals.signal.aborted) break
-      if (item.fetch !== undefined) await node.fetch(item.fetch)
+      if (item.fetch !== undefined) await node.fetch(item.fetch, fetching)
       else await node.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
