@@ -150,7 +150,7 @@ function storeOptions(config: StoreConfig): Omit<PeerStoreOptions, 'clock' | 'ra
 }
 
 function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
-  const { http, udp, storage, rateLimit } = config
+  const { http, udp, websocket, storage, rateLimit } = config
   return {
     announceIntervalMs: config.announceIntervalMs,
     minAnnounceIntervalMs: config.minAnnounceIntervalMs,
@@ -163,6 +163,7 @@ function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
     httpWriteTimeoutMs: http.writeTimeoutMs,
     http: httpOptions(http),
     udp,
+    websocket,
     hooks,
     rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }

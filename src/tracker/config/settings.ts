@@ -5,6 +5,7 @@ import { bytes, choice, count, duration, endpoints } from './fields.ts'
 import { type HttpConfig, http, type UdpConfig, udp } from './front-end-settings.ts'
 import { type HookConfig, posthooks, prehooks } from './hook-settings.ts'
 import type { Section } from './schema.ts'
+import { type WebSocketConfig, websocket } from './websocket-settings.ts'
 
 export interface StoreConfig {
   readonly shardCountBits: number
@@ -31,6 +32,7 @@ export interface TrackerConfig {
   readonly workers: number
   readonly http: HttpConfig
   readonly udp: UdpConfig
+  readonly websocket: WebSocketConfig
   readonly rateLimit: RateLimitConfig
   readonly storage: { readonly name: string; readonly config: StoreConfig }
   readonly prehooks: readonly HookConfig[]
@@ -195,6 +197,7 @@ export const trackerSchema: Section<TrackerConfig> = {
     }),
     http,
     udp,
+    websocket,
     rateLimit,
     storage,
     prehooks: prehooks(),
