@@ -129,6 +129,8 @@ export class Connection implements SignalPeer {
     // Resets are everyday; `close` follows.
     socket.on('error', () => {})
     socket.on('close', () => this.#end())
+    // Sockets may be half open: who sends no more is gone.
+    socket.on('end', () => this.destroy())
     socket.on('drain', () => this.#noteUnsent())
     socket.on('data', (chunk: Buffer) => this.receive(chunk))
     socket.write(shake.response, 'latin1')
