@@ -12,6 +12,7 @@ export type {
   WebSocketCounters,
 } from './counters.ts'
 export { trackerErrors } from './errors.ts'
+export { type HandedSocket, handedSockets, type SocketRole } from './handed-sockets.ts'
 export type {
   FrontEndChoice,
   FrontEndFacts,

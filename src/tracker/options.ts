@@ -136,10 +136,15 @@ export interface TrackerOptions extends TrackerPolicy {
   readonly workers?: number
 }
 
+/** Where to listen; with `fd`, a socket that is there already. */
+export interface Place extends Endpoint {
+  readonly fd?: number
+}
+
 export interface ListenOptions {
-  readonly http: readonly Endpoint[]
-  readonly https?: readonly Endpoint[]
-  readonly udp: readonly Endpoint[]
+  readonly http: readonly Place[]
+  readonly https?: readonly Place[]
+  readonly udp: readonly Place[]
 }
 
 export interface Settings {

@@ -18,6 +18,7 @@
 import { Socket } from 'node:net'
 import type { Clock } from '../../base/index.ts'
 import type { AddressFamily } from '../../peer-store/index.ts'
+import { isMapped } from '../addresses.ts'
 import type { Counters } from '../counters.ts'
 import { type ConnectionLimits, HttpConnections, type HttpTransport } from '../http-connections.ts'
 import type { HttpHandler } from '../http-handler.ts'
@@ -200,7 +201,10 @@ export class HttpFront {
       }
       if (fd >= this.#states.length) this.#grow(fd)
       this.#states[fd] = 0
-      if (!connections.open(fd, this.#bytes, at, family)) {
+      // A socket that was handed in may serve both families.
+      const isIpv4 = family === 6 && isMapped(this.#bytes, at)
+      const from = isIpv4 ? at + 12 : at
+      if (!connections.open(fd, this.#bytes, from, isIpv4 ? 4 : family)) {
         libc.close(fd)
         continue
       }
