@@ -359,23 +359,32 @@ export class Peer implements WireSink, ChokeCandidate {
 
   onKeepAlive(): void {}
 
-  onSuggest(): void {}
+  onSuggest(piece: number): void {
+    this.download.onSuggest(piece)
+  }
 
-  onAllowedFast(): void {}
+  onAllowedFast(piece: number): void {
+    this.download.onAllowedFast(piece)
+  }
 
   onBitfield(bits: Uint8Array): void {
     this.pieces.bitfield(bits)
-    this.download.updateInterest()
+    this.#heardWhatItHas()
   }
 
   onHaveAll(): void {
     this.pieces.all()
-    this.download.updateInterest()
+    this.#heardWhatItHas()
   }
 
   onHaveNone(): void {
     this.pieces.none()
+    this.#heardWhatItHas()
+  }
+
+  #heardWhatItHas(): void {
     this.download.updateInterest()
+    this.upload.allowFast(this.host, this.#torrent.names.primary, this.pieces.has)
   }
 
   onHave(piece: number): void {

@@ -16,7 +16,7 @@
  *   within an extent.
  * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
  */
-import { assert, type Bitfield, type Random } from '../base/index.ts'
+import { assert, Bitfield, type Random } from '../base/index.ts'
 import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
@@ -28,6 +28,10 @@ export interface PickerPeer {
   readonly has: Bitfield
   /** Counted as a seed in the rarity index. */
   seed: boolean
+  /** While it chokes: the pieces of which it may be asked nevertheless (BEP 6). Undefined: all that it has. */
+  limit: Bitfield | undefined
+  /** It says that this piece costs it little (BEP 6); -1 for none. */
+  suggested: number
   /** Pieces that it has and we lack. */
   wanted: number
   outstanding: number
@@ -85,7 +89,15 @@ export class Picker {
   }
 
   addPeer(has: Bitfield): PickerPeer {
-    const peer = { id: this.#nextPeer++, has, seed: has.full, wanted: 0, outstanding: 0 }
+    const peer: PickerPeer = {
+      id: this.#nextPeer++,
+      has,
+      seed: has.full,
+      limit: undefined,
+      suggested: NONE,
+      wanted: 0,
+      outstanding: 0,
+    }
     for (let i = 0; i < has.bytes.length; i++) {
       peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
     }
@@ -294,7 +306,7 @@ export class Picker {
   /** What is needed soon is begun beyond `maxActive`, as far as there is memory, and asked for first. */
   #beginUrgent(order: PickOrder, peer: PickerPeer, nowMs: number): void {
     for (;;) {
-      const index = order.urgent(peer.has, (extent) => this.#byIndex.has(extent))
+      const index = order.urgent(askable(peer), (extent) => this.#byIndex.has(extent))
       if (index < 0 || this.#begin(peer, nowMs, index) === undefined) return
       this.reorder()
     }
@@ -310,9 +322,26 @@ export class Picker {
   }
 
   #choose(peer: PickerPeer): number {
-    const rarest = (has: Bitfield): number => this.rarity.choose(has, this.#lastFinished)
-    if (this.#order === undefined) return rarest(peer.has)
-    return this.#order.choose(peer.has, rarest, (extent) => this.#byIndex.has(extent))
+    const rarest = (has: Bitfield): number => this.#orSuggested(peer, has)
+    const has = askable(peer)
+    if (this.#order === undefined) return rarest(has)
+    return this.#order.choose(has, rarest, (extent) => this.#byIndex.has(extent))
+  }
+
+  /** The rarest extent; of equally rare ones, what the peer suggests. */
+  #orSuggested(peer: PickerPeer, has: Bitfield): number {
+    const rarest = this.rarity.choose(has, this.#lastFinished)
+    const piece = peer.suggested
+    if (piece === NONE || rarest === NONE) return rarest
+    if (this.#have.has(piece)) {
+      peer.suggested = NONE
+      return rarest
+    }
+    const extent = this.geometry.extentOf(piece)
+    const fits = has.has(piece) && !this.#byIndex.has(extent)
+    if (!fits || !this.rarity.isAsRare(extent, rarest)) return rarest
+    peer.suggested = NONE
+    return extent
   }
 
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
@@ -355,7 +384,7 @@ export class Picker {
       const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
       const end = (piece - extent.firstPiece + 1) * chunksPerPiece
       if (
-        !peer.has.has(piece) ||
+        !mayAsk(peer, piece) ||
         (extent.soles !== undefined && !claim(extent, piece, peer, nowMs))
       ) {
         if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
@@ -414,10 +443,10 @@ export class Picker {
       const { chunksPerPiece } = this.geometry
       for (let at = extent.cursor; at < extent.state.length; at++) {
         if (extent.state[at] !== ChunkState.free) continue
-        if (peer.has.has(extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
+        if (mayAsk(peer, extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
       }
     }
-    return this.rarity.choose(peer.has, this.#lastFinished) < 0
+    return this.rarity.choose(askable(peer), this.#lastFinished) < 0
   }
 
   /** End-game: the youngest requests of others, which would be the last to arrive. */
@@ -436,7 +465,7 @@ export class Picker {
   /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
   #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
     const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
-    if (!peer.has.has(piece)) return false
+    if (!mayAsk(peer, piece)) return false
     const sole = extent.soles?.get(piece)
     if (sole !== undefined && nowMs - sole.sinceMs < SOLE_MS) return false
     if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
@@ -514,6 +543,14 @@ function claim(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: num
   if (nowMs - sole.sinceMs < SOLE_MS) return false
   extent.soles!.delete(piece)
   return true
+}
+
+function mayAsk({ has, limit }: PickerPeer, piece: number): boolean {
+  return has.has(piece) && (limit === undefined || limit.has(piece))
+}
+
+function askable({ has, limit }: PickerPeer): Bitfield {
+  return limit === undefined ? has : Bitfield.intersection(has, limit)
 }
 
 /** Set bits of a byte. */

@@ -61,6 +61,8 @@ import {
 } from './wire/extended.ts'
 
 const STOP_ANNOUNCE_MS = 3_000
+/** Pieces in memory that are suggested a second (BEP 6). */
+const SUGGESTIONS = 4
 /** With fewer peers a download asks its trackers as often as they allow. */
 const FEW_PEERS = 10
 
@@ -103,6 +105,8 @@ export class Torrent
   /** Wanted pieces that the store does not have. */
   #missing = 0
   #choosing: Promise<void> = Promise.resolve()
+  /** Resolves when the stripes of a download that has ended are written. */
+  #leaving: Promise<void> = Promise.resolve()
   #stopping: Promise<void> | undefined
 
   constructor(
@@ -215,6 +219,7 @@ export class Torrent
       hashes,
       hashServer,
       download: undefined,
+      leaving: undefined,
     }
     this.content = content
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
@@ -311,15 +316,20 @@ export class Torrent
   }
 
   /** Writes what is verified; what is not whole is forgotten. */
-  async #endDownload(): Promise<void> {
+  #endDownload(): Promise<void> {
     const download = this.#download!
-    this.content!.download = undefined
+    const content = this.content!
+    content.download = undefined
+    content.leaving = download.stripes
     this.#download = undefined
-    for (const peer of [...this.peers]) peer.downloadEnded()
-    await download.stripes.close()
     this.#hashFailures += download.hashFailures
+    for (const peer of [...this.peers]) peer.downloadEnded()
     download.flush()
     download.stop()
+    this.#leaving = download.stripes.close().then(() => {
+      content.leaving = undefined
+    })
+    return this.#leaving
   }
 
   setSequential(sequential: boolean): void {
@@ -562,6 +572,19 @@ export class Torrent
     this.#choking.onInterest(peer)
   }
 
+  /** What is in memory is offered to those who may ask and do not have it. */
+  #suggest(): void {
+    const source = this.content?.source
+    if (source === undefined || source.blocks.size === 0) return
+    const asking = [...this.peers].filter((peer) => peer.interested && peer.unchoked)
+    // Who is alone knows what it asked for.
+    if (asking.length < 2) return
+    for (const piece of this.reads.pieces(source, SUGGESTIONS)) {
+      for (const peer of asking)
+        if (peer.pieces.has?.has(piece) === false) peer.upload.suggest(piece)
+    }
+  }
+
   // --- Time ---
 
   /** Once a second. */
@@ -577,6 +600,7 @@ export class Torrent
     this.#metadata?.pump(this.nowMs)
     this.#hashes.tick()
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
+    this.#suggest()
     this.#download?.tick(this.nowMs)
     const hungry = this.#state === 'downloading' || this.#state === 'metadata'
     if (!hungry || this.peers.size >= FEW_PEERS) return
@@ -632,7 +656,7 @@ export class Torrent
     this.error = error
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
     this.#cutOff()
-    const dropped = this.content?.download?.stripes.drop()
+    const dropped = Promise.all([this.content?.download?.stripes.drop(), this.#leaving])
     this.#stopping = Promise.all([this.#leave(), dropped]).then(() => {})
     this.emit('failed', error)
   }
@@ -650,7 +674,7 @@ export class Torrent
     if (this.running) {
       this.#state = 'stopped'
       this.#cutOff()
-      const written = this.content?.download?.stripes.close()
+      const written = Promise.all([this.content?.download?.stripes.close(), this.#leaving])
       this.#stopping = Promise.all([this.#leave(), written]).then(() => {})
     }
     return this.#stopping ?? Promise.resolve()
