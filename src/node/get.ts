@@ -21,12 +21,12 @@ import { checkRoom } from './storage.ts'
 const PROGRESS_MS = 500
 
 export interface GetOptions
-  extends Omit<NodeOptions, 'device' | 'dataDir' | 'tracker' | 'onEvent'> {
+  extends Omit<NodeOptions, 'devices' | 'dataDir' | 'tracker' | 'onEvent'> {
   readonly source: string
   readonly outDir: string
-  /** Download onto this device or image, and leave the torrent there. */
-  readonly device?: string
-  /** Patterns of the files that are wanted (selection.ts); not with `device`. */
+  /** Download onto one of these devices or images, and leave the torrent there. */
+  readonly devices?: readonly string[]
+  /** Patterns of the files that are wanted (selection.ts); not with `devices`. */
   readonly only?: readonly string[]
   readonly sequential?: boolean
   readonly signal: AbortSignal
@@ -43,8 +43,8 @@ export async function get(options: GetOptions): Promise<string> {
   const temporary = join(outDir, `.${toHex(named.infoHash).slice(0, 16)}.seedbed`)
   const node = await SeedbedNode.start({
     ...options,
-    device: options.device ?? temporary,
-    folder: options.device === undefined,
+    devices: options.devices ?? [temporary],
+    folder: options.devices === undefined,
     dataDir: outDir,
     // Completion is told once, when the files are there.
     onEvent: (event) => {
@@ -60,7 +60,7 @@ export async function get(options: GetOptions): Promise<string> {
     })
     try {
       await downloaded(torrent, options)
-      if (options.device === undefined) return await movedOut(node, torrent, options)
+      if (options.devices === undefined) return await movedOut(node, torrent, options)
       return await exported(node, torrent, options)
     } catch (error) {
       worthKeeping = torrent.progress().haveBytes > 0
@@ -68,7 +68,7 @@ export async function get(options: GetOptions): Promise<string> {
     }
   } finally {
     await node.stop()
-    if (options.device === undefined && !worthKeeping) await rm(temporary, { recursive: true })
+    if (options.devices === undefined && !worthKeeping) await rm(temporary, { recursive: true })
   }
 }
 
@@ -130,7 +130,7 @@ async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<
     if (torrent.info !== undefined && !roomChecked) {
       roomChecked = true
       await checkExport(outDir, torrent.info)
-      const here = options.device === undefined ? progress.haveBytes : 0
+      const here = options.devices === undefined ? progress.haveBytes : 0
       await checkRoom(outDir, progress.wantedBytes - here)
     }
     if (progress.state === 'seeding') return

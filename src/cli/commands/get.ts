@@ -31,7 +31,7 @@ interface GetFlags {
   readonly json?: boolean
   readonly out: string
   readonly data?: string
-  readonly device?: string
+  readonly device?: readonly string[]
   readonly only?: readonly string[]
   readonly sequential?: boolean
   readonly peerPort: number
@@ -65,14 +65,14 @@ async function run(source: string, flags: GetFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
   const logger = makeLogger(flags.logLevel)
-  const device = flags.device ?? (flags.data === undefined ? undefined : imagePath(flags.data))
+  const devices = flags.device ?? (flags.data === undefined ? undefined : [imagePath(flags.data)])
   try {
     await get({
       source,
       outDir: flags.out,
       sequential: flags.sequential === true,
       ...(flags.only === undefined ? {} : { only: flags.only }),
-      ...(device === undefined ? {} : { device }),
+      ...(devices === undefined ? {} : { devices }),
       peerPort: flags.peerPort,
       bind: flags.bind,
       cacheBytes: flags.cache,
