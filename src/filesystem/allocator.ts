@@ -21,6 +21,12 @@ export interface Allocator {
   take(block: number): boolean
   /** The next free block, or 0 when there is none. */
   allocate(purpose: AllocationPurpose): number
+  /**
+   * The next stretch of free blocks for data: one of `blocks`, or where there is none so long the longest
+   * there is; undefined when the volume is full. Nothing is taken (`take`), but the next stretch is
+   * looked for behind this one, so that whoever fills it slowly is left alone as long as there is room.
+   */
+  nextRun(blocks: number): FreeExtent | undefined
   free(block: number): void
   /** There are more blocks now; the new ones are free. */
   grow(totalBlocks: number): void
@@ -63,6 +69,7 @@ abstract class BitmapAllocator implements Allocator {
 
   abstract readonly cursor: number
   abstract allocate(purpose: AllocationPurpose): number
+  abstract nextRun(blocks: number): FreeExtent | undefined
 
   isFree(block: number): boolean {
     return (this.words[Math.floor(block / 32)]! & (1 << (block % 32))) === 0
@@ -117,6 +124,20 @@ abstract class BitmapAllocator implements Allocator {
       if (set !== 0) return Math.min(this.totalBlocks, word * 32 + 31 - Math.clz32(set & -set))
     }
     return this.totalBlocks
+  }
+
+  /** The first stretch of `blocks` that begins in [from, to), else the longest; undefined without a free block. */
+  protected findRun(from: number, to: number, blocks: number): FreeExtent | undefined {
+    let longest: FreeExtent | undefined
+    for (let at = this.firstFree(from, to); at !== 0; ) {
+      const end = this.#firstUsed(at)
+      if (end - at >= blocks) return { block: at, blocks }
+      if (longest === undefined || end - at > longest.blocks) {
+        longest = { block: at, blocks: end - at }
+      }
+      at = end < to ? this.firstFree(end, to) : 0
+    }
+    return longest
   }
 
   /** The first free block of [from, to), or 0. */
@@ -174,8 +195,20 @@ export class SequentialAllocator extends BitmapAllocator {
     if (this.freeBlocks === 0) return 0
     const block = this.firstFree(this.#cursor, this.totalBlocks) || this.firstFree(1, this.#cursor)
     assert(block !== 0 && this.take(block), 'a free block is counted but not there')
-    this.#cursor = block + 1 < this.totalBlocks ? block + 1 : 1
+    this.#goOn(block + 1)
     return block
+  }
+
+  nextRun(blocks: number): FreeExtent | undefined {
+    const ahead = this.findRun(this.#cursor, this.totalBlocks, blocks)
+    const behind = ahead?.blocks === blocks ? undefined : this.findRun(1, this.#cursor, blocks)
+    const run = (behind?.blocks ?? 0) > (ahead?.blocks ?? 0) ? behind : ahead
+    if (run !== undefined) this.#goOn(run.block + run.blocks)
+    return run
+  }
+
+  #goOn(block: number): void {
+    this.#cursor = block < this.totalBlocks ? block : 1
   }
 }
 
@@ -205,6 +238,10 @@ export class OrderedAllocator extends BitmapAllocator {
     if (data) this.#lowest = block
     else this.#highest = block
     return block
+  }
+
+  nextRun(blocks: number): FreeExtent | undefined {
+    return this.findRun(this.#lowest, this.totalBlocks, blocks)
   }
 
   override grow(totalBlocks: number): void {

@@ -20,8 +20,10 @@ export interface IoHost {
   readonly bounce: AlignedPool
   /** Throws FS_CLOSED; for writes also FS_READ_ONLY, FS_FAILED. */
   assertUsable(forWrite: boolean): void
-  /** A block for data. Throws FS_FULL. */
-  allocateData(): Promise<number>
+  /** A place for block `block` of a torrent, noted in its map. Throws FS_FULL. */
+  allocateData(map: BlockMap, block: number): Promise<number>
+  /** Defined while a change of metadata is under way, to which new writes of data give way. */
+  quiet(): Promise<void> | undefined
   /** Data reached the device: the next sync has to flush. */
   noteData(): void
   /** A torrent has taken one of the blocks that it was promised. */
@@ -168,13 +170,13 @@ export class BlockIo {
   async #writeInBlock(block: number, at: number, source: Uint8Array): Promise<void> {
     const host = this.#host
     const { blockBytes, sectorBytes } = host.geometry
+    for (let quiet = host.quiet(); quiet !== undefined; quiet = host.quiet()) await quiet
     let place = this.#map.get(block)
     if (place === FILLER) throw fsError('FS_RANGE', `block ${block} of the torrent is filler`)
     const fresh = place === 0
     if (fresh) {
       await this.#prepare(block)
-      place = await host.allocateData()
-      this.#map.set(block, place)
+      place = await host.allocateData(this.#map, block)
       host.noteTaken()
       this.#mapped(block)
     }

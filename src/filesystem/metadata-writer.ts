@@ -51,6 +51,8 @@ export class MetadataWriter {
   readonly #onBarrier: (name: BarrierName) => void
   readonly #onFailure: (error: SeedbedError) => void
   #failure: SeedbedError | undefined
+  #transactions = 0
+  #waiting: (() => void)[] = []
 
   constructor(
     device: BlockDevice,
@@ -72,6 +74,27 @@ export class MetadataWriter {
 
   assertSound(): void {
     if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /**
+   * Runs a change of metadata with its barriers. Writes of data that have not begun give way to it
+   * (`quiet`): on a disk that spins each of them between two sectors of metadata would cost two seeks.
+   * The change may not wait for a write of data.
+   */
+  async transaction<T>(action: () => Promise<T>): Promise<T> {
+    this.#transactions++
+    try {
+      return await action()
+    } finally {
+      this.#transactions--
+      if (this.#transactions === 0) for (const wake of this.#waiting.splice(0)) wake()
+    }
+  }
+
+  /** Undefined when no change of metadata is under way, else it resolves at the end of one. */
+  quiet(): Promise<void> | undefined {
+    if (this.#transactions === 0) return undefined
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   async barrier(name: BarrierName): Promise<void> {
@@ -157,7 +180,7 @@ export class MetadataWriter {
 }
 
 /** Waits for all, also when one fails: nothing may still be in flight when the failure is handled. */
-async function settleAll(promises: readonly Promise<void>[]): Promise<void> {
+export async function settleAll(promises: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(promises)
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }

@@ -9,12 +9,14 @@
 import { assert, type Random } from '../base/index.ts'
 import type { BlockDevice } from '../block-device/index.ts'
 import type { Allocator } from './allocator.ts'
+import type { BlockMap } from './block-map.ts'
 import { Discards } from './discards.ts'
 import { fsError } from './errors.ts'
 import type { Geometry, Reference } from './geometry.ts'
 import { infoClasses } from './info-record.ts'
 import { type Identity, Inode, type MapSlot, makeMapSlot } from './inode.ts'
 import type { MapLayout } from './layout.ts'
+import { placeBlock, RUN_BYTES } from './placement.ts'
 import type { Slabs } from './slabs.ts'
 import type { AllocatorStats } from './types.ts'
 
@@ -69,11 +71,12 @@ export class Space {
     return { kind, cursor, freeBlocks, freeExtents, largestFreeExtentBlocks, slabs }
   }
 
-  /** A block for data. Waits for discards when the rest is taken. FS_FULL. */
-  async allocateData(): Promise<number> {
+  /** A place for a torrent's block, noted in its map. Waits for discards when the rest is taken. FS_FULL. */
+  async allocateData(map: BlockMap, block: number): Promise<number> {
+    const runBlocks = Math.max(1, RUN_BYTES / this.#geometry.blockBytes)
     for (;;) {
-      const block = this.#allocator.allocate('data')
-      if (block !== 0) return block
+      const place = placeBlock(this.#allocator, map, block, runBlocks)
+      if (place !== 0) return place
       await this.#waitForRoom()
     }
   }

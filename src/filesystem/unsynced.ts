@@ -52,11 +52,13 @@ export class Unsynced {
     this.#newSpans.clear()
     this.#dirty.clear()
     this.#dataWritten = false
-    for (const slot of newSpans) await this.#writer.writeFresh(slot)
-    await this.#writer.barrier('sync-data')
-    if (updates.length === 0) return
-    await this.#writer.write(captured)
-    await this.#writer.barrier('sync-map')
+    await this.#writer.transaction(async () => {
+      for (const slot of newSpans) await this.#writer.writeFresh(slot)
+      await this.#writer.barrier('sync-data')
+      if (updates.length === 0) return
+      await this.#writer.write(captured)
+      await this.#writer.barrier('sync-map')
+    })
   }
 
   #updatesOf(inode: Inode): TwinUpdate[] {

@@ -11,6 +11,7 @@
 import { type Clock, toHex } from '../base/index.ts'
 import type { AlignedPool, BlockDevice } from '../block-device/index.ts'
 import { type IoHost, makeBouncePool } from './block-io.ts'
+import type { BlockMap } from './block-map.ts'
 import { fsError } from './errors.ts'
 import type { Geometry } from './geometry.ts'
 import { growHeader } from './grow.ts'
@@ -19,7 +20,7 @@ import { HeaderTwin } from './header-twin.ts'
 import { type InfoRecord, matchesInfoHash, recordBytes, writeInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { layoutFor, type MapLayout } from './layout.ts'
-import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
+import { MetadataWriter, settleAll, type TwinUpdate } from './metadata-writer.ts'
 import { RootList } from './root-list.ts'
 import type { Scan } from './scan.ts'
 import type { Sealer } from './sector.ts'
@@ -52,7 +53,24 @@ interface Entry {
   readonly torrent: VolumeTorrent
 }
 
+/** A torrent that is to be created. */
+interface Creation {
+  readonly layout: MapLayout
+  readonly infoHash: Uint8Array
+  readonly record: InfoRecord
+  readonly fill: (inode: Inode) => void
+  resolve(torrent: VolumeTorrent): void
+  reject(error: unknown): void
+}
+
+interface Created extends Entry {
+  readonly creation: Creation
+  readonly name: string
+  readonly inode: Inode
+}
+
 const NOTHING = new Uint8Array(0)
+const CREATIONS_AT_ONCE = 64
 
 export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, StagedHost {
   readonly device: BlockDevice
@@ -66,6 +84,10 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   readonly #space: Space
   readonly #root: RootList
   readonly #torrents = new Map<string, Entry>()
+  /** Waiting for their turn. */
+  readonly #creations: Creation[] = []
+  /** Names of those being written. */
+  readonly #creating = new Set<string>()
   readonly #refused = new Map<string, Refusal>()
   readonly #unsynced: Unsynced
   #lane: Promise<unknown> = Promise.resolve()
@@ -288,8 +310,8 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     return layout
   }
 
-  allocateData(): Promise<number> {
-    return this.#space.allocateData()
+  allocateData(map: BlockMap, block: number): Promise<number> {
+    return this.#space.allocateData(map, block)
   }
 
   async allocateSpan(torrent: VolumeTorrent, span: number): Promise<void> {
@@ -298,6 +320,10 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     if (made === undefined) return
     inode.head.dirty.add(inode.tableTwinOf(this.geometry, span))
     this.#unsynced.noteSpan(made, torrent)
+  }
+
+  quiet(): Promise<void> | undefined {
+    return this.#writer.quiet()
   }
 
   noteData(): void {
@@ -353,36 +379,86 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     record: InfoRecord,
     fill: (inode: Inode) => void,
   ): Promise<VolumeTorrent> {
-    return this.#exclusively(async () => {
-      this.#writer.assertSound()
-      const name = this.#checkNew(infoHash, record)
-      const index = this.#freeRootEntry()
-      const identity = {
-        infoHash: infoHash.slice(),
-        addedAtMs: Math.max(0, Math.floor(this.#clock.wallMs())),
-        infoBytes: record.infoBytes.length,
-        attributesBytes: record.attributes.length,
-        layersBytes: record.layers.length,
-      }
-      const inode = await this.#space.takeInode(layout, identity, fill)
-      const { info } = inode
-      await this.#writer.guard(() =>
-        writeInfoRecord(this.device, this.geometry, this.#writer.sealer, info, record),
-      )
-      for (const slot of inode.slots()) await this.#writer.writeFresh(slot, inode)
-      await this.#writer.barrier('create-inode')
-      this.#root.set(index, inode.head.reference)
-      const twin = this.#root.twinOf(index)
-      await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
-      await this.#writer.barrier('create-root')
-      this.#root.behind.add(twin)
-      const torrent = new VolumeTorrent(this, inode)
-      this.#torrents.set(name, { index, torrent })
-      return torrent
+    return new Promise((resolve, reject) => {
+      const isFirst = this.#creations.length === 0
+      this.#creations.push({ layout, infoHash, record, fill, resolve, reject })
+      // Those who come until it is their turn are created together, behind the same barriers.
+      if (isFirst) void this.#exclusively(() => this.#createWaiting())
     })
   }
 
   // Within.
+
+  async #createWaiting(): Promise<void> {
+    while (this.#creations.length > 0) {
+      await this.#createAll(this.#creations.splice(0, CREATIONS_AT_ONCE))
+    }
+  }
+
+  async #createAll(creations: readonly Creation[]): Promise<void> {
+    const created: Created[] = []
+    for (const creation of creations) {
+      try {
+        created.push(await this.#prepare(creation))
+      } catch (error) {
+        creation.reject(error)
+      }
+    }
+    if (created.length === 0) return
+    try {
+      await this.#writer.transaction(() => this.#publish(created))
+    } catch (error) {
+      for (const { creation } of created) creation.reject(error)
+      return
+    }
+    for (const { creation, torrent } of created) creation.resolve(torrent)
+  }
+
+  /** Takes the name, the root entry and the slots of a new torrent; nothing is written yet. */
+  async #prepare(creation: Creation): Promise<Created> {
+    const { layout, infoHash, record, fill } = creation
+    this.#writer.assertSound()
+    const name = this.#checkNew(infoHash, record)
+    const index = this.#freeRootEntry()
+    const identity = {
+      infoHash: infoHash.slice(),
+      addedAtMs: Math.max(0, Math.floor(this.#clock.wallMs())),
+      infoBytes: record.infoBytes.length,
+      attributesBytes: record.attributes.length,
+      layersBytes: record.layers.length,
+    }
+    const inode = await this.#space.takeInode(layout, identity, fill)
+    const torrent = new VolumeTorrent(this, inode)
+    this.#root.set(index, inode.head.reference)
+    this.#creating.add(name)
+    return { creation, name, index, inode, torrent }
+  }
+
+  async #publish(created: readonly Created[]): Promise<void> {
+    const { sealer } = this.#writer
+    await this.#writer.guard(() =>
+      settleAll(
+        created.map(({ creation: { record }, inode: { info } }) =>
+          writeInfoRecord(this.device, this.geometry, sealer, info, record),
+        ),
+      ),
+    )
+    await settleAll(
+      created.flatMap(({ inode }) =>
+        [...inode.slots()].map((slot) => this.#writer.writeFresh(slot, inode)),
+      ),
+    )
+    await this.#writer.barrier('create-inode')
+    const twins = new Set(created.map(({ index }) => this.#root.twinOf(index)))
+    const updates = [...twins].map((twin) => this.#root.update(twin))
+    await this.#writer.write(this.#writer.capture(updates))
+    await this.#writer.barrier('create-root')
+    for (const twin of twins) this.#root.behind.add(twin)
+    for (const { name, index, torrent } of created) {
+      this.#creating.delete(name)
+      this.#torrents.set(name, { index, torrent })
+    }
+  }
 
   #exclusively<T>(action: () => Promise<T>): Promise<T> {
     const own = this.#lane.then(action)
@@ -394,7 +470,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     if (infoHash.length !== 20) throw fsError('FS_RANGE', 'an info-hash has 20 bytes')
     checkRecord(record)
     const name = toHex(infoHash)
-    if (this.#torrents.has(name) || this.#refused.has(name)) {
+    if (this.#torrents.has(name) || this.#creating.has(name) || this.#refused.has(name)) {
       throw fsError('FS_EXISTS', `torrent ${name} is there already`, this.#mendOf(name))
     }
     if (!matchesInfoHash(record.infoBytes, infoHash)) {
@@ -437,10 +513,12 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   async #clearRootEntry(index: number): Promise<void> {
     const twin = this.#root.twinOf(index)
     this.#root.set(index, undefined)
-    await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
-    await this.#writer.barrier('remove-root')
-    await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
-    await this.#writer.barrier('remove-twin')
+    await this.#writer.transaction(async () => {
+      await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
+      await this.#writer.barrier('remove-root')
+      await this.#writer.write(this.#writer.capture([this.#root.update(twin)]))
+      await this.#writer.barrier('remove-twin')
+    })
     this.#root.behind.delete(twin)
   }
 

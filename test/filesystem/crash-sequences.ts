@@ -127,6 +127,11 @@ const sync: Step = async (run) => {
 export const STEPS: Readonly<Record<string, Step>> = {
   'create a': create(a),
   'create b': create(b),
+  'create a and b at once': async (run) => {
+    if (holds(run, a) || holds(run, b)) return false
+    await Promise.all([create(a)(run), create(b)(run)])
+    return true
+  },
   'write a': write(a),
   'write b': write(b),
   sync,
@@ -138,11 +143,19 @@ export const STEPS: Readonly<Record<string, Step>> = {
     })
     return wrote
   },
+  'sync before a write of a is done': async (run) => {
+    if (!holds(run, a)) return false
+    const writing = write(a)(run)
+    await run.sync()
+    return writing
+  },
   'sync again while a sync runs': async (run) => {
     if (!holds(run, a)) return false
     let wrote = false
+    // Begun before the sync, or it would give way to it.
+    const writing = write(a)(run)
     await run.sync(async () => {
-      wrote = await write(a)(run)
+      wrote = await writing
       await run.sync()
     })
     return wrote
