@@ -43,6 +43,8 @@ export class Connections {
   #total = 0
   #arriving = 0
   #halfOpen = 0
+  /** Whoever was refused a departure because too many were half-open. */
+  readonly #waiting = new Set<() => void>()
 
   /** `maxPerAddress`: a quarter of `max` by default, but at least 8. */
   constructor(max: number, maxPerAddress: number = Math.max(MIN_PER_ADDRESS, Math.floor(max / 4))) {
@@ -66,8 +68,10 @@ export class Connections {
     this.#halfOpen++
     let halfOpen = true
     const opened = (): void => {
-      if (halfOpen) this.#halfOpen--
+      if (!halfOpen) return
       halfOpen = false
+      this.#halfOpen--
+      this.#wake()
     }
     return {
       opened,
@@ -75,6 +79,19 @@ export class Connections {
         opened()
         this.#total--
       },
+    }
+  }
+
+  /** `wake` is called once, when a departure may be possible; a second call while it waits changes nothing. */
+  whenMayDepart(wake: () => void): void {
+    if (this.#total < this.#max) this.#waiting.add(wake)
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) {
+      if (!this.mayDepart) return
+      this.#waiting.delete(wake)
+      wake()
     }
   }
 

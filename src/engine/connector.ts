@@ -36,9 +36,13 @@ export class Connector {
   readonly #outgoing = new Map<Peer, Made>()
   readonly #incoming = new Map<Peer, Arrival>()
 
-  constructor(context: TorrentContext, torrent: PeerHost) {
+  readonly #again: () => void
+
+  /** `again` is called when `connect` may have more success than the last time. */
+  constructor(context: TorrentContext, torrent: PeerHost, again: () => void) {
     this.#context = context
     this.#torrent = torrent
+    this.#again = again
   }
 
   add(peers: readonly { readonly host: string; readonly port: number }[]): void {
@@ -48,7 +52,11 @@ export class Connector {
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
     const { connections, network, encryption, random } = this.#context
-    if (this.#outgoing.size >= MAX_OUTGOING || !connections.mayDepart) return undefined
+    if (this.#outgoing.size >= MAX_OUTGOING) return undefined
+    if (!connections.mayDepart) {
+      connections.whenMayDepart(this.#again)
+      return undefined
+    }
     this.#torrent.readClock()
     const address = this.#addresses.next(this.#torrent.nowMs)
     if (address === undefined) return undefined
@@ -98,11 +106,6 @@ export class Connector {
   /** Both have everything: nobody needs to hurry back. */
   bothSeed(peer: Peer): void {
     this.#rest(peer, SEED_RETRY_MS)
-  }
-
-  /** Something is wanted again of those who had nothing to say. */
-  wakeAll(): void {
-    this.#addresses.wakeAll()
   }
 
   #rest(peer: Peer, restMs: number): void {

@@ -16,9 +16,8 @@
 import type { Bitfield } from '../base/index.ts'
 import type { PieceHashes } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
-import type { Geometry } from './geometry.ts'
+import { type Geometry, RUN_STRIPES } from './geometry.ts'
 import type { Peer } from './peer.ts'
-import { PickOrder, Priority } from './pick-order.ts'
 import { Picker } from './picker.ts'
 import { StripeCache } from './stripe-cache.ts'
 import { Suspects } from './suspects.ts'
@@ -31,7 +30,7 @@ export interface DownloadHost {
   ban(peer: Peer, reason: string): void
   pieceVerified(piece: number): void
   /** A piece is on the volume, not durable yet. */
-  pieceHeld(piece: number): void
+  pieceHeld(): void
   /** Something is wrong with the storage. */
   fail(error: Error): void
 }
@@ -51,19 +50,13 @@ export class Download {
   readonly #host: DownloadHost
   readonly #geometry: Geometry
   readonly #verified: Bitfield
-  /** What is not to be downloaded: verified, or skipped. */
-  readonly #done: Bitfield
-  readonly order: PickOrder
   readonly #suspects = new Suspects()
   #haves: number[] = []
   #cancelFlush: (() => void) | undefined
   #nextStripeMs = 0
   #stopped = false
 
-  /**
-   * `verified` is the pieces that are there, and is kept up to date; `priorities` are those of all pieces,
-   * undefined when they are alike.
-   */
+  /** `verified` is the pieces that are there, and is kept up to date. */
   constructor(
     context: TorrentContext,
     host: DownloadHost,
@@ -71,27 +64,17 @@ export class Download {
     hashes: PieceHashes,
     geometry: Geometry,
     verified: Bitfield,
-    priorities?: Uint8Array,
   ) {
     this.#context = context
     this.#host = host
     this.#geometry = geometry
     this.#verified = verified
-    this.#done = verified
-    if (priorities !== undefined) {
-      this.#done = verified.clone()
-      for (const [piece, own] of priorities.entries()) {
-        if (own === Priority.skip) this.#done.set(piece)
-      }
-    }
-    this.order = new PickOrder(geometry, this.#done, priorities)
     this.picker = new Picker({
       geometry,
-      have: this.#done,
-      order: this.order,
+      have: verified,
       random: context.random,
       maxActive: 1,
-      admit: (stripe, extent) => this.stripes.admit(stripe, extent),
+      admit: (stripe, extent, beginsRun) => this.stripes.admit(stripe, extent, beginsRun),
     })
     this.stripes = new StripeCache({
       geometry,
@@ -104,7 +87,7 @@ export class Download {
       events: {
         verified: (piece) => this.#pieceVerified(piece),
         hashFailed: (piece, senders) => this.#hashFailed(piece, senders),
-        held: (piece) => host.pieceHeld(piece),
+        held: () => host.pieceHeld(),
         failed: (error) => host.fail(error),
         onRoom: () => this.#refillAll(),
       },
@@ -125,12 +108,6 @@ export class Download {
   /** Chunks that were asked of somebody are free: others are asked soon. */
   onReleased(): void {
     this.#scheduleFlush()
-  }
-
-  /** What is needed soon has changed: peers that may be asked for more are. */
-  hurry(): void {
-    this.picker.reorder()
-    this.#refillAll()
   }
 
   /** Once a second. */
@@ -159,14 +136,13 @@ export class Download {
   }
 
   #pieceVerified(piece: number): void {
-    this.#verified.set(piece)
     this.#haves.push(piece)
     this.#scheduleFlush()
     for (const peer of this.#host.peers) peer.pieceVerified()
     const guilty = this.#suspects.verified(piece, (chunk) => this.stripes.chunk(piece, chunk))
     this.#banAll(guilty, 'it sent a corrupt chunk')
     this.#host.pieceVerified(piece)
-    if (this.#done.full) this.stripes.finish()
+    if (this.#verified.full) this.stripes.finish()
   }
 
   #hashFailed(piece: number, senders: Int32Array): void {
@@ -186,11 +162,12 @@ export class Download {
     }
   }
 
-  /** As many extents at once as its share of the memory can hold, with room for those being written. */
+  /** As many extents at once as its share of the memory can hold, or a run, which the pool may lease. */
   #limitExtents(): void {
-    const extents = (this.#context.pool.share * 3) / 4 / this.#geometry.stripesPerExtent
-    const limit = Math.max(1, Math.min(MAX_ACTIVE_EXTENTS, Math.floor(extents)))
-    this.picker.maxActive = limit
+    const { pool } = this.#context
+    const stripes = Math.max((pool.share * 3) / 4, Math.min(RUN_STRIPES, pool.capacity / 4))
+    const extents = Math.floor(stripes / this.#geometry.stripesPerExtent)
+    this.picker.maxActive = Math.max(1, Math.min(MAX_ACTIVE_EXTENTS, extents))
   }
 
   #refillAll(): void {

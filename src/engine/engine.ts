@@ -76,6 +76,7 @@ class TorrentEngine implements Engine {
   readonly #trackerClient: TrackerClient
   readonly #syncs: SyncPolicy
   readonly #pool: StripePool
+  readonly #disks = new Disks<ReadBlock>()
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
   #cancelTick: (() => void) | undefined
@@ -97,11 +98,17 @@ class TorrentEngine implements Engine {
       torrentOf: (mark) => this.#marks.get(toLatin1(mark)),
     }
     this.#trackerClient = createTrackerClient(options)
-    this.#pool = new StripePool(options.volume.blockBytes, options.cacheBytes, allocateAligned)
+    this.#pool = new StripePool(
+      options.volume.blockBytes,
+      options.cacheBytes,
+      allocateAligned,
+      options.clock,
+    )
     this.#syncs = new SyncPolicy(
       () => this.#volume.sync(),
       options.clock,
       (error) => this.#syncFailed(error),
+      () => this.#disks.pendingWrites > 0,
     )
   }
 
@@ -113,7 +120,6 @@ class TorrentEngine implements Engine {
       this.#trackerClient.close()
       throw error
     }
-    const disks = new Disks<ReadBlock>()
     this.#context = {
       volume,
       network,
@@ -125,15 +131,16 @@ class TorrentEngine implements Engine {
       key: random.uint32(),
       trackerClient: this.#trackerClient,
       pool: this.#pool,
-      disks,
+      disks: this.#disks,
       reads: new ReadCache(
         this.#options.readCacheBytes ?? DEFAULT_READ_CACHE_BYTES,
         volume.blockBytes,
         allocateAligned,
-        disks,
+        this.#disks,
       ),
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
       changed: () => this.#syncs.changed(),
+      syncSoon: (sync) => this.#syncs.soon(sync),
       connections: this.#connections,
       encryption: this.#doorway.encryption,
     }
@@ -157,7 +164,7 @@ class TorrentEngine implements Engine {
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent {
     const names = new TorrentNames(stored.infoHash, info.infoHashV2)
     names.learn(info)
-    const torrent = this.#make(names, options)
+    const torrent = this.#make(names, options.trackers)
     const { layers = NO_LAYERS } = options
     if (info.format !== 'v2' || hasAllLayers(info, layers)) torrent.begin(stored, info, layers)
     else this.#beginLater(torrent, info, options)
@@ -173,7 +180,7 @@ class TorrentEngine implements Engine {
       const stored = await this.#store(info.infoHash, info, options)
       return this.open(stored, info, options)
     }
-    const torrent = this.#make(names, options)
+    const torrent = this.#make(names, options.trackers)
     this.#beginLater(torrent, info, options)
     torrent.start()
     torrent.addPeers(options.peers ?? [])
@@ -184,10 +191,7 @@ class TorrentEngine implements Engine {
     const named = new Set(options.trackers.flat())
     const others = magnet.trackers.filter((url) => !named.has(url))
     const names = new TorrentNames(magnet.infoHash, magnet.infoHashV2)
-    const torrent = this.#make(names, {
-      ...options,
-      trackers: [...options.trackers, ...others.map((url) => [url])],
-    })
+    const torrent = this.#make(names, [...options.trackers, ...others.map((url) => [url])])
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
       if (!torrent.running) return
       const info = parseFetchedInfo(infoBytes)
@@ -274,9 +278,9 @@ class TorrentEngine implements Engine {
     await this.#syncs.now()
   }
 
-  #make(names: TorrentNames, options: AddOptions): Torrent {
+  #make(names: TorrentNames, trackers: readonly (readonly string[])[]): Torrent {
     this.#refuseTwice(names)
-    const torrent = new Torrent(this.#context!, names, options)
+    const torrent = new Torrent(this.#context!, names, trackers)
     this.#torrents.set(toLatin1(names.primary), torrent)
     for (const name of names.all) this.#register(torrent, name)
     return torrent
@@ -371,6 +375,7 @@ class TorrentEngine implements Engine {
     for (let i = 0; i < torrents.length; i++) {
       torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
     }
+    this.#pool.tick()
     if (nowMs - this.#lastTotalsMs >= TOTALS_MS) {
       this.#lastTotalsMs = nowMs
       this.#syncs.changed()

@@ -24,6 +24,12 @@ import { assert, type Bitfield } from '../base/index.ts'
 /** What one request asks for (BEP 3). */
 export const CHUNK_BYTES = 16_384
 
+/**
+ * Stripes that are filled and written together where that is possible: what lies together in the
+ * torrent lies together on the disk then. Eight of 4 MiB are as long as the filesystem's own runs.
+ */
+export const RUN_STRIPES = 8
+
 export class Geometry {
   readonly totalBytes: number
   readonly pieceBytes: number
@@ -116,6 +122,11 @@ export class Geometry {
   /** The first piece after the extent. */
   endPiece(extent: number): number {
     return extent + 1 >= this.extentCount ? this.pieceCount : this.firstPiece(extent + 1)
+  }
+
+  /** The run that the extent's first stripe is in. */
+  runOf(extent: number): number {
+    return Math.floor(this.firstStripe(this.firstPiece(extent)) / RUN_STRIPES)
   }
 
   stripeLength(stripe: number): number {

@@ -4,7 +4,8 @@
  *
  * It takes the extent whose rarest missing piece is the rarest (rarity.ts), hands out its chunks in
  * order to whoever has them, and starts another only when a peer finds nothing free in those begun:
- * stripes fill quickly, are written whole, and the order between stripes stays rarest-first.
+ * first its neighbours of the same run (geometry.ts), then the rarest of all. Stripes fill quickly, are
+ * written whole and in runs, and the order between runs stays rarest-first.
  *
  * Invariants (`check`):
  * - A chunk of a piece that we have is never picked.
@@ -16,7 +17,7 @@
  *   within an extent.
  * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
  */
-import { assert, Bitfield, type Random } from '../base/index.ts'
+import { assert, type Bitfield, type Random } from '../base/index.ts'
 import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
@@ -28,10 +29,6 @@ export interface PickerPeer {
   readonly has: Bitfield
   /** Counted as a seed in the rarity index. */
   seed: boolean
-  /** While it chokes: the pieces of which it may be asked nevertheless (BEP 6). Undefined: all that it has. */
-  limit: Bitfield | undefined
-  /** It says that this piece costs it little (BEP 6); -1 for none. */
-  suggested: number
   /** Pieces that it has and we lack. */
   wanted: number
   outstanding: number
@@ -43,7 +40,7 @@ export interface PickerOptions {
   readonly have: Bitfield
   readonly random: Random
   /** Finds memory for a stripe of an extent, or refuses (and is asked again). True if it is open. */
-  readonly admit: (stripe: number, extent: number) => boolean
+  readonly admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
   readonly maxActive: number
   /** A chunk not delivered after this time may be asked of another peer. */
   readonly lateMs?: number
@@ -64,15 +61,18 @@ export class Picker {
   maxActive: number
   readonly rarity: RarityIndex
   readonly #have: Bitfield
-  readonly #admit: (stripe: number, extent: number) => boolean
+  readonly #admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
   readonly #lateMs: number
   readonly #order: PickOrder | undefined
   readonly #peers = new Map<number, PickerPeer>()
   /** In the order of their beginning. */
   readonly #active: ActiveExtent[] = []
   readonly #byIndex = new Map<number, ActiveExtent>()
+  /** Runs of which an extent was begun and others are still open, in the order of their beginning. */
+  #runs: { readonly first: number; readonly end: number }[] = []
   #nextPeer = 1
-  #lastFinished = -2
+  /** The extent begun, or finished, last: among equally rare ones its neighbour is the next. */
+  #last = -2
 
   constructor(options: PickerOptions) {
     this.geometry = options.geometry
@@ -89,15 +89,7 @@ export class Picker {
   }
 
   addPeer(has: Bitfield): PickerPeer {
-    const peer: PickerPeer = {
-      id: this.#nextPeer++,
-      has,
-      seed: has.full,
-      limit: undefined,
-      suggested: NONE,
-      wanted: 0,
-      outstanding: 0,
-    }
+    const peer = { id: this.#nextPeer++, has, seed: has.full, wanted: 0, outstanding: 0 }
     for (let i = 0; i < has.bytes.length; i++) {
       peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
     }
@@ -257,7 +249,7 @@ export class Picker {
     for (let i = 0; i < extent.pieceCount; i++) {
       if (!this.#have.has(extent.firstPiece + i)) return false
     }
-    this.#lastFinished = extent.index
+    this.#last = extent.index
     this.#end(extent)
     return true
   }
@@ -306,7 +298,7 @@ export class Picker {
   /** What is needed soon is begun beyond `maxActive`, as far as there is memory, and asked for first. */
   #beginUrgent(order: PickOrder, peer: PickerPeer, nowMs: number): void {
     for (;;) {
-      const index = order.urgent(askable(peer), (extent) => this.#byIndex.has(extent))
+      const index = order.urgent(peer.has, (extent) => this.#byIndex.has(extent))
       if (index < 0 || this.#begin(peer, nowMs, index) === undefined) return
       this.reorder()
     }
@@ -322,26 +314,9 @@ export class Picker {
   }
 
   #choose(peer: PickerPeer): number {
-    const rarest = (has: Bitfield): number => this.#orSuggested(peer, has)
-    const has = askable(peer)
-    if (this.#order === undefined) return rarest(has)
-    return this.#order.choose(has, rarest, (extent) => this.#byIndex.has(extent))
-  }
-
-  /** The rarest extent; of equally rare ones, what the peer suggests. */
-  #orSuggested(peer: PickerPeer, has: Bitfield): number {
-    const rarest = this.rarity.choose(has, this.#lastFinished)
-    const piece = peer.suggested
-    if (piece === NONE || rarest === NONE) return rarest
-    if (this.#have.has(piece)) {
-      peer.suggested = NONE
-      return rarest
-    }
-    const extent = this.geometry.extentOf(piece)
-    const fits = has.has(piece) && !this.#byIndex.has(extent)
-    if (!fits || !this.rarity.isAsRare(extent, rarest)) return rarest
-    peer.suggested = NONE
-    return extent
+    const rarest = (has: Bitfield): number => this.#rarest(has)
+    if (this.#order === undefined) return rarest(peer.has)
+    return this.#order.choose(peer.has, rarest, (extent) => this.#byIndex.has(extent))
   }
 
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
@@ -349,18 +324,63 @@ export class Picker {
     const index = wanted === NONE ? this.#choose(peer) : wanted
     if (index < 0) return undefined
     const extent = new ActiveExtent(this.geometry, this.#have, index, nowMs)
-    if (!this.#openUpTo(extent, extent.openStripe)) return undefined
+    const beginsRun = !this.#runs.some(({ first, end }) => index >= first && index < end)
+    if (!this.#openUpTo(extent, extent.openStripe, beginsRun)) return undefined
+    this.#beginRun(index)
     this.rarity.setTaken(index, true)
     this.#active.push(extent)
     this.#byIndex.set(index, extent)
-    // The next one begun is its neighbour, unless something rarer turns up.
-    this.#lastFinished = index
+    this.#last = index
     return extent
   }
 
-  #openUpTo(extent: ActiveExtent, stripe: number): boolean {
+  /**
+   * Runs that were begun come first, each from where it is and then from its beginning; else the rarest
+   * extent begins another.
+   */
+  #rarest(has: Bitfield): number {
+    for (const { first, end } of this.#runs) {
+      const isInside = this.#last >= first && this.#last < end
+      let extent = isInside ? this.#last : first
+      for (let i = first; i < end; i++) {
+        if (this.rarity.isOpen(extent) && this.rarity.isOffered(has, extent)) return extent
+        extent = extent + 1 === end ? first : extent + 1
+      }
+    }
+    return this.rarity.choose(has, this.#last)
+  }
+
+  #beginRun(extent: number): void {
+    this.#runs = this.#runs.filter((run) => this.#openOf(run) > 0)
+    if (this.#runs.some(({ first, end }) => extent >= first && extent < end)) return
+    const { geometry } = this
+    const run = geometry.runOf(extent)
+    let first = extent
+    while (first > 0 && geometry.runOf(first - 1) === run) first--
+    let end = extent + 1
+    while (end < geometry.extentCount && geometry.runOf(end) === run) end++
+    this.#runs.push({ first, end })
+  }
+
+  #openOf({ first, end }: { readonly first: number; readonly end: number }): number {
+    let open = 0
+    for (let extent = first; extent < end; extent++) if (this.rarity.isOpen(extent)) open++
+    return open
+  }
+
+  /** Extents to be begun until a run that was begun is in progress as a whole; Infinity when none was. */
+  get runLeft(): number {
+    let least = Number.POSITIVE_INFINITY
+    for (const run of this.#runs) {
+      const open = this.#openOf(run)
+      if (open > 0) least = Math.min(least, open)
+    }
+    return least
+  }
+
+  #openUpTo(extent: ActiveExtent, stripe: number, beginsRun = false): boolean {
     while (extent.openStripe <= stripe) {
-      if (!this.#admit(extent.openStripe, extent.index)) return false
+      if (!this.#admit(extent.openStripe, extent.index, beginsRun)) return false
       extent.openStripe++
     }
     return true
@@ -384,7 +404,7 @@ export class Picker {
       const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
       const end = (piece - extent.firstPiece + 1) * chunksPerPiece
       if (
-        !mayAsk(peer, piece) ||
+        !peer.has.has(piece) ||
         (extent.soles !== undefined && !claim(extent, piece, peer, nowMs))
       ) {
         if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
@@ -443,10 +463,10 @@ export class Picker {
       const { chunksPerPiece } = this.geometry
       for (let at = extent.cursor; at < extent.state.length; at++) {
         if (extent.state[at] !== ChunkState.free) continue
-        if (mayAsk(peer, extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
+        if (peer.has.has(extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
       }
     }
-    return this.rarity.choose(askable(peer), this.#lastFinished) < 0
+    return this.#choose(peer) < 0
   }
 
   /** End-game: the youngest requests of others, which would be the last to arrive. */
@@ -465,7 +485,7 @@ export class Picker {
   /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
   #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
     const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
-    if (!mayAsk(peer, piece)) return false
+    if (!peer.has.has(piece)) return false
     const sole = extent.soles?.get(piece)
     if (sole !== undefined && nowMs - sole.sinceMs < SOLE_MS) return false
     if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
@@ -543,14 +563,6 @@ function claim(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: num
   if (nowMs - sole.sinceMs < SOLE_MS) return false
   extent.soles!.delete(piece)
   return true
-}
-
-function mayAsk({ has, limit }: PickerPeer, piece: number): boolean {
-  return has.has(piece) && (limit === undefined || limit.has(piece))
-}
-
-function askable({ has, limit }: PickerPeer): Bitfield {
-  return limit === undefined ? has : Bitfield.intersection(has, limit)
 }
 
 /** Set bits of a byte. */

@@ -113,6 +113,16 @@ export class RarityIndex {
     if (!taken) this.#list(extent)
   }
 
+  /** Something of the extent is missing and can be had, and nobody has taken it. */
+  isOpen(extent: number): boolean {
+    return this.#taken[extent] === 0 && this.#rarity[extent] !== NONE
+  }
+
+  /** The peer has a piece of the extent that we lack. */
+  isOffered(has: Bitfield, extent: number): boolean {
+    return this.#offers(has, extent)
+  }
+
   /**
    * The rarest extent of which the peer has a missing piece, or -1. Among equally rare ones the one
    * after `near` wins, then the one before it, then chance.
@@ -133,11 +143,6 @@ export class RarityIndex {
       }
     }
     return NONE
-  }
-
-  /** Whether the one is as rare as the other, or rarer. */
-  isAsRare(extent: number, other: number): boolean {
-    return this.#rarity[extent] !== NONE && this.#rarity[extent]! <= this.#rarity[other]!
   }
 
   /** The rarest of what a peer with little offers, by walking its pieces. */

@@ -87,17 +87,21 @@ export class StripeCache implements PoolMember {
     this.#pool.join(this)
   }
 
+  get runLeft(): number {
+    return this.#picker.runLeft * this.#geometry.stripesPerExtent
+  }
+
   /** Stripes in memory. */
   get open(): number {
     return this.#stripes.size
   }
 
   /** The picker's `admit`: a buffer for the stripe, which `extent` is going to fill. */
-  admit(index: number, extent: number): boolean {
+  admit(index: number, extent: number, beginsRun = false): boolean {
     let stripe = this.#stripes.get(index)
     if (stripe === undefined) {
       if (this.#closed) return false
-      const buffer = this.#pool.take(this)
+      const buffer = this.#pool.take(this, beginsRun)
       if (buffer === undefined) return false
       stripe = new Stripe(
         this.#geometry,

@@ -28,4 +28,6 @@ export interface TorrentContext {
   readonly uploadSlots: number
   /** Something was written or marked that a sync has to make durable. */
   changed(): void
+  /** Runs a sync when it does not keep a busy disk from its work. */
+  syncSoon(sync: () => Promise<void>): Promise<void>
 }

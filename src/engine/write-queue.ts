@@ -1,10 +1,12 @@
 /**
- * Stripes on their way to the disk: a few writes in flight, the others waiting, in the order that the
- * disk likes best: the next stripe of the torrent written last, so that its blocks lie in file order.
+ * Stripes on their way to the disk: a few writes in flight, the others waiting. The disk likes long
+ * stretches best, so the next one is the stripe behind the one before; where there is none, the first of
+ * the run (geometry.ts) of which most stripes wait.
  *
- * Invariants: at most `maxInFlight` jobs run; every job is answered once, by `done` or `failed`; no job
- * is passed over more than `MAX_RUN` times in a row for the sake of order.
+ * Invariants: at most `maxInFlight` jobs run; every job is answered once, by `done` or `failed`; at most
+ * MAX_PASSED jobs that came later begin before one that waits.
  */
+import { RUN_STRIPES } from './geometry.ts'
 
 export interface WriteJob {
   /** The torrent: jobs of one owner are kept together. */
@@ -16,7 +18,8 @@ export interface WriteJob {
   failed(error: Error): void
 }
 
-const MAX_RUN = 32
+/** So many stripes are more than most caches hold: it is a bound, not a turn that comes often. */
+const MAX_PASSED = 256
 
 /** Whose turn it is: asked before a write begins, told when one does and when it has ended. */
 export interface WriteTurns {
@@ -30,10 +33,12 @@ const ALWAYS: WriteTurns = { may: () => true, began: () => {}, ended: () => {} }
 export class WriteQueue {
   readonly #maxInFlight: number
   readonly #turns: WriteTurns
+  /** In the order of their coming. */
   readonly #waiting: WriteJob[] = []
   #inFlight = 0
   #last: WriteJob | undefined
-  #run = 0
+  /** How many jobs have passed the one that waits longest. */
+  #passed = 0
 
   constructor(turns: WriteTurns = ALWAYS, maxInFlight = 3) {
     this.#turns = turns
@@ -56,6 +61,7 @@ export class WriteQueue {
   /** Takes the owner's jobs out that have not begun, and returns them unanswered. */
   withdraw(owner: object): WriteJob[] {
     const taken = this.#waiting.filter((job) => job.owner === owner)
+    this.#passed = 0
     const others = this.#waiting.filter((job) => job.owner !== owner)
     this.#waiting.length = 0
     this.#waiting.push(...others)
@@ -93,19 +99,38 @@ export class WriteQueue {
   }
 
   #choose(): WriteJob {
-    let best = 0
+    const at = this.#passed >= MAX_PASSED ? 0 : this.#best()
+    this.#passed = at === 0 ? 0 : this.#passed + 1
+    return this.#waiting.splice(at, 1)[0]!
+  }
+
+  #best(): number {
     const last = this.#last
-    if (last !== undefined && this.#run < MAX_RUN) {
-      let bestStripe = Number.POSITIVE_INFINITY
-      for (const [at, job] of this.#waiting.entries()) {
-        if (job.owner !== last.owner || job.stripe < last.stripe || job.stripe >= bestStripe)
-          continue
-        best = at
-        bestStripe = job.stripe
-      }
+    if (last !== undefined) {
+      const next = this.#waiting.findIndex(
+        ({ owner, stripe }) => owner === last.owner && stripe === last.stripe + 1,
+      )
+      if (next >= 0) return next
     }
-    const [job] = this.#waiting.splice(best, 1)
-    this.#run = job!.owner === last?.owner ? this.#run + 1 : 0
-    return job!
+    /** Of each run: how many of its stripes wait, and where the first of them is. */
+    const runs = new Map<object, Map<number, { count: number; first: number }>>()
+    let best = { count: 0, first: 0 }
+    for (const [at, { owner, stripe }] of this.#waiting.entries()) {
+      let own = runs.get(owner)
+      if (own === undefined) {
+        own = new Map()
+        runs.set(owner, own)
+      }
+      const number = Math.floor(stripe / RUN_STRIPES)
+      let run = own.get(number)
+      if (run === undefined) {
+        run = { count: 0, first: at }
+        own.set(number, run)
+      }
+      run.count++
+      if (stripe < this.#waiting[run.first]!.stripe) run.first = at
+      if (run.count > best.count) best = run
+    }
+    return best.first
   }
 }

@@ -155,16 +155,45 @@ test('rarity follows the haves that arrive', () => {
   board.picker.check()
 })
 
-test('among equally rare extents the neighbour of the last one is next', () => {
-  const board = new Board({ total: 40, piece: 1, stripe: 4 })
+test('a run that was begun is finished before another begins', () => {
+  // Five runs of eight extents.
+  const board = new Board({ total: 160, piece: 1, stripe: 4 })
   const a = board.peer('a')
   const begun: number[] = []
-  for (let i = 0; i < 9; i++) {
+  for (let i = 0; i < 40; i++) {
     board.deliver(a, board.pick(a, 4))
     begun.push(board.admitted.at(-1)!)
   }
-  const ups = begun.slice(1).filter((stripe, i) => Math.abs(stripe - begun[i]!) === 1)
-  assert.ok(ups.length >= 7, `${begun} is in runs`)
+  assert.equal(new Set(begun).size, 40)
+  const runs = begun.map((stripe) => Math.floor(stripe / 8))
+  assert.equal(runs.filter((run, i) => i > 0 && run !== runs[i - 1]).length, 4, `${begun}`)
+  for (let first = 0; first < 40; first += 8) {
+    const jumps = begun
+      .slice(first, first + 8)
+      .filter((stripe, i, run) => stripe !== run[i - 1]! + 1)
+    assert.ok(jumps.length <= 2, `${begun} goes up within a run, once round`)
+  }
+})
+
+test('the run with the rarest piece is the next, and its rarest extent the first of it', () => {
+  // Two runs of eight extents of one piece each.
+  const board = new Board({ total: 16, piece: 1, stripe: 1 })
+  board.peer('b', 'xxxxxxxx' + 'xxx.xxxx')
+  const a = board.peer('a')
+  board.pick(a, 1)
+  assert.equal(board.admitted.at(-1), 11)
+})
+
+test('a peer that has nothing of the run that was begun begins another', () => {
+  const board = new Board({ total: 64, piece: 1, stripe: 4, active: 4 })
+  const a = board.peer('a', 'x'.repeat(32) + '.'.repeat(32))
+  const b = board.peer('b', '.'.repeat(32) + 'x'.repeat(32))
+  board.pick(a, 1)
+  board.pick(b, 1)
+  assert.deepEqual(
+    board.admitted.map((stripe) => Math.floor(stripe / 8)),
+    [0, 1],
+  )
 })
 
 test('no more extents are begun than allowed', () => {

@@ -5,7 +5,7 @@ import { Bitfield, ManualClock, seededRandom } from '../../src/base/index.ts'
 import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
 import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
 import { StripeCache } from '../../src/engine/stripe-cache.ts'
-import { type PoolMember, StripePool } from '../../src/engine/stripe-pool.ts'
+import { StripePool } from '../../src/engine/stripe-pool.ts'
 import { WriteQueue } from '../../src/engine/write-queue.ts'
 import { PieceHashes } from '../../src/metainfo/index.ts'
 import { type FakeStored, type FakeVolume, fakeVolume } from './fake-volume.ts'
@@ -101,7 +101,12 @@ async function settle(): Promise<void> {
 }
 
 function poolOf(stripes: number): StripePool {
-  return new StripePool(STRIPE, stripes * STRIPE, (bytes) => new Uint8Array(bytes))
+  return new StripePool(
+    STRIPE,
+    stripes * STRIPE,
+    (bytes) => new Uint8Array(bytes),
+    new ManualClock(),
+  )
 }
 
 test('a whole stripe is written once; its pieces are held after that, not before', async () => {
@@ -269,32 +274,6 @@ test('an error of the disk is told once, and the buffers come back', async () =>
   await b.cache.drop()
   assert.equal(pool.held, 0)
   assert.equal(b.stored.have.count, 0)
-})
-
-test('a pool smaller than a stripe is refused by name', () => {
-  assert.throws(() => new StripePool(STRIPE, STRIPE - 1, (bytes) => new Uint8Array(bytes)), {
-    code: 'ENGINE_CACHE_SMALL',
-  })
-})
-
-test('pressure is relieved where it brings most', () => {
-  const pool = poolOf(2)
-  const relieved: string[] = []
-  const member = (name: string, reliefBytes: number): PoolMember => ({
-    held: 0,
-    reliefBytes: () => reliefBytes,
-    relieve: () => relieved.push(name),
-    onRoom: () => relieved.push(`room for ${name}`),
-  })
-  const [a, b] = [member('a', 10), member('b', 20)]
-  pool.join(a)
-  pool.join(b)
-  const buffer = pool.take(a)!
-  pool.take(b)
-  assert.equal(pool.take(a), undefined)
-  assert.deepEqual(relieved, ['b'])
-  pool.give(a, buffer)
-  assert.deepEqual(relieved, ['b', 'room for a'])
 })
 
 test('dropped while a part of a stripe is on its way to the disk, the buffer comes back', async () => {

@@ -20,9 +20,7 @@ import {
   jsonOption,
   logLevelOption,
   makeLogger,
-  onlyOption,
   peerPortOption,
-  sequentialOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -31,9 +29,7 @@ interface GetFlags {
   readonly json?: boolean
   readonly out: string
   readonly data?: string
-  readonly device?: readonly string[]
-  readonly only?: readonly string[]
-  readonly sequential?: boolean
+  readonly device?: string
   readonly peerPort: number
   readonly bind: readonly string[]
   readonly cache: number
@@ -49,8 +45,6 @@ export function getCommand(): Command {
     .requiredOption('--out <dir>', 'folder that the file or folder goes into')
     .addOption(dataOption().hideHelp())
     .addOption(deviceOption())
-    .addOption(onlyOption().conflicts(['device', 'data']))
-    .addOption(sequentialOption())
     .addOption(peerPortOption(0))
     .addOption(bindOption())
     .addOption(cacheOption())
@@ -65,14 +59,12 @@ async function run(source: string, flags: GetFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
   const logger = makeLogger(flags.logLevel)
-  const devices = flags.device ?? (flags.data === undefined ? undefined : [imagePath(flags.data)])
+  const device = flags.device ?? (flags.data === undefined ? undefined : imagePath(flags.data))
   try {
     await get({
       source,
       outDir: flags.out,
-      sequential: flags.sequential === true,
-      ...(flags.only === undefined ? {} : { only: flags.only }),
-      ...(devices === undefined ? {} : { devices }),
+      ...(device === undefined ? {} : { device }),
       peerPort: flags.peerPort,
       bind: flags.bind,
       cacheBytes: flags.cache,
