@@ -4,7 +4,10 @@
  * never green because it tested nothing.
  */
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { ARIA2 } from './aria2.ts'
 import { LIBTORRENT_PYTHON } from './libtorrent.ts'
 import { TRANSMISSION } from './transmission.ts'
@@ -55,6 +58,20 @@ export function havePeers(t: TestContext, ...names: readonly PeerName[]): boolea
   const packages = missing.map((name) => PEERS[name].debianPackage).join(' ')
   const message = `${missing.join(' and ')} not installed (Debian: apt-get install ${packages})`
   if (process.env.CI === 'true' && couldInstall()) throw new Error(message)
+  t.skip(message)
+  return false
+}
+
+/** The folder of programs from npm. */
+export const NPM_FOLDER: string = fileURLToPath(
+  new URL('../../../../test/interop/npm', import.meta.url),
+)
+
+/** As `havePeers`, for what `npm ci --ignore-scripts` installs there. */
+export function haveFromNpm(t: TestContext, name: string): boolean {
+  if (existsSync(join(NPM_FOLDER, 'node_modules', name))) return true
+  const message = `${name} not installed (cd test/interop/npm && npm ci --ignore-scripts)`
+  if (process.env.CI === 'true') throw new Error(message)
   t.skip(message)
   return false
 }
