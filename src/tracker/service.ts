@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
+import { CertificateWatch } from './certificate-watch.ts'
 import { endpointsOf } from './config/fields.ts'
 import { type HttpConfig, retryOf } from './config/front-end-settings.ts'
 import { readText } from './config/load.ts'
@@ -98,8 +99,16 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     store.stop()
     throw error
   }
+  const certificates = new CertificateWatch(
+    clock,
+    logger,
+    () => certificateFiles(config.http),
+    () => tracker.reconfigure(policyOf(config, hooks)),
+  )
+  await certificates.start()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
+    certificates.stop()
     await tracker.stop()
     await hooks.stop()
     await outside.close()
@@ -130,6 +139,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       }
       const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
       config = next
+      await certificates.noteLoaded()
       return waiting
     },
     stop() {
@@ -166,6 +176,10 @@ function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
     hooks,
     rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }
+}
+
+function certificateFiles(http: HttpConfig): readonly string[] {
+  return http.httpsAddr.length === 0 ? [] : [http.tlsCertPath, http.tlsKeyPath]
 }
 
 /** Certificate and key are read here: at the start, and again with each reload. */
