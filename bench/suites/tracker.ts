@@ -1,11 +1,13 @@
 /** Suite `tracker`: the tracker over the network, against other trackers and against a limit. Method: bench/README.md. */
 import type { Suite } from '../suite.ts'
+import { benchHttp } from '../tracker/http.ts'
 import { benchUdp } from '../tracker/udp.ts'
 
 export const tracker: Suite = {
   name: 'tracker',
   about: 'the tracker over the network: CPU time a request, requests a second, memory',
   async run(context) {
+    await benchHttp(context)
     await benchUdp(context)
   },
 }

@@ -32,6 +32,23 @@ export function announceRequests(shape: RequestShape): readonly Buffer[] {
   })
 }
 
+/** An announce of every peer of every swarm, by its port; two in three are leechers. They ask for nobody, each on a connection of its own. */
+export function fillRequests(swarms: number, peers: number): readonly Buffer[] {
+  const bases = announceRequests({ count: swarms, keepAlive: false, wanted: 0 }).map((request) =>
+    request.toString('latin1'),
+  )
+  return Array.from({ length: peers }, (_, peer) =>
+    bases.map((text) =>
+      Buffer.from(
+        text
+          .replace(/port=\d+/, `port=${2000 + peer}`)
+          .replace(/left=\d+/, peer % 3 === 0 ? 'left=0' : 'left=1'),
+        'latin1',
+      ),
+    ),
+  ).flat()
+}
+
 /** As clients write it: letters, digits and `-_.~` stand for themselves. */
 function escaped(bytes: Uint8Array): string {
   let text = ''

@@ -40,6 +40,20 @@ export function delay(clock: Clock, delayMs: number): Promise<void> {
   })
 }
 
+/** As `delay`, but over as soon as `signal` is aborted. */
+export async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      cancel()
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const cancel = clock.after(delayMs, end)
+    signal.addEventListener('abort', end, { once: true })
+  })
+}
+
 interface ManualTask {
   readonly dueMs: number
   readonly sequence: number

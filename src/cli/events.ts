@@ -1,7 +1,8 @@
 /** Prints what a node tells: the object itself with --json, the same as text for people. */
-import type { NodeEvent } from '../node/index.ts'
+import type { DeviceRoom, NodeEvent } from '../node/index.ts'
 import { formatBytes, formatName } from './format.ts'
 import type { Output } from './output.ts'
+import { describeScrub } from './scrub-report.ts'
 
 export function printEvent(output: Output, event: NodeEvent): void {
   if (output.json) {
@@ -12,13 +13,33 @@ export function printEvent(output: Output, event: NodeEvent): void {
     case 'ready': {
       for (const url of event.tracker?.urls ?? []) output.text(`tracker  ${url}`)
       output.text(`peers    port ${event.peerPort}`)
+      if (event.devices.length > 1) {
+        for (const room of event.devices) {
+          output.text(`storage  ${room.device} ${describeRoom(room)}`)
+        }
+        break
+      }
       const made = event.created ? 'new, ' : ''
-      const count = `${event.torrents} torrent${event.torrents === 1 ? '' : 's'}`
       output.text(
-        `storage  ${event.device} (${made}${count}, ${formatBytes(event.freeBytes)} free)`,
+        `storage  ${event.device} (${made}${counted(event.torrents)}, ${formatBytes(event.freeBytes)} free)`,
       )
       break
     }
+    case 'device':
+      if ('code' in event) {
+        output.notice(`device ${event.device} ${event.state}: ${event.message} [${event.code}]`)
+      } else {
+        output.text(`storage  ${event.device} ${describeRoom(event)}`)
+      }
+      break
+    case 'access-log':
+      output.text(`log      ${event.device}: ${event.on ? 'to' : 'ended,'} ${event.path}`)
+      break
+    case 'scrubbed':
+      if (event.rottenPieces.length + event.unsteadyPieces.length > 0) {
+        output.text(describeScrub(event.name, event, 'downloaded again from whoever has them'))
+      }
+      break
     case 'shared':
       output.text(
         `shared   ${formatName(event.name)} (${formatBytes(event.bytes)}${event.known ? ', known' : ''})`,
@@ -39,8 +60,8 @@ export function printEvent(output: Output, event: NodeEvent): void {
       if (event.phase === 'download') {
         output.progress(
           `download ${formatName(event.name ?? event.infoHash)}`,
-          event.bytes,
-          event.totalBytes,
+          Math.min(event.bytes, event.wantedBytes),
+          event.wantedBytes,
           formatBytes,
           `${event.peers} peer${event.peers === 1 ? '' : 's'}`,
         )
@@ -66,3 +87,9 @@ export function printEvent(output: Output, event: NodeEvent): void {
       break
   }
 }
+
+function describeRoom({ torrents, freeBytes, totalBytes }: DeviceRoom): string {
+  return `(${counted(torrents)}, ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free)`
+}
+
+const counted = (torrents: number): string => `${torrents} torrent${torrents === 1 ? '' : 's'}`

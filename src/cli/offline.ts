@@ -1,5 +1,6 @@
 /** What the offline commands share: opening a place for the length of one action, finding a torrent. */
 import { SeedbedError, toHex } from '../base/index.ts'
+import { isMapped } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import {
   openPlace,
@@ -10,6 +11,8 @@ import {
   systemRandom,
 } from '../node/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
+import { exitCodeOf } from './exit-codes.ts'
+import type { Output } from './output.ts'
 
 /** Opens the volume at `path`, runs `action`, and closes it whatever happens. */
 export async function withVolume<T>(
@@ -29,30 +32,47 @@ export async function withVolume<T>(
   }
 }
 
-/** As `withVolume`, for what can be done to a folder of ordinary files as well. */
+/**
+ * As `withVolume`, for what can be done to several devices as well, or to a folder of ordinary files. Devices
+ * that cannot be opened are told, and set the exit status; the others go on.
+ */
 export async function withPlace<T>(
-  path: string,
+  output: Output,
+  paths: readonly string[],
   readOnly: boolean,
   action: (place: Place) => Promise<T>,
 ): Promise<T> {
-  const place = await openPlace(path, { clock: systemClock, random: systemRandom(), readOnly })
+  const place = await openPlace(paths, { clock: systemClock, random: systemRandom(), readOnly })
   try {
-    return await action(place)
+    const result = await action(place)
+    for (const { error } of place.kind === 'pool' ? place.devices.absent : []) {
+      output.error(error)
+      process.exitCode ||= exitCodeOf(error)
+    }
+    return result
   } finally {
     await place.store.close()
   }
 }
 
+/** The device that a torrent lies on, to be told where there are several. */
+export function deviceOf(place: Place, stored: StoredTorrent): string {
+  return place.kind === 'pool' && isMapped(stored) ? place.store.volumeOf(stored).path : place.path
+}
+
 /** The one torrent whose info-hash begins with `prefix`. TORRENT_UNKNOWN when none or several do. */
-export function findTorrent({ store, path }: Place, prefix: string): StoredTorrent {
+export function findTorrent(place: Place, prefix: string): StoredTorrent {
+  const { store, path } = place
   const wanted = prefix.toLowerCase()
+  const several = place.kind === 'pool' && place.devices.paths.length > 1
+  const where = several ? `the ${place.devices.paths.length} devices` : path
   const found = [...store.torrents()].filter((stored) => toHex(stored.infoHash).startsWith(wanted))
   if (found.length === 1) return found[0]!
   throw new SeedbedError(
     'TORRENT_UNKNOWN',
     found.length === 0
-      ? `${path} holds no torrent ${prefix}`
-      : `${found.length} torrents on ${path} begin with ${prefix}`,
+      ? `no torrent ${prefix} on ${where}`
+      : `${found.length} torrents on ${where} begin with ${prefix}`,
     { mend: '`seedbed ls` lists the info-hashes; enough digits to tell them apart will do.' },
   )
 }

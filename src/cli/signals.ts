@@ -39,6 +39,21 @@ export function catchSignals(): Signals {
   }
 }
 
+/**
+ * Answers a signal that is a request, not an end; the result stops answering. A SIGHUP from the terminal
+ * that goes away still ends the process, as SIGTERM would: it stays only for those that run without one.
+ */
+export function onSignal(name: 'SIGHUP' | 'SIGUSR2', action: () => void): () => void {
+  // Windows has neither as a request.
+  if (process.platform === 'win32') return () => {}
+  const onTerminal = name === 'SIGHUP' && process.stdin.isTTY
+  const listener = onTerminal ? () => void process.kill(process.pid, 'SIGTERM') : action
+  process.on(name, listener)
+  return () => {
+    process.off(name, listener)
+  }
+}
+
 /** 128 and the signal's number, as a shell reports it. */
 export function exitStatusOf(name: StopSignal): number {
   return 128 + constants.signals[name]

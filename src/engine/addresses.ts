@@ -69,6 +69,13 @@ export class AddressBook {
     address.notBeforeMs = nowMs + Math.max(retryMs, restMs)
   }
 
+  /** Peers are wanted again: whoever rests may be tried at once, but for those never to be tried. */
+  wakeAll(): void {
+    for (const address of this.#addresses.values()) {
+      if (address.notBeforeMs < Number.POSITIVE_INFINITY) address.notBeforeMs = 0
+    }
+  }
+
   /** Of many banned hosts the one banned first is pardoned. */
   ban(host: string): void {
     this.#banned.add(host)

@@ -108,6 +108,11 @@ export class Connector {
     this.#rest(peer, SEED_RETRY_MS)
   }
 
+  /** Something is wanted again of those who had nothing to say. */
+  wakeAll(): void {
+    this.#addresses.wakeAll()
+  }
+
   #rest(peer: Peer, restMs: number): void {
     const made = this.#outgoing.get(peer)
     if (made !== undefined) made.restMs = restMs

@@ -17,4 +17,6 @@ export interface Content {
   readonly hashServer: HashServer | undefined
   /** Undefined when nothing is missing. */
   download: { readonly picker: Picker; readonly stripes: StripeCache } | undefined
+  /** Of a download that has ended: verified pieces on their way to the store. */
+  leaving: StripeCache | undefined
 }

@@ -18,6 +18,7 @@ import type { PieceHashes } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { type Geometry, RUN_STRIPES } from './geometry.ts'
 import type { Peer } from './peer.ts'
+import { PickOrder, Priority } from './pick-order.ts'
 import { Picker } from './picker.ts'
 import { StripeCache } from './stripe-cache.ts'
 import { Suspects } from './suspects.ts'
@@ -30,7 +31,7 @@ export interface DownloadHost {
   ban(peer: Peer, reason: string): void
   pieceVerified(piece: number): void
   /** A piece is on the volume, not durable yet. */
-  pieceHeld(): void
+  pieceHeld(piece: number): void
   /** Something is wrong with the storage. */
   fail(error: Error): void
 }
@@ -50,13 +51,19 @@ export class Download {
   readonly #host: DownloadHost
   readonly #geometry: Geometry
   readonly #verified: Bitfield
+  /** What is not to be downloaded: verified, or skipped. */
+  readonly #done: Bitfield
+  readonly order: PickOrder
   readonly #suspects = new Suspects()
   #haves: number[] = []
   #cancelFlush: (() => void) | undefined
   #nextStripeMs = 0
   #stopped = false
 
-  /** `verified` is the pieces that are there, and is kept up to date. */
+  /**
+   * `verified` is the pieces that are there, and is kept up to date; `priorities` are those of all pieces,
+   * undefined when they are alike.
+   */
   constructor(
     context: TorrentContext,
     host: DownloadHost,
@@ -64,14 +71,24 @@ export class Download {
     hashes: PieceHashes,
     geometry: Geometry,
     verified: Bitfield,
+    priorities?: Uint8Array,
   ) {
     this.#context = context
     this.#host = host
     this.#geometry = geometry
     this.#verified = verified
+    this.#done = verified
+    if (priorities !== undefined) {
+      this.#done = verified.clone()
+      for (const [piece, own] of priorities.entries()) {
+        if (own === Priority.skip) this.#done.set(piece)
+      }
+    }
+    this.order = new PickOrder(geometry, this.#done, priorities)
     this.picker = new Picker({
       geometry,
-      have: verified,
+      have: this.#done,
+      order: this.order,
       random: context.random,
       maxActive: 1,
       admit: (stripe, extent, beginsRun) => this.stripes.admit(stripe, extent, beginsRun),
@@ -87,7 +104,7 @@ export class Download {
       events: {
         verified: (piece) => this.#pieceVerified(piece),
         hashFailed: (piece, senders) => this.#hashFailed(piece, senders),
-        held: () => host.pieceHeld(),
+        held: (piece) => host.pieceHeld(piece),
         failed: (error) => host.fail(error),
         onRoom: () => this.#refillAll(),
       },
@@ -108,6 +125,12 @@ export class Download {
   /** Chunks that were asked of somebody are free: others are asked soon. */
   onReleased(): void {
     this.#scheduleFlush()
+  }
+
+  /** What is needed soon has changed: peers that may be asked for more are. */
+  hurry(): void {
+    this.picker.reorder()
+    this.#refillAll()
   }
 
   /** Once a second. */
@@ -136,13 +159,14 @@ export class Download {
   }
 
   #pieceVerified(piece: number): void {
+    this.#verified.set(piece)
     this.#haves.push(piece)
     this.#scheduleFlush()
     for (const peer of this.#host.peers) peer.pieceVerified()
     const guilty = this.#suspects.verified(piece, (chunk) => this.stripes.chunk(piece, chunk))
     this.#banAll(guilty, 'it sent a corrupt chunk')
     this.#host.pieceVerified(piece)
-    if (this.#verified.full) this.stripes.finish()
+    if (this.#done.full) this.stripes.finish()
   }
 
   #hashFailed(piece: number, senders: Int32Array): void {

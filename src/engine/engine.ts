@@ -164,7 +164,7 @@ class TorrentEngine implements Engine {
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent {
     const names = new TorrentNames(stored.infoHash, info.infoHashV2)
     names.learn(info)
-    const torrent = this.#make(names, options.trackers)
+    const torrent = this.#make(names, options)
     const { layers = NO_LAYERS } = options
     if (info.format !== 'v2' || hasAllLayers(info, layers)) torrent.begin(stored, info, layers)
     else this.#beginLater(torrent, info, options)
@@ -180,7 +180,7 @@ class TorrentEngine implements Engine {
       const stored = await this.#store(info.infoHash, info, options)
       return this.open(stored, info, options)
     }
-    const torrent = this.#make(names, options.trackers)
+    const torrent = this.#make(names, options)
     this.#beginLater(torrent, info, options)
     torrent.start()
     torrent.addPeers(options.peers ?? [])
@@ -191,7 +191,10 @@ class TorrentEngine implements Engine {
     const named = new Set(options.trackers.flat())
     const others = magnet.trackers.filter((url) => !named.has(url))
     const names = new TorrentNames(magnet.infoHash, magnet.infoHashV2)
-    const torrent = this.#make(names, [...options.trackers, ...others.map((url) => [url])])
+    const torrent = this.#make(names, {
+      ...options,
+      trackers: [...options.trackers, ...others.map((url) => [url])],
+    })
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
       if (!torrent.running) return
       const info = parseFetchedInfo(infoBytes)
@@ -278,9 +281,9 @@ class TorrentEngine implements Engine {
     await this.#syncs.now()
   }
 
-  #make(names: TorrentNames, trackers: readonly (readonly string[])[]): Torrent {
+  #make(names: TorrentNames, options: AddOptions): Torrent {
     this.#refuseTwice(names)
-    const torrent = new Torrent(this.#context!, names, trackers)
+    const torrent = new Torrent(this.#context!, names, options)
     this.#torrents.set(toLatin1(names.primary), torrent)
     for (const name of names.all) this.#register(torrent, name)
     return torrent

@@ -11,6 +11,8 @@ export const engineErrors = {
   ENGINE_HTTP_FAILED: 'An HTTP request failed, took too long, or its answer was too large.',
   ENGINE_CACHE_SMALL: 'The download cache holds not even one block of the volume.',
   ENGINE_BAD_METADATA: 'The info dictionary that peers sent for a magnet is no valid torrent.',
+  ENGINE_NO_METADATA: 'The info dictionary of a magnet has not arrived yet.',
+  ENGINE_SKIPPED: 'What is to be read of a torrent is not wanted: its files are skipped.',
   ENGINE_EXISTS: 'The torrent is in the engine already.',
   ENGINE_STOPPED: 'The engine has been stopped.',
   ENGINE_RESOLVE_FAILED: 'A host name has no address.',

@@ -8,6 +8,7 @@
  *   deliver; everything else is read past, and counted against the peer.
  * - A peer that owes chunks and delivers none is overdue after STALL_TIMEOUT_MS.
  */
+import { Bitfield } from '../base/index.ts'
 import { protocolError } from './errors.ts'
 import { CHUNK_BYTES } from './geometry.ts'
 import type { PeerPieces } from './peer-pieces.ts'
@@ -21,6 +22,8 @@ const MIN_DEPTH = 4
 /** Of a peer that does not say how many requests it keeps. */
 const DEFAULT_REQUEST_QUEUE = 250
 const MAX_DEPTH = 2_000
+/** Pieces that a peer may allow while it chokes: ten are usual. */
+const MAX_ALLOWED = 100
 /** So much of what a peer delivers is on its way at any time. */
 const PIPELINE_S = 2
 /** Without a byte of payload though chunks are owed. */
@@ -42,6 +45,8 @@ export class PeerDownload {
   readonly #torrent: PeerTorrent
   readonly #pieces: PeerPieces
   readonly #writer: PeerWriter
+  /** What the peer lets us ask for while it chokes. */
+  #allowed: Bitfield | undefined
   #depth = FIRST_DEPTH
   #maxDepth = DEFAULT_REQUEST_QUEUE
   #slowStart = true
@@ -77,6 +82,7 @@ export class PeerDownload {
   onChoke(): void {
     this.choked = true
     const { picking } = this.#pieces
+    if (picking !== undefined) picking.limit = this.#allowed
     if (this.answersEach || picking === undefined) return
     this.#torrent.content?.download?.picker.releaseAll(picking)
     this.#torrent.onReleased()
@@ -84,6 +90,35 @@ export class PeerDownload {
 
   onUnchoke(): void {
     this.choked = false
+    const { picking } = this.#pieces
+    if (picking !== undefined) picking.limit = undefined
+  }
+
+  /** BEP 6: chunks of the piece may be asked for while we are choked. */
+  onAllowedFast(piece: number): void {
+    const { content } = this.#torrent
+    if (content === undefined) return
+    const { pieceCount } = content.geometry
+    if (piece >= pieceCount) throw protocolError(`allowed fast of piece ${piece}`)
+    this.#allowed ??= new Bitfield(pieceCount)
+    if (this.#allowed.count >= MAX_ALLOWED) return
+    this.#allowed.set(piece)
+    const { picking } = this.#pieces
+    if (this.choked && picking !== undefined) picking.limit = this.#allowed
+  }
+
+  /** BEP 6: the piece costs the peer little. A hint: among equally rare ones it comes first. */
+  onSuggest(piece: number): void {
+    const { content } = this.#torrent
+    if (content === undefined) return
+    if (piece >= content.geometry.pieceCount) throw protocolError(`suggestion of piece ${piece}`)
+    const { picking } = this.#pieces
+    if (picking !== undefined) picking.suggested = piece
+  }
+
+  /** Nothing may be asked for. */
+  get #silenced(): boolean {
+    return this.choked && this.#allowed === undefined
   }
 
   onReject(piece: number, begin: number, length: number): void {
@@ -98,7 +133,8 @@ export class PeerDownload {
   /** Asks for as much as the pipeline lacks, in one write. */
   refill(): void {
     const { picking } = this.#pieces
-    if (picking === undefined || this.choked || picking.wanted === 0) return
+    if (picking === undefined || this.#silenced || picking.wanted === 0) return
+    if (this.choked) picking.limit = this.#allowed
     const room = this.#depth - picking.outstanding
     if (room <= 0 || room * 4 < this.#depth) return
     const { geometry, download } = this.#torrent.content!

@@ -111,6 +111,11 @@ export class PeerPieces {
     return true
   }
 
+  /** Something is downloaded (again): a picker has come. */
+  downloadBegun(): void {
+    if (this.#content !== undefined && this.has!.count > 0) this.#enroll(this.#content)
+  }
+
   /** Nothing is downloaded any more: the picker has gone. */
   downloadEnded(): void {
     this.picking = undefined

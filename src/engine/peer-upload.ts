@@ -2,10 +2,13 @@
  * What one peer asks of us: its interest, our choke, its requests and our refusals.
  *
  * Invariants:
- * - A request is queued only when it lies within a piece that we have and the peer is not choked;
- *   every other one is rejected, if the peer knows rejects (BEP 6).
+ * - A request is queued only when it lies within a piece that we have and the peer is not choked, or is
+ *   allowed to ask for that piece all the same (allowed-fast.ts), ALLOWED_TIMES over; every other one is
+ *   rejected, if the peer knows rejects (BEP 6).
  * - A choke empties the queue.
  */
+import type { Bitfield } from '../base/index.ts'
+import { ALLOWED_FAST, allowedFast } from './allowed-fast.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
@@ -13,6 +16,11 @@ import type { PeerWriter } from './peer-writer.ts'
 import { RateMeter } from './rate.ts'
 import { MAX_REQUEST_BYTES, UploadQueue } from './upload-queue.ts'
 import * as messages from './wire/messages.ts'
+
+/** A chunk may be asked for again: the first try may have been rejected, or come too late. */
+const ALLOWED_TIMES = 2
+/** Suggestions that are remembered, so as not to be repeated. */
+const MAX_SUGGESTED = 64
 
 export class PeerUpload {
   readonly rate: RateMeter = new RateMeter()
@@ -28,6 +36,10 @@ export class PeerUpload {
   readonly #writer: PeerWriter
   #content: Content | undefined
   #queue: UploadQueue | undefined
+  /** Bytes that the peer may have of pieces while it is choked. */
+  #allowance: Map<number, number> | undefined
+  /** Pieces suggested last. */
+  readonly #suggested = new Set<number>()
 
   constructor(torrent: PeerTorrent, writer: PeerWriter) {
     this.#torrent = torrent
@@ -51,6 +63,10 @@ export class PeerUpload {
     this.changedMs = this.#torrent.nowMs
     this.#writer.message(messages.BARE_BYTES, messages.writeChoke)
     this.#queue?.clear((piece, begin, length) => this.#reject(piece, begin, length))
+    // A new time without: what was allowed is allowed again.
+    for (const piece of this.#allowance?.keys() ?? []) {
+      this.#allowance!.set(piece, ALLOWED_TIMES * this.#content!.geometry.wireLength(piece))
+    }
   }
 
   unchoke(): void {
@@ -78,8 +94,45 @@ export class PeerUpload {
       length <= MAX_REQUEST_BYTES &&
       begin + length <= geometry.wireLength(piece)
     if (!within) throw protocolError(`a request for ${length} bytes at ${begin} of piece ${piece}`)
-    const served = !this.choking && verified.has(piece) && this.#queue.add(piece, begin, length)
+    const allowed = !this.choking || this.#takeAllowance(piece, length)
+    const served = allowed && verified.has(piece) && this.#queue.add(piece, begin, length)
     if (!served) this.#reject(piece, begin, length)
+  }
+
+  // --- BEP 6 ---
+
+  /** To be called when the peer has said what it has: one with little may ask for a few while choked. */
+  allowFast(host: string, infoHash: Uint8Array, has: Bitfield | undefined): void {
+    const content = this.#content
+    if (!this.knowsRejects || content === undefined || has === undefined) return
+    if (this.#allowance !== undefined || has.count >= ALLOWED_FAST) return
+    this.#allowance = new Map()
+    for (const piece of allowedFast(host, infoHash, content.geometry.pieceCount)) {
+      if (!content.verified.has(piece) || has.has(piece)) continue
+      this.#allowance.set(piece, ALLOWED_TIMES * content.geometry.wireLength(piece))
+      this.#writer.message(messages.HAVE_BYTES, (bytes, at) =>
+        messages.writeAllowedFast(bytes, at, piece),
+      )
+    }
+  }
+
+  #takeAllowance(piece: number, length: number): boolean {
+    const left = this.#allowance?.get(piece) ?? 0
+    if (left < length) return false
+    this.#allowance!.set(piece, left - length)
+    return true
+  }
+
+  /** Suggests a piece that is in memory, once. */
+  suggest(piece: number): void {
+    if (!this.knowsRejects || this.#suggested.has(piece)) return
+    this.#suggested.add(piece)
+    if (this.#suggested.size > MAX_SUGGESTED) {
+      this.#suggested.delete(this.#suggested.values().next().value!)
+    }
+    this.#writer.message(messages.HAVE_BYTES, (bytes, at) =>
+      messages.writeSuggest(bytes, at, piece),
+    )
   }
 
   onCancel(piece: number, begin: number, length: number): void {

@@ -64,6 +64,8 @@ export interface PeerHost extends PeerTorrent {
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly infoBytes: Uint8Array | undefined
+  /** BEP 21: nothing will be downloaded. */
+  readonly uploadOnly: boolean
   /** Reads the clock: once for each slice that arrives. */
   readClock(): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
@@ -293,6 +295,7 @@ export class Peer implements WireSink, ChokeCandidate {
         requestQueue: MAX_REQUESTS,
         metadataBytes: this.#torrent.infoBytes?.length,
         yourAddress: this.host,
+        uploadOnly: this.#torrent.uploadOnly,
       }),
     )
   }
@@ -356,23 +359,32 @@ export class Peer implements WireSink, ChokeCandidate {
 
   onKeepAlive(): void {}
 
-  onSuggest(): void {}
+  onSuggest(piece: number): void {
+    this.download.onSuggest(piece)
+  }
 
-  onAllowedFast(): void {}
+  onAllowedFast(piece: number): void {
+    this.download.onAllowedFast(piece)
+  }
 
   onBitfield(bits: Uint8Array): void {
     this.pieces.bitfield(bits)
-    this.download.updateInterest()
+    this.#heardWhatItHas()
   }
 
   onHaveAll(): void {
     this.pieces.all()
-    this.download.updateInterest()
+    this.#heardWhatItHas()
   }
 
   onHaveNone(): void {
     this.pieces.none()
+    this.#heardWhatItHas()
+  }
+
+  #heardWhatItHas(): void {
     this.download.updateInterest()
+    this.upload.allowFast(this.host, this.#torrent.names.primary, this.pieces.has)
   }
 
   onHave(piece: number): void {
@@ -427,10 +439,28 @@ export class Peer implements WireSink, ChokeCandidate {
     }
   }
 
+  /** Something is downloaded (again). */
+  downloadBegun(): void {
+    this.pieces.downloadBegun()
+    this.download.updateInterest()
+    this.download.refill()
+  }
+
   /** Nothing is downloaded any more. */
   downloadEnded(): void {
     this.pieces.downloadEnded()
     this.download.updateInterest()
+    this.tellUploadOnly()
+  }
+
+  /** BEP 21: who hears that we want nothing need not offer; and that we want again, need not stay away. */
+  tellUploadOnly(): void {
+    if (this.extended !== undefined) this.#sendExtendedHandshake()
+  }
+
+  /** It wants nothing of us: it has all, or says so (BEP 21). */
+  get wantsNothing(): boolean {
+    return this.pieces.isSeed || this.extended?.uploadOnly === true
   }
 
   /** Once a second. */

@@ -6,6 +6,7 @@
  * without windows, priorities and `sequential` the answer is the rarest.
  */
 import { Bitfield } from '../base/index.ts'
+import type { TorrentInfo } from '../metainfo/index.ts'
 import type { Geometry } from './geometry.ts'
 
 /** Of a piece, or of a file: pieces that two files share have the higher one. */
@@ -111,6 +112,28 @@ export class PickOrder {
     }
     return false
   }
+}
+
+/** The priorities of all pieces by those of the files; undefined when all are wanted alike. */
+export function piecePriorities(
+  { files }: Pick<TorrentInfo, 'files'>,
+  { pieceBytes, pieceCount }: Geometry,
+  ofFiles: readonly Priority[] | undefined,
+): Uint8Array | undefined {
+  const real = files.flatMap((file, at) => (file.padding || file.bytes === 0 ? [] : [at]))
+  const first = ofFiles?.[real[0]!]
+  if (ofFiles === undefined) return undefined
+  if (first !== Priority.skip && real.every((at) => ofFiles[at] === first)) return undefined
+  const priorities = new Uint8Array(pieceCount)
+  for (const at of real) {
+    const { offset, bytes } = files[at]!
+    const own = ofFiles[at]!
+    const last = Math.floor((offset + bytes - 1) / pieceBytes)
+    for (let piece = Math.floor(offset / pieceBytes); piece <= last; piece++) {
+      priorities[piece] = Math.max(priorities[piece]!, own)
+    }
+  }
+  return priorities
 }
 
 function levelsOf(priorities: Uint8Array): Bitfield[] | undefined {

@@ -17,7 +17,7 @@
  *   within an extent.
  * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
  */
-import { assert, type Bitfield, type Random } from '../base/index.ts'
+import { assert, Bitfield, type Random } from '../base/index.ts'
 import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
@@ -29,6 +29,10 @@ export interface PickerPeer {
   readonly has: Bitfield
   /** Counted as a seed in the rarity index. */
   seed: boolean
+  /** While it chokes: the pieces of which it may be asked nevertheless (BEP 6). Undefined: all that it has. */
+  limit: Bitfield | undefined
+  /** It says that this piece costs it little (BEP 6); -1 for none. */
+  suggested: number
   /** Pieces that it has and we lack. */
   wanted: number
   outstanding: number
@@ -89,7 +93,15 @@ export class Picker {
   }
 
   addPeer(has: Bitfield): PickerPeer {
-    const peer = { id: this.#nextPeer++, has, seed: has.full, wanted: 0, outstanding: 0 }
+    const peer: PickerPeer = {
+      id: this.#nextPeer++,
+      has,
+      seed: has.full,
+      limit: undefined,
+      suggested: NONE,
+      wanted: 0,
+      outstanding: 0,
+    }
     for (let i = 0; i < has.bytes.length; i++) {
       peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
     }
@@ -298,7 +310,7 @@ export class Picker {
   /** What is needed soon is begun beyond `maxActive`, as far as there is memory, and asked for first. */
   #beginUrgent(order: PickOrder, peer: PickerPeer, nowMs: number): void {
     for (;;) {
-      const index = order.urgent(peer.has, (extent) => this.#byIndex.has(extent))
+      const index = order.urgent(askable(peer), (extent) => this.#byIndex.has(extent))
       if (index < 0 || this.#begin(peer, nowMs, index) === undefined) return
       this.reorder()
     }
@@ -314,9 +326,27 @@ export class Picker {
   }
 
   #choose(peer: PickerPeer): number {
-    const rarest = (has: Bitfield): number => this.#rarest(has)
-    if (this.#order === undefined) return rarest(peer.has)
-    return this.#order.choose(peer.has, rarest, (extent) => this.#byIndex.has(extent))
+    const rarest = (has: Bitfield): number => this.#orSuggested(peer, has)
+    const has = askable(peer)
+    if (this.#order === undefined) return rarest(has)
+    return this.#order.choose(has, rarest, (extent) => this.#byIndex.has(extent))
+  }
+
+  /** Of a run that was begun, else the rarest; of equally rare extents, what the peer suggests. */
+  #orSuggested(peer: PickerPeer, has: Bitfield): number {
+    const begun = this.#ofRuns(has)
+    const rarest = begun === NONE ? this.rarity.choose(has, this.#last) : begun
+    const piece = peer.suggested
+    if (piece === NONE || rarest === NONE) return rarest
+    if (this.#have.has(piece)) {
+      peer.suggested = NONE
+      return rarest
+    }
+    const extent = this.geometry.extentOf(piece)
+    const fits = has.has(piece) && !this.#byIndex.has(extent)
+    if (!fits || !this.rarity.isAsRare(extent, rarest)) return rarest
+    peer.suggested = NONE
+    return extent
   }
 
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
@@ -334,11 +364,8 @@ export class Picker {
     return extent
   }
 
-  /**
-   * Runs that were begun come first, each from where it is and then from its beginning; else the rarest
-   * extent begins another.
-   */
-  #rarest(has: Bitfield): number {
+  /** An extent of a run that was begun, from where the run is and then from its beginning; or NONE. */
+  #ofRuns(has: Bitfield): number {
     for (const { first, end } of this.#runs) {
       const isInside = this.#last >= first && this.#last < end
       let extent = isInside ? this.#last : first
@@ -347,7 +374,7 @@ export class Picker {
         extent = extent + 1 === end ? first : extent + 1
       }
     }
-    return this.rarity.choose(has, this.#last)
+    return NONE
   }
 
   #beginRun(extent: number): void {
@@ -404,7 +431,7 @@ export class Picker {
       const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
       const end = (piece - extent.firstPiece + 1) * chunksPerPiece
       if (
-        !peer.has.has(piece) ||
+        !mayAsk(peer, piece) ||
         (extent.soles !== undefined && !claim(extent, piece, peer, nowMs))
       ) {
         if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
@@ -463,10 +490,10 @@ export class Picker {
       const { chunksPerPiece } = this.geometry
       for (let at = extent.cursor; at < extent.state.length; at++) {
         if (extent.state[at] !== ChunkState.free) continue
-        if (peer.has.has(extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
+        if (mayAsk(peer, extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
       }
     }
-    return this.#choose(peer) < 0
+    return this.rarity.choose(askable(peer), this.#last) < 0
   }
 
   /** End-game: the youngest requests of others, which would be the last to arrive. */
@@ -485,7 +512,7 @@ export class Picker {
   /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
   #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
     const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
-    if (!peer.has.has(piece)) return false
+    if (!mayAsk(peer, piece)) return false
     const sole = extent.soles?.get(piece)
     if (sole !== undefined && nowMs - sole.sinceMs < SOLE_MS) return false
     if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
@@ -563,6 +590,14 @@ function claim(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: num
   if (nowMs - sole.sinceMs < SOLE_MS) return false
   extent.soles!.delete(piece)
   return true
+}
+
+function mayAsk({ has, limit }: PickerPeer, piece: number): boolean {
+  return has.has(piece) && (limit === undefined || limit.has(piece))
+}
+
+function askable({ has, limit }: PickerPeer): Bitfield {
+  return limit === undefined ? has : Bitfield.intersection(has, limit)
 }
 
 /** Set bits of a byte. */

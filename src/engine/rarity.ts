@@ -145,6 +145,11 @@ export class RarityIndex {
     return NONE
   }
 
+  /** Whether the one is as rare as the other, or rarer. */
+  isAsRare(extent: number, other: number): boolean {
+    return this.#rarity[extent] !== NONE && this.#rarity[extent]! <= this.#rarity[other]!
+  }
+
   /** The rarest of what a peer with little offers, by walking its pieces. */
   #search(has: Bitfield): number {
     let best = NONE

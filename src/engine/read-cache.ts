@@ -125,6 +125,22 @@ export class ReadCache {
     this.#next()
   }
 
+  /** Pieces of the torrent that are in memory, at least a block of each, the last read first. */
+  *pieces(source: ReadSource, count: number): Generator<number> {
+    const { pieceBytes } = source.geometry
+    const seen = new Set<number>()
+    for (const block of [...source.blocks.values()].reverse()) {
+      if (!block.ready) continue
+      const last = Math.floor((block.to - 1) / pieceBytes)
+      for (let piece = Math.floor(block.from / pieceBytes); piece <= last; piece++) {
+        if (seen.size === count) return
+        if (seen.has(piece)) continue
+        seen.add(piece)
+        yield piece
+      }
+    }
+  }
+
   pin(block: ReadBlock): void {
     block.pins++
   }

@@ -13,6 +13,7 @@
  * Invariants: `verified` is the have-bits of the volume and the pieces verified since; after `failed` or
  * `stopped` there is no peer and no timer; `complete` is emitted once, after the volume was synced.
  */
+import type { Readable } from 'node:stream'
 import { Bitfield, bytesEqual, type Logger, toHex } from '../base/index.ts'
 import {
   encodePieceLayers,
@@ -37,12 +38,20 @@ import { HashServer } from './hash-server.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
 import type { Peer, PeerHost } from './peer.ts'
+import { Priority, piecePriorities, type Window } from './pick-order.ts'
 import { RateMeter } from './rate.ts'
 import { type ReadCache, ReadSource } from './read-cache.ts'
+import { openReadStream, type ReadableTorrent } from './read-stream.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
 import type { TorrentNames } from './torrent-names.ts'
-import type { EngineTorrent, TorrentEvents, TorrentProgress, TorrentState } from './types.ts'
+import type {
+  AddOptions,
+  EngineTorrent,
+  TorrentEvents,
+  TorrentProgress,
+  TorrentState,
+} from './types.ts'
 import { readVerified } from './verified-bytes.ts'
 import {
   encodeMetadataData,
@@ -52,12 +61,14 @@ import {
 } from './wire/extended.ts'
 
 const STOP_ANNOUNCE_MS = 3_000
+/** Pieces in memory that are suggested a second (BEP 6). */
+const SUGGESTIONS = 4
 /** With fewer peers a download asks its trackers as often as they allow. */
 const FEW_PEERS = 10
 
 export class Torrent
   extends Emitter<TorrentEvents>
-  implements EngineTorrent, PeerHost, DownloadHost
+  implements EngineTorrent, PeerHost, DownloadHost, ReadableTorrent
 {
   readonly names: TorrentNames
   readonly peerId: Uint8Array
@@ -84,14 +95,28 @@ export class Torrent
   #metadata: MetadataFetch | undefined
   #download: Download | undefined
   #hashFailures = 0
+  /** What is wanted of the files, once it is known which there are. */
+  readonly #wish: AddOptions['priorities']
+  #files: readonly Priority[] | undefined
+  #priorities: Uint8Array | undefined
+  #sequential: boolean
+  readonly #windows = new Set<Window>()
+  readonly #changes = new Set<() => void>()
+  /** Wanted pieces that the store does not have. */
+  #missing = 0
+  #choosing: Promise<void> = Promise.resolve()
+  /** Resolves when the stripes of a download that has ended are written. */
+  #leaving: Promise<void> = Promise.resolve()
   #stopping: Promise<void> | undefined
 
   constructor(
     context: TorrentContext,
     names: TorrentNames,
-    trackers: readonly (readonly string[])[],
+    { trackers, priorities, sequential = false }: AddOptions,
   ) {
     super()
+    this.#wish = priorities
+    this.#sequential = sequential
     this.#context = context
     this.names = names
     this.#trackers = trackers
@@ -194,15 +219,41 @@ export class Torrent
       hashes,
       hashServer,
       download: undefined,
+      leaving: undefined,
     }
     this.content = content
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
-    if (verified.full) {
+    this.#files = this.#wish?.(info)
+    this.#enter()
+  }
+
+  /** Seeding or downloading, by what is wanted and not there. */
+  #enter(): void {
+    const content = this.content!
+    const stored = this.stored!
+    const { geometry, verified } = content
+    const priorities = piecePriorities(this.info!, geometry, this.#files)
+    this.#priorities = priorities
+    this.#missing = 0
+    for (let piece = 0; piece < geometry.pieceCount; piece++) {
+      if (priorities?.[piece] !== Priority.skip && !stored.have.has(piece)) this.#missing++
+    }
+    if (this.#missing === 0) {
       this.#state = 'seeding'
       return
     }
     this.#state = 'downloading'
-    const download = new Download(this.#context, this, stored, hashes, geometry, verified)
+    const download = new Download(
+      this.#context,
+      this,
+      stored,
+      content.hashes,
+      geometry,
+      verified,
+      priorities,
+    )
+    download.order.sequential = this.#sequential
+    for (const window of this.#windows) download.order.addWindow(window)
     this.#download = download
     content.download = download
   }
@@ -224,6 +275,101 @@ export class Torrent
 
   #notKept(error: unknown): void {
     this.#logger.warn({ infoHash: toHex(this.infoHash), error }, 'piece layers were not kept')
+  }
+
+  /** BEP 21. */
+  get uploadOnly(): boolean {
+    return this.#state === 'seeding'
+  }
+
+  // --- What is wanted ---
+
+  async setPriorities(files: readonly Priority[]): Promise<void> {
+    if (this.content === undefined) throw noMetadata(this.infoHash)
+    if (files.length !== this.info!.files.length) {
+      throw new RangeError(`${files.length} priorities for ${this.info!.files.length} files`)
+    }
+    this.#files = [...files]
+    // One change at a time: the last one says what is wanted.
+    const before = this.#choosing
+    this.#choosing = before.then(() => this.#chooseAnew())
+    await this.#choosing
+  }
+
+  async #chooseAnew(): Promise<void> {
+    if (!this.running) return
+    const wasDownloading = this.#state === 'downloading'
+    if (this.#download !== undefined) await this.#endDownload()
+    if (!this.running) return
+    this.#enter()
+    this.#changed()
+    for (const peer of [...this.peers]) {
+      if (this.#state === 'downloading') peer.downloadBegun()
+      peer.tellUploadOnly()
+    }
+    if (this.#state === 'downloading') this.#connector.wakeAll()
+    if (wasDownloading && this.#state === 'seeding') {
+      await this.stored!.sync()
+      if (this.#state === 'seeding') this.#completed()
+    }
+    this.#connect()
+  }
+
+  /** Writes what is verified; what is not whole is forgotten. */
+  #endDownload(): Promise<void> {
+    const download = this.#download!
+    const content = this.content!
+    content.download = undefined
+    content.leaving = download.stripes
+    this.#download = undefined
+    this.#hashFailures += download.hashFailures
+    for (const peer of [...this.peers]) peer.downloadEnded()
+    download.flush()
+    download.stop()
+    this.#leaving = download.stripes.close().then(() => {
+      content.leaving = undefined
+    })
+    return this.#leaving
+  }
+
+  setSequential(sequential: boolean): void {
+    this.#sequential = sequential
+    if (this.#download !== undefined) this.#download.order.sequential = sequential
+  }
+
+  createReadStream(file: number, range: { start?: number; end?: number } = {}): Readable {
+    return openReadStream(this, file, range)
+  }
+
+  // --- As those who read it see it ---
+
+  isSkipped(piece: number): boolean {
+    return this.#priorities?.[piece] === Priority.skip
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#changes.add(listener)
+    return () => this.#changes.delete(listener)
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#changes]) listener()
+  }
+
+  addWindow(window: Window): void {
+    this.#windows.add(window)
+    this.#download?.order.addWindow(window)
+    this.#download?.hurry()
+  }
+
+  windowMoved(): void {
+    this.#download?.hurry()
+  }
+
+  deleteWindow(window: Window): void {
+    this.#windows.delete(window)
+    this.#download?.order.deleteWindow(window)
+    this.#download?.picker.reorder()
   }
 
   /** A magnet: the info dictionary is fetched from peers first. */
@@ -349,7 +495,7 @@ export class Torrent
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
     this.#choking.gone(peer)
-    if (this.content?.verified.full === true && peer.pieces.isSeed) this.#connector.bothSeed(peer)
+    if (this.#state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
     this.#connector.ended(peer)
     this.#metadata?.remove(peer, this.nowMs)
     this.#hashes.remove(peer)
@@ -367,8 +513,8 @@ export class Torrent
   }
 
   #closeSeeds(): void {
-    if (this.content?.verified.full !== true) return
-    for (const peer of [...this.peers]) if (peer.pieces.isSeed) peer.close()
+    if (this.#state !== 'seeding') return
+    for (const peer of [...this.peers]) if (peer.wantsNothing) peer.close()
   }
 
   // --- Download ---
@@ -385,25 +531,26 @@ export class Torrent
     this.emit('piece', piece)
   }
 
-  pieceHeld(): void {
+  pieceHeld(piece: number): void {
     this.#context.changed()
-    if (this.stored!.have.full) this.#finish().catch((error: unknown) => this.fail(asError(error)))
+    if (this.isSkipped(piece)) return
+    this.#missing--
+    if (this.#missing === 0) this.#finish().catch((error: unknown) => this.fail(asError(error)))
   }
 
   async #finish(): Promise<void> {
     await this.#context.syncSoon(() => this.stored!.sync())
-    if (this.#state !== 'downloading') return
-    const download = this.#download!
-    this.content!.download = undefined
-    for (const peer of [...this.peers]) peer.downloadEnded()
-    await download.stripes.close()
-    if (this.#state !== 'downloading') return
+    // Something else may be wanted by now, or about to be.
+    if (this.#state !== 'downloading' || this.#missing > 0 || this.#download === undefined) return
     this.#state = 'seeding'
-    this.#hashFailures = download.hashFailures
-    this.#download = undefined
-    download.flush()
-    download.stop()
-    for (const announcer of this.#announcers) announcer.completed()
+    await this.#endDownload()
+    if (this.#state === 'seeding') this.#completed()
+  }
+
+  #completed(): void {
+    if (this.content!.verified.full) {
+      for (const announcer of this.#announcers) announcer.completed()
+    }
     this.#closeSeeds()
     this.#logger.info({ infoHash: toHex(this.infoHash) }, 'a torrent is complete')
     this.emit('complete')
@@ -425,6 +572,19 @@ export class Torrent
     this.#choking.onInterest(peer)
   }
 
+  /** What is in memory is offered to those who may ask and do not have it. */
+  #suggest(): void {
+    const source = this.content?.source
+    if (source === undefined || source.blocks.size === 0) return
+    const asking = [...this.peers].filter((peer) => peer.interested && peer.unchoked)
+    // Who is alone knows what it asked for.
+    if (asking.length < 2) return
+    for (const piece of this.reads.pieces(source, SUGGESTIONS)) {
+      for (const peer of asking)
+        if (peer.pieces.has?.has(piece) === false) peer.upload.suggest(piece)
+    }
+  }
+
   // --- Time ---
 
   /** Once a second. */
@@ -440,6 +600,7 @@ export class Torrent
     this.#metadata?.pump(this.nowMs)
     this.#hashes.tick()
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
+    this.#suggest()
     this.#download?.tick(this.nowMs)
     const hungry = this.#state === 'downloading' || this.#state === 'metadata'
     if (!hungry || this.peers.size >= FEW_PEERS) return
@@ -455,10 +616,21 @@ export class Torrent
     return this.content?.geometry.bytesOf(this.content.verified) ?? 0
   }
 
+  #wantedBytes(): number {
+    if (this.content === undefined) return 0
+    const { geometry } = this.content
+    const wanted = new Bitfield(geometry.pieceCount)
+    for (let piece = 0; piece < wanted.length; piece++) {
+      if (!this.isSkipped(piece)) wanted.set(piece)
+    }
+    return geometry.bytesOf(wanted)
+  }
+
   progress(): TorrentProgress {
     return {
       state: this.#state,
       totalBytes: this.info?.contentBytes ?? 0,
+      wantedBytes: this.#wantedBytes(),
       haveBytes: this.#haveBytes(),
       pieceCount: this.info?.pieceCount ?? 0,
       havePieces: this.content?.verified.count ?? 0,
@@ -467,7 +639,7 @@ export class Torrent
       downloadedBytes: this.stored?.downloadedBytes ?? this.#downloaded.total,
       uploadedBytes: this.stored?.uploadedBytes ?? this.#uploaded.total,
       peers: this.peers.size,
-      hashFailures: this.#download?.hashFailures ?? this.#hashFailures,
+      hashFailures: this.#hashFailures + (this.#download?.hashFailures ?? 0),
     }
   }
 
@@ -484,7 +656,7 @@ export class Torrent
     this.error = error
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
     this.#cutOff()
-    const dropped = this.content?.download?.stripes.drop()
+    const dropped = Promise.all([this.content?.download?.stripes.drop(), this.#leaving])
     this.#stopping = Promise.all([this.#leave(), dropped]).then(() => {})
     this.emit('failed', error)
   }
@@ -502,18 +674,23 @@ export class Torrent
     if (this.running) {
       this.#state = 'stopped'
       this.#cutOff()
-      const written = this.content?.download?.stripes.close()
+      const written = Promise.all([this.content?.download?.stripes.close(), this.#leaving])
       this.#stopping = Promise.all([this.#leave(), written]).then(() => {})
     }
     return this.#stopping ?? Promise.resolve()
   }
 
   #cutOff(): void {
+    this.#changed()
     this.#download?.stop()
     this.#metadata = undefined
     for (const peer of [...this.peers]) peer.close()
     if (this.content !== undefined) this.reads.drop(this.content.source)
   }
+}
+
+function noMetadata(infoHash: Uint8Array): Error {
+  return engineError('ENGINE_NO_METADATA', `nobody has sent the metadata of ${toHex(infoHash)} yet`)
 }
 
 function asError(error: unknown): Error {

@@ -1,10 +1,14 @@
 /** The engine as the node sees it. Sizes in bytes, rates in bytes a second. */
+import type { Readable } from 'node:stream'
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { Magnet, PieceLayers, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
+import type { Priority } from './pick-order.ts'
+
+export type { Priority } from './pick-order.ts'
 
 export interface EngineOptions {
   /** A volume, or a folder of ordinary files. */
@@ -43,6 +47,13 @@ export interface AddOptions {
   readonly peers?: readonly { readonly host: string; readonly port: number }[]
   /** Piece layers of v2, as far as they are known; the others are fetched from peers. */
   readonly layers?: PieceLayers
+  /**
+   * The priority of each file, by its place in `info.files`; without it, or where it answers undefined, all
+   * are wanted alike.
+   */
+  readonly priorities?: (info: TorrentInfo) => readonly Priority[] | undefined
+  /** The beginning before the end, rather than the rarest first. */
+  readonly sequential?: boolean
   /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
   readonly attributes?: Uint8Array
 }
@@ -51,6 +62,7 @@ export type TorrentState =
   /** Waiting for what peers have to say first: the info dictionary (BEP 9), or piece layers (BEP 52). */
   | 'metadata'
   | 'downloading'
+  /** All that is wanted is there. */
   | 'seeding'
   /** Stopped by an error (`error` says which) until removed and added again; it keeps what it has. */
   | 'failed'
@@ -59,6 +71,8 @@ export type TorrentState =
 export interface TorrentProgress {
   readonly state: TorrentState
   readonly totalBytes: number
+  /** Bytes of the pieces that are not skipped. */
+  readonly wantedBytes: number
   /** Verified bytes. */
   readonly haveBytes: number
   readonly pieceCount: number
@@ -78,7 +92,10 @@ export interface TorrentEvents {
   metadata: [info: TorrentInfo]
   /** A piece was verified; `haveBytes` may not be durable yet. */
   piece: [piece: number]
-  /** All pieces verified, written and synced. Once, and not for a torrent that was complete when it came. */
+  /**
+   * All wanted pieces verified, written and synced. Not for a torrent that was complete when it came; again
+   * only when more was wanted meanwhile.
+   */
   complete: []
   /** The state is `failed`, peers are cut off; nothing is emitted after it. */
   failed: [error: Error]
@@ -97,6 +114,22 @@ export interface EngineTorrent {
   trackers(): readonly TrackerStatus[]
   /** More peers to connect to, as far as there is room for them; for nothing once it failed or stopped. */
   addPeers(peers: readonly { readonly host: string; readonly port: number }[]): void
+  /**
+   * Changes what is wanted: the priority of each file, by its place in `info.files`. Chunks of pieces that
+   * are not whole yet may be fetched again. Rejects with ENGINE_NO_METADATA.
+   */
+  setPriorities(files: readonly Priority[]): Promise<void>
+  /** The beginning before the end from now on, or the rarest first. */
+  setSequential(sequential: boolean): void
+  /**
+   * A file, or bytes `start` to `end` of it (exclusive), in order as they arrive: what is needed next is
+   * asked for before all else while somebody reads. Fails with ENGINE_NO_METADATA, ENGINE_SKIPPED, RangeError,
+   * ENGINE_STOPPED when the torrent ends before.
+   */
+  createReadStream(
+    file: number,
+    range?: { readonly start?: number; readonly end?: number },
+  ): Readable
   on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
   off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
 }

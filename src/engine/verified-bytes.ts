@@ -3,14 +3,15 @@ import type { Content } from './content.ts'
 
 /** As much of a range as is in memory, from its beginning on; filler counts as being there. */
 export function copyVerified(
-  { geometry, download }: Content,
+  { geometry, download, leaving }: Content,
   piece: number,
   begin: number,
   target: Uint8Array,
 ): number {
   const inContent = Math.max(0, Math.min(target.length, geometry.pieceLength(piece) - begin))
+  const stripes = download?.stripes ?? leaving
   const copied =
-    inContent === 0 ? 0 : (download?.stripes.copy(piece, begin, target.subarray(0, inContent)) ?? 0)
+    inContent === 0 ? 0 : (stripes?.copy(piece, begin, target.subarray(0, inContent)) ?? 0)
   if (copied < inContent) return copied
   target.fill(0, inContent)
   return target.length

@@ -2,24 +2,29 @@
  * What the node keeps beside a torrent's info dictionary on the volume: a bencoded dictionary, so that
  * the device alone is enough to go on announcing.
  *
- *   { "announce-list": [[url, …], …] }      BEP 12
+ *   { "announce-list": [[url, …], …],       BEP 12
+ *     "only": [pattern, …] }                  what is wanted of it (selection.ts)
  */
 import { SeedbedError } from '../base/index.ts'
 import { decode, encode } from '../bencode/index.ts'
 
 export interface Attributes {
   readonly trackers: readonly (readonly string[])[]
+  /** Patterns of the files that are wanted; absent: all are. */
+  readonly only?: readonly string[]
 }
 
 export function encodeAttributes(attributes: Attributes): Uint8Array {
-  return encode(
-    new Map([['announce-list', attributes.trackers.map((tier) => tier.map((url) => url))]]),
-  )
+  return encode({
+    'announce-list': attributes.trackers.map((tier) => tier.map((url) => url)),
+    only: attributes.only,
+  })
 }
 
 /** What cannot be understood is taken for nothing: it is a convenience, not the torrent. */
 export function decodeAttributes(bytes: Uint8Array): Attributes {
   const trackers: string[][] = []
+  let only: string[] = []
   try {
     const value = bytes.length === 0 ? undefined : decode(bytes)
     const list = value instanceof Map ? value.get('announce-list') : undefined
@@ -30,10 +35,14 @@ export function decodeAttributes(bytes: Uint8Array): Attributes {
         if (urls.length > 0) trackers.push(urls)
       }
     }
+    const patterns = value instanceof Map ? value.get('only') : undefined
+    if (Array.isArray(patterns)) {
+      only = patterns.filter((pattern) => pattern instanceof Uint8Array).map((one) => text(one))
+    }
   } catch (error) {
     if (!(error instanceof SeedbedError)) throw error
   }
-  return { trackers }
+  return { trackers, ...(only.length === 0 ? {} : { only }) }
 }
 
 function text(bytes: Uint8Array): string {

@@ -16,6 +16,7 @@ export const nodeErrors = {
   OUT_FAILED: 'The exported files cannot be written.',
   EXPORT_INCOMPLETE: 'A torrent cannot be exported before all of its pieces are there.',
   EXPORT_CORRUPT: 'A piece read back from the volume does not match its hash.',
+  NODE_NO_FILES: 'No file of a torrent matches the patterns that say what is wanted of it.',
   TORRENT_UNKNOWN: 'The volume holds no torrent of that info-hash.',
   TORRENT_FAILED: 'A download stopped for good.',
   INTERRUPTED: 'A signal ended the work before it was done.',

@@ -2,13 +2,18 @@
  * What a node tells while it runs. With --json these objects are printed as they are, one a line:
  * they are a contract (docs/json.md). Sizes in bytes, rates in bytes a second, info-hashes in hex.
  */
+import type { ScrubReport } from './scrub.ts'
+
 export type NodeEvent =
   | {
       readonly event: 'ready'
       /** Null in a node without a tracker. */
       readonly tracker: { readonly port: number; readonly urls: readonly string[] } | null
       readonly peerPort: number
+      /** The folder of ordinary files, or the first device. */
       readonly device: string
+      /** All that are in use; none for a folder. */
+      readonly devices: readonly DeviceRoom[]
       readonly created: boolean
       readonly torrents: number
       readonly freeBytes: number
@@ -24,6 +29,27 @@ export type NodeEvent =
       /** The volume held it already: nothing was read again. */
       readonly known: boolean
     }
+  | ({ readonly event: 'device'; readonly state: 'open' | 'grown' } & DeviceRoom)
+  | {
+      readonly event: 'device'
+      /** Left out when it is absent; when it failed it is read on, and takes no more writes. */
+      readonly state: 'absent' | 'failed'
+      readonly device: string
+      readonly code: string
+      readonly message: string
+    }
+  /** What is asked of the device is noted in the file at `path` from now on, or no more. */
+  | {
+      readonly event: 'access-log'
+      readonly device: string
+      readonly path: string
+      readonly on: boolean
+    }
+  | ({
+      readonly event: 'scrubbed'
+      readonly infoHash: string
+      readonly name: string
+    } & ScrubReport)
   | { readonly event: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly event: 'added'; readonly infoHash: string; readonly name: string | null }
   | {
@@ -55,6 +81,8 @@ export type NodeEvent =
       readonly name: string | null
       readonly bytes: number
       readonly totalBytes: number
+      /** Bytes of the pieces that are not skipped. */
+      readonly wantedBytes: number
       readonly downloadRate: number
       readonly uploadRate: number
       readonly peers: number
@@ -75,5 +103,12 @@ export type NodeEvent =
     }
   | { readonly event: 'stopping'; readonly signal: string }
   | { readonly event: 'stopped' }
+
+export interface DeviceRoom {
+  readonly device: string
+  readonly torrents: number
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
 
 export type DownloadProgress = Extract<NodeEvent, { phase: 'download' }>

@@ -4,26 +4,31 @@
  * downloaded onto its volume, stays there, and is exported, verified again on the way. A run that is cut short
  * leaves what it has, named after the info-hash: the next one goes on from there.
  */
-import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { delay, toHex } from '../base/index.ts'
-import type { EngineTorrent } from '../engine/index.ts'
+import { rename, rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { delay, errnoOf, toHex } from '../base/index.ts'
+import { type EngineTorrent, priorities } from '../engine/index.ts'
+import type { TorrentInfo } from '../metainfo/index.ts'
 import { nodeError } from './errors.ts'
 import type { NodeEvent } from './events.ts'
 import { checkExport, checkOutDir, exportPath, exportTorrent } from './export.ts'
 import { readFetchSource } from './fetch-source.ts'
 import { syncDirectory } from './file-writer.ts'
 import { downloadEvent, type NodeOptions, SeedbedNode } from './node.ts'
+import { selectFiles } from './selection.ts'
 import { checkRoom } from './storage.ts'
 
 const PROGRESS_MS = 500
 
 export interface GetOptions
-  extends Omit<NodeOptions, 'device' | 'dataDir' | 'tracker' | 'onEvent'> {
+  extends Omit<NodeOptions, 'devices' | 'dataDir' | 'tracker' | 'onEvent'> {
   readonly source: string
   readonly outDir: string
-  /** Download onto this device or image, and leave the torrent there. */
-  readonly device?: string
+  /** Download onto one of these devices or images, and leave the torrent there. */
+  readonly devices?: readonly string[]
+  /** Patterns of the files that are wanted (selection.ts); not with `devices`. */
+  readonly only?: readonly string[]
+  readonly sequential?: boolean
   readonly signal: AbortSignal
   onEvent(event: NodeEvent): void
 }
@@ -38,8 +43,8 @@ export async function get(options: GetOptions): Promise<string> {
   const temporary = join(outDir, `.${toHex(named.infoHash).slice(0, 16)}.seedbed`)
   const node = await SeedbedNode.start({
     ...options,
-    device: options.device ?? temporary,
-    folder: options.device === undefined,
+    devices: options.devices ?? [temporary],
+    folder: options.devices === undefined,
     dataDir: outDir,
     // Completion is told once, when the files are there.
     onEvent: (event) => {
@@ -48,10 +53,14 @@ export async function get(options: GetOptions): Promise<string> {
   })
   let worthKeeping = false
   try {
-    const torrent = await node.fetch(source)
+    const { only, sequential = false } = options
+    const torrent = await node.fetch(source, {
+      sequential,
+      ...(only === undefined ? {} : { only }),
+    })
     try {
       await downloaded(torrent, options)
-      if (options.device === undefined) return await movedOut(node, torrent, options)
+      if (options.devices === undefined) return await movedOut(node, torrent, options)
       return await exported(node, torrent, options)
     } catch (error) {
       worthKeeping = torrent.progress().haveBytes > 0
@@ -59,7 +68,7 @@ export async function get(options: GetOptions): Promise<string> {
     }
   } finally {
     await node.stop()
-    if (options.device === undefined && !worthKeeping) await rm(temporary, { recursive: true })
+    if (options.devices === undefined && !worthKeeping) await rm(temporary, { recursive: true })
   }
 }
 
@@ -67,18 +76,42 @@ export async function get(options: GetOptions): Promise<string> {
 async function movedOut(
   node: SeedbedNode,
   torrent: EngineTorrent,
-  { outDir, onEvent }: GetOptions,
+  { outDir, only, onEvent }: GetOptions,
 ): Promise<string> {
   const info = torrent.info!
   const content = node.contentPath(info.infoHash)
   await node.stop()
   await checkExport(outDir, info)
+  if (only !== undefined && info.multiFile) await dropSkipped(content, info, only)
   const path = exportPath(outDir, info)
   await rename(content, path)
   await syncDirectory(outDir)
   const infoHash = toHex(info.infoHash)
   onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.totalBytes, path })
   return path
+}
+
+/** Pieces reach into files that are not wanted: what there is of those is not left behind. */
+async function dropSkipped(
+  content: string,
+  info: TorrentInfo,
+  only: readonly string[],
+): Promise<void> {
+  const wanted = selectFiles(info, only)
+  const folders = new Set<string>()
+  for (const [at, file] of info.files.entries()) {
+    const path = join(content, ...file.path)
+    if (file.padding || wanted[at] !== priorities.skip) continue
+    await rm(path, { force: true })
+    for (let folder = dirname(path); folder !== content; folder = dirname(folder)) {
+      folders.add(folder)
+    }
+  }
+  for (const folder of [...folders].sort((a, b) => b.length - a.length)) {
+    await rmdir(folder).catch((error: unknown) => {
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(errnoOf(error) ?? '')) throw error
+    })
+  }
 }
 
 async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<void> {
@@ -97,8 +130,8 @@ async function downloaded(torrent: EngineTorrent, options: GetOptions): Promise<
     if (torrent.info !== undefined && !roomChecked) {
       roomChecked = true
       await checkExport(outDir, torrent.info)
-      const here = options.device === undefined ? progress.haveBytes : 0
-      await checkRoom(outDir, torrent.info.totalBytes - here)
+      const here = options.devices === undefined ? progress.haveBytes : 0
+      await checkRoom(outDir, progress.wantedBytes - here)
     }
     if (progress.state === 'seeding') return
     await Promise.race([ended, delay(clock, PROGRESS_MS)])

@@ -2,8 +2,9 @@
 export { systemClock, systemRandom } from '../base/index.ts'
 export { type EncryptionPolicy, encryptionPolicies, nodeNetwork } from '../engine/index.ts'
 export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
+export { type AbsentDevice, type DeviceChange, Devices, type DevicesOptions } from './devices.ts'
 export { nodeErrors } from './errors.ts'
-export type { DownloadProgress, NodeEvent } from './events.ts'
+export type { DeviceRoom, DownloadProgress, NodeEvent } from './events.ts'
 export { type ExportOptions, exportPath, exportTorrent } from './export.ts'
 export { type FetchSource, looksLikeFetchSource, readFetchSource } from './fetch-source.ts'
 export { type GetOptions, get } from './get.ts'
@@ -12,6 +13,7 @@ export { type Imported, type ImportOptions, importSource } from './import.ts'
 export { type NodeOptions, SeedbedNode } from './node.ts'
 export { openPlace, type Place, type PlaceRequest } from './place.ts'
 export { type ScrubOptions, type ScrubReport, scrubTorrent } from './scrub.ts'
+export type { ScrubSchedule } from './scrubber.ts'
 export { readSource, type Source, type SourceEntry } from './source.ts'
 export {
   checkRoom,

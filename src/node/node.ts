@@ -7,8 +7,16 @@
  * (it had to hear the goodbyes), the volume closes last.
  */
 import { join } from 'node:path'
-import { type Clock, errnoOf, type Logger, type Random, toHex } from '../base/index.ts'
 import {
+  type Clock,
+  errnoOf,
+  type Logger,
+  type Random,
+  SeedbedError,
+  toHex,
+} from '../base/index.ts'
+import {
+  type AddOptions,
   type EncryptionPolicy,
   type Engine,
   type EngineTorrent,
@@ -16,18 +24,21 @@ import {
   startEngine,
   type TorrentProgress,
 } from '../engine/index.ts'
+import type { MountedVolume } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import { createPeerStore } from '../peer-store/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { startTracker, type Tracker } from '../tracker/index.ts'
 import { decodeAttributes, encodeAttributes } from './attributes.ts'
-import type { NodeEvent } from './events.ts'
+import type { DeviceRoom, NodeEvent } from './events.ts'
 import type { FetchSource } from './fetch-source.ts'
 import { announceTiers } from './hosts.ts'
 import { type Imported, type ImportOptions, importSource } from './import.ts'
 import { ImportRecords } from './import-records.ts'
 import { contentPath, openPlace, type Place } from './place.ts'
 import { scrubTorrent } from './scrub.ts'
+import { Scrubber, type ScrubSchedule } from './scrubber.ts'
+import { selectFiles } from './selection.ts'
 import { shareInPlace } from './share-in-place.ts'
 import type { Source } from './source.ts'
 import { checkRoom, checkRoomBeneath } from './storage.ts'
@@ -36,13 +47,18 @@ import { magnetOf, writeTorrentFile } from './torrent-files.ts'
 type Tiers = readonly (readonly string[])[]
 
 export interface NodeOptions {
-  /** A device, an image (made when it is not there), or a folder of ordinary files. */
-  readonly device: string
-  /** `device` is a folder of ordinary files, made when it is not there. */
+  /**
+   * Devices and images, which are one pool (images are made when none of them is there), or one folder of
+   * ordinary files. At least one.
+   */
+  readonly devices: readonly string[]
+  /** The one of `devices` is a folder of ordinary files, made when it is not there. */
   readonly folder?: boolean
   readonly imageBytes?: number
-  /** Where to note what is asked of the device; a file that `seedbed plot` draws. */
+  /** Where to note what is asked of the devices; a file for each that `seedbed plot` draws. */
   readonly accessLog?: string
+  /** Reads and hashes again, while it runs, all that is held. */
+  readonly scrub?: ScrubSchedule
   /** Keeps .torrent files and import records. */
   readonly dataDir: string
   /** Absent: no tracker of our own. */
@@ -59,6 +75,13 @@ export interface NodeOptions {
   onEvent(event: NodeEvent): void
 }
 
+export interface FetchOptions {
+  /** Patterns of the files that are wanted (selection.ts); the others are skipped. */
+  readonly only?: readonly string[]
+  /** The beginning before the end. */
+  readonly sequential?: boolean
+}
+
 export class SeedbedNode {
   readonly #options: NodeOptions
   readonly #place: Place
@@ -66,6 +89,8 @@ export class SeedbedNode {
   readonly #tracker: Tracker | undefined
   readonly #ownTiers: Tiers
   readonly #records: ImportRecords
+  #scrubber: Scrubber | undefined
+  #refreshing: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
   private constructor(
@@ -104,25 +129,23 @@ export class SeedbedNode {
         })
         undo.push(() => tracker!.stop())
       }
-      const place = await openPlace(options.device, {
+      const place = await openPlace(options.devices, {
         folder: options.folder === true,
         clock,
         random,
         create: true,
+        onFailure: (device, error) => options.onEvent(deviceTrouble('failed', device, error)),
+        onLogFailure: (device, error) =>
+          logger.warn({ device, err: error }, 'the access log ends: it cannot be written'),
         ...(options.imageBytes === undefined ? {} : { imageBytes: options.imageBytes }),
-        ...(options.accessLog === undefined
-          ? {}
-          : {
-              accessLog: {
-                path: options.accessLog,
-                onFailure: (error) =>
-                  logger.warn({ err: error }, 'the access log ends: it cannot be written'),
-              },
-            }),
+        ...(options.accessLog === undefined ? {} : { accessLog: options.accessLog }),
       })
       undo.push(() => place.discard())
       for (const problem of place.problems) {
-        logger.warn({ ...problem }, 'a torrent cannot be served; seedbed fsck tells more')
+        logger.warn({ ...problem }, 'a torrent cannot be served as it is; seedbed fsck tells more')
+      }
+      for (const { path, error } of place.kind === 'pool' ? place.devices.absent : []) {
+        options.onEvent(deviceTrouble('absent', path, error))
       }
       const engine = await startEngine({
         volume: place.store,
@@ -143,6 +166,7 @@ export class SeedbedNode {
       const node = new SeedbedNode(options, place, engine, tracker, ownTiers, records)
       await node.#openAll()
       await node.#ready()
+      node.#beginScrubs()
       return node
     } catch (error) {
       for (const step of undo.reverse()) await step()
@@ -158,28 +182,27 @@ export class SeedbedNode {
     return this.#engine
   }
 
-  get device(): string {
-    return this.#place.path
-  }
-
   /** The file or folder of a torrent; the device where it lies on one. */
   contentPath(infoHash: Uint8Array): string {
     return contentPath(this.#place, infoHash)
   }
 
   async #openAll(): Promise<void> {
-    for (const stored of this.store.torrents()) {
-      try {
-        const info = parseInfo(await stored.readInfo())
-        // Of a whole torrent each file is looked at when it is read first.
-        if (!stored.complete) await this.#recheck(stored, info)
-        const attributes = decodeAttributes(await stored.readAttributes())
-        const trackers = this.#tiersFor(info, attributes.trackers)
-        this.#watch(this.#engine.open(stored, info, { trackers }))
-      } catch (error) {
-        // One damaged torrent must not keep the others from being seeded.
-        this.#failed(stored.infoHash, error)
-      }
+    for (const stored of this.store.torrents()) await this.#open(stored)
+  }
+
+  async #open(stored: StoredTorrent): Promise<void> {
+    try {
+      const info = parseInfo(await stored.readInfo())
+      // Of a whole torrent each file is looked at when it is read first.
+      if (!stored.complete) await this.#recheck(stored, info)
+      const attributes = decodeAttributes(await stored.readAttributes())
+      const trackers = this.#tiersFor(info, attributes.trackers)
+      const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
+      this.#watch(this.#engine.open(stored, info, { trackers, ...wanted }))
+    } catch (error) {
+      // One damaged torrent must not keep the others from being seeded.
+      this.#failed(stored.infoHash, error)
     }
   }
 
@@ -218,7 +241,8 @@ export class SeedbedNode {
           ? null
           : { port: this.#tracker.port, urls: this.#ownTiers.flat() },
       peerPort: this.#engine.port,
-      device: this.device,
+      device: this.#place.path,
+      devices: this.#volumes().map(roomOf),
       created: this.#place.created,
       torrents: [...this.store.torrents()].length,
       freeBytes,
@@ -284,29 +308,44 @@ export class SeedbedNode {
         }),
     }
     if (place.kind === 'folder') return shareInPlace(place.store, source, options)
-    await checkRoomBeneath(this.device, source.totalBytes)
+    await this.#checkRoom(source.totalBytes)
     return importSource(place.store, source, options)
   }
 
   /** Downloads, unless it is there already. */
-  async fetch(source: FetchSource): Promise<EngineTorrent> {
+  async fetch(source: FetchSource, options: FetchOptions = {}): Promise<EngineTorrent> {
+    const { only, sequential = false } = options
     const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
+    const wanted = {
+      sequential,
+      ...(only === undefined ? {} : selectionOf(only)),
+    }
+    const kept = only === undefined ? {} : { only }
     const there = this.#engine.get(named.infoHash)
-    if (there !== undefined) return there
+    if (there !== undefined) {
+      there.setSequential(sequential)
+      if (only !== undefined && there.info !== undefined) {
+        await there.setPriorities(selectFiles(there.info, only))
+      }
+      return there
+    }
+    if (source.kind === 'metainfo' && only !== undefined) selectFiles(source.metainfo.info, only)
     let torrent: EngineTorrent
     if (source.kind === 'magnet') {
       const trackers = source.magnet.trackers.map((url) => [url])
       torrent = this.#engine.addMagnet(source.magnet, {
         trackers: this.#tiersFor(undefined, trackers),
         peers: source.magnet.peers,
-        attributes: encodeAttributes({ trackers }),
+        attributes: encodeAttributes({ trackers, ...kept }),
+        ...wanted,
       })
     } else {
       const { info, trackers } = source.metainfo
       await this.#checkRoom(info.totalBytes)
       torrent = await this.#engine.add(info, {
         trackers: this.#tiersFor(info, trackers),
-        attributes: encodeAttributes({ trackers }),
+        attributes: encodeAttributes({ trackers, ...kept }),
+        ...wanted,
       })
     }
     this.#options.onEvent({
@@ -319,8 +358,9 @@ export class SeedbedNode {
   }
 
   async #checkRoom(bytes: number): Promise<void> {
-    if (this.#place.kind === 'folder') await checkRoom(this.device, bytes)
-    else await checkRoomBeneath(this.device, bytes)
+    const place = this.#place
+    if (place.kind === 'folder') return checkRoom(place.path, bytes)
+    await checkRoomBeneath(place.store.choose(bytes)?.path ?? place.path, bytes)
   }
 
   #watch(torrent: EngineTorrent): void {
@@ -351,6 +391,99 @@ export class SeedbedNode {
     })
   }
 
+  /**
+   * Looks at the devices again: takes back what was absent or failed, gives volumes what their devices
+   * gained, and tries torrents again that failed. A second call joins the first.
+   */
+  refresh(): Promise<void> {
+    if (this.#stopping !== undefined) return Promise.resolve()
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  async #refresh(): Promise<void> {
+    const place = this.#place
+    if (place.kind === 'pool') {
+      for (const volume of [...place.store.volumes]) {
+        if (volume.failure === undefined) continue
+        for (const { infoHash } of volume.torrents()) await this.#release(infoHash)
+        await place.devices.giveUp(volume, asSeedbedError(volume.failure))
+      }
+      for (const change of await place.devices.refresh()) {
+        if (change.state === 'absent') {
+          this.#options.onEvent(deviceTrouble('absent', change.path, change.error))
+          continue
+        }
+        const { state, volume } = change
+        this.#options.onEvent({ event: 'device', state, ...roomOf(volume) })
+      }
+    }
+    for (const torrent of [...this.#engine.torrents()]) {
+      if (torrent.error !== undefined && torrent.stored !== undefined) {
+        await this.#release(torrent.infoHash)
+      }
+    }
+    for (const stored of [...this.store.torrents()]) {
+      if (this.#engine.get(stored.infoHash) === undefined) await this.#open(stored)
+    }
+  }
+
+  /** The engine knows it no more; what it could not make durable then was told already. */
+  async #release(infoHash: Uint8Array): Promise<void> {
+    await this.#engine.remove(infoHash).catch((error: unknown) => {
+      this.#options.logger.debug({ err: error }, 'a torrent was let go without a sync')
+    })
+  }
+
+  /** Begins to note what is asked of the devices in files at `base`, or ends it. Of a folder nothing is noted. */
+  async toggleAccessLog(base: string): Promise<void> {
+    const place = this.#place
+    if (place.kind === 'folder') return
+    const { devices } = place
+    const was = devices.logs(base)
+    if (was.some(({ on }) => on)) await devices.stopLogs()
+    else await devices.startLogs(base)
+    for (const log of devices.logs(base)) this.#options.onEvent({ event: 'access-log', ...log })
+  }
+
+  #beginScrubs(): void {
+    const { scrub, clock, random, logger, onEvent } = this.#options
+    if (scrub === undefined) return
+    this.#scrubber = new Scrubber(
+      {
+        clock,
+        random,
+        logger,
+        stores: () => (this.#place.kind === 'folder' ? [this.store] : this.#volumes()),
+        infoOf: async (stored) => parseInfo(await stored.readInfo()),
+        heal: (stored, info, pieces) => this.#heal(stored, info, pieces),
+        scrubbed: (info, report) =>
+          onEvent({
+            event: 'scrubbed',
+            infoHash: toHex(info.infoHash),
+            name: info.name,
+            ...report,
+          }),
+      },
+      scrub,
+    )
+  }
+
+  /** Peers were told that we have these pieces, and cannot be told else: all are met anew. */
+  async #heal(stored: StoredTorrent, info: TorrentInfo, pieces: readonly number[]): Promise<void> {
+    const served = this.#engine.get(info.infoHash)?.stored === stored
+    if (served) await this.#release(info.infoHash)
+    for (const piece of pieces) stored.clearHave(piece)
+    await stored.sync()
+    if (served) await this.#open(stored)
+  }
+
+  #volumes(): readonly MountedVolume[] {
+    return this.#place.kind === 'pool' ? this.#place.store.volumes : []
+  }
+
   /** Emits a progress event for each torrent that is not whole yet. */
   reportProgress(): void {
     for (const torrent of this.#engine.torrents()) {
@@ -367,10 +500,16 @@ export class SeedbedNode {
   }
 
   async #drain(): Promise<void> {
+    await this.#scrubber?.stop()
+    await this.#refreshing?.catch(() => {})
     await this.#engine.stop()
     await this.#tracker?.stop()
     await this.store.close()
   }
+}
+
+function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {
+  return { priorities: (info) => selectFiles(info, only) }
 }
 
 export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress): NodeEvent {
@@ -381,8 +520,23 @@ export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress)
     name: torrent.info?.name ?? null,
     bytes: progress.haveBytes,
     totalBytes: progress.totalBytes,
+    wantedBytes: progress.wantedBytes,
     downloadRate: progress.downloadRate,
     uploadRate: progress.uploadRate,
     peers: progress.peers,
   }
+}
+
+function roomOf(volume: MountedVolume): DeviceRoom {
+  const { totalBytes, freeBytes, torrents } = volume.room()
+  return { device: volume.path, torrents, totalBytes, freeBytes }
+}
+
+function deviceTrouble(state: 'absent' | 'failed', device: string, error: Error): NodeEvent {
+  const code = errnoOf(error) ?? 'DEVICE_IO'
+  return { event: 'device', state, device, code, message: error.message }
+}
+
+function asSeedbedError(error: Error): SeedbedError {
+  return error instanceof SeedbedError ? error : new SeedbedError('FS_FAILED', error.message)
 }

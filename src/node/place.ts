@@ -1,26 +1,32 @@
 /**
- * What a node, or a command, keeps its torrents in: a volume on a device or image, or a folder of ordinary
- * files. A path that is a folder is one; everything else is a device or an image.
+ * What a node, or a command, keeps its torrents in: devices and images, as one pool, or a folder of ordinary
+ * files. A single path that is a folder is one; everything else is a device or an image.
  */
 import { rm, stat } from 'node:fs/promises'
-import type { MountedVolume } from '../filesystem/index.ts'
+import type { Pool } from '../filesystem/index.ts'
 import { openPlainFolder, type PlainFolder } from '../plain-files/index.ts'
-import { discardNewStorage, openStorage, type StorageOptions } from './storage.ts'
+import { Devices, type DevicesOptions } from './devices.ts'
 
 interface OpenPlace {
+  /** The folder, or the first device. */
   readonly path: string
   /** This call made it. */
   readonly created: boolean
-  /** What cannot be served of it. */
-  readonly problems: readonly { readonly infoHash?: string; readonly what: string }[]
+  /** What cannot be served of it (`error`), or not as it is. */
+  readonly problems: readonly {
+    readonly severity: 'warning' | 'error'
+    readonly infoHash?: string
+    readonly what: string
+  }[]
   freeBytes(): Promise<number>
   /** Closes; what was made for a run that could not start goes again. */
   discard(): Promise<void>
 }
 
-export interface VolumePlace extends OpenPlace {
-  readonly kind: 'volume'
-  readonly store: MountedVolume
+export interface PoolPlace extends OpenPlace {
+  readonly kind: 'pool'
+  readonly store: Pool
+  readonly devices: Devices
 }
 
 export interface FolderPlace extends OpenPlace {
@@ -28,29 +34,36 @@ export interface FolderPlace extends OpenPlace {
   readonly store: PlainFolder
 }
 
-export type Place = VolumePlace | FolderPlace
+export type Place = PoolPlace | FolderPlace
 
-export interface PlaceRequest extends StorageOptions {
-  /** `path` is a folder of ordinary files, to be made when it is not there and `create` is set. */
+export interface PlaceRequest extends DevicesOptions {
+  /** The path is a folder of ordinary files, to be made when it is not there and `create` is set. */
   readonly folder?: boolean
 }
 
-/** As openStorage and openPlainFolder reject. */
-export async function openPlace(path: string, options: PlaceRequest): Promise<Place> {
-  const found = await stat(path).catch(() => undefined)
-  if (options.folder === true || found?.isDirectory() === true) {
-    return openFolder(path, options, found !== undefined)
+/** `paths` has at least one. As Devices.open and openPlainFolder reject. */
+export async function openPlace(paths: readonly string[], options: PlaceRequest): Promise<Place> {
+  const path = paths[0]!
+  if (paths.length === 1) {
+    const found = await stat(path).catch(() => undefined)
+    if (options.folder === true || found?.isDirectory() === true) {
+      return openFolder(path, options, found !== undefined)
+    }
   }
-  const storage = await openStorage(path, options)
-  const { volume } = storage
+  const { folder: _, ...rest } = options
+  const devices = await Devices.open(paths, rest)
+  const { pool } = devices
   return {
-    kind: 'volume',
-    path: storage.path,
-    store: volume,
-    created: storage.created,
-    problems: volume.problems.filter(({ severity }) => severity === 'error'),
-    freeBytes: async () => volume.room().freeBytes,
-    discard: () => discardNewStorage(storage),
+    kind: 'pool',
+    path,
+    store: pool,
+    devices,
+    created: pool.volumes.some((volume) => devices.wasCreated(volume)),
+    problems: pool.problems.flatMap((problem) =>
+      problem.severity === 'notice' ? [] : [{ ...problem, severity: problem.severity }],
+    ),
+    freeBytes: async () => pool.room().freeBytes,
+    discard: () => devices.discard(),
   }
 }
 
@@ -69,7 +82,11 @@ async function openFolder(
     path,
     store,
     created: !there,
-    problems: store.problems.map(({ infoHash, error }) => ({ infoHash, what: error.message })),
+    problems: store.problems.map(({ infoHash, error }) => ({
+      severity: 'error' as const,
+      infoHash,
+      what: error.message,
+    })),
     freeBytes: () => store.freeBytes(),
     async discard() {
       await store.close()
@@ -78,8 +95,9 @@ async function openFolder(
   }
 }
 
-/** Where the content of a torrent lies: its file or folder, or the device. */
+/** Where the content of a torrent lies: its file or folder, or its device. */
 export function contentPath(place: Place, infoHash: Uint8Array): string {
-  if (place.kind === 'volume') return place.path
-  return place.store.get(infoHash)?.contentPath ?? place.path
+  if (place.kind === 'folder') return place.store.get(infoHash)?.contentPath ?? place.path
+  const stored = place.store.get(infoHash)
+  return stored === undefined ? place.path : place.store.volumeOf(stored).path
 }

@@ -8,11 +8,11 @@
  * - every cleared bit is durable when this resolves or rejects, unless the volume itself failed;
  * - memory is two windows, whatever the size of the pieces; the rate is never made up for after a stall.
  *
- * Nothing else may use the torrent meanwhile: an engine that has it open would go on believing the bits
- * that it read when it opened it.
+ * Nothing else may use the torrent meanwhile, unless `onRotten` sees to it: an engine that has it open would
+ * go on believing the bits that it read when it opened it.
  */
 import { createHash } from 'node:crypto'
-import { Bitfield, type Clock, delay, errnoOf } from '../base/index.ts'
+import { Bitfield, type Clock, delay, errnoOf, pause } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
@@ -30,6 +30,11 @@ export interface ScrubOptions {
   readonly clear?: boolean
   /** Looks at the pieces in doubt alone. Default false. */
   readonly doubtedOnly?: boolean
+  /**
+   * The torrent is in use: instead of clearing have-bits, each rotten piece is told here, and the next one
+   * is looked at when this has resolved. What is in doubt is left alone.
+   */
+  onRotten?(piece: number): Promise<void>
   readonly signal?: AbortSignal
   onProgress?(readBytes: number, totalBytes: number): void
 }
@@ -67,8 +72,9 @@ export async function scrubTorrent(
   info: TorrentInfo,
   options: ScrubOptions,
 ): Promise<ScrubReport> {
-  const clear = options.clear ?? !store.readOnly
-  const doubted = await stored.doubted()
+  const inUse = options.onRotten !== undefined
+  const clear = !inUse && (options.clear ?? !store.readOnly)
+  const doubted = inUse ? [] : await stored.doubted()
   const pieces = new Bitfield(stored.pieceCount)
   for (const piece of doubted) pieces.set(piece)
   if (options.doubtedOnly !== true) {
@@ -85,7 +91,7 @@ export async function scrubTorrent(
   } finally {
     if (clear && (scrub.rotten.length > 0 || inDoubt.size > 0)) {
       for (const piece of scrub.rotten) stored.clearHave(piece)
-      await store.sync()
+      await stored.sync()
     }
   }
   return {
@@ -94,7 +100,7 @@ export async function scrubTorrent(
     rottenPieces: scrub.rotten,
     unreadablePieces: scrub.unreadable,
     unsteadyPieces: scrub.unsteady,
-    cleared: clear,
+    cleared: clear || inUse,
   }
 }
 
@@ -201,28 +207,15 @@ class Scrub {
   }
 
   async #pace(bytes: number): Promise<void> {
-    const { clock, rateBytes } = this.#options
+    const { clock, rateBytes, signal } = this.#options
     if (rateBytes === undefined) return
     const nowMs = clock.monotonicMs()
     const startMs = Math.max(nowMs, this.#dueMs)
     this.#dueMs = startMs + (bytes / rateBytes) * 1000
-    if (startMs > nowMs) await this.#wait(startMs - nowMs)
-  }
-
-  /** Sleeps, but not through a signal: a low rate makes long waits. */
-  async #wait(delayMs: number): Promise<void> {
-    const { clock, signal } = this.#options
-    if (signal === undefined) return delay(clock, delayMs)
-    if (signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        cancel()
-        signal.removeEventListener('abort', end)
-        resolve()
-      }
-      const cancel = clock.after(delayMs, end)
-      signal.addEventListener('abort', end, { once: true })
-    })
+    if (startMs <= nowMs) return
+    // Not through a signal: a low rate makes long waits.
+    if (signal === undefined) await delay(clock, startMs - nowMs)
+    else await pause(clock, startMs - nowMs, signal)
   }
 
   async #judge(window: Window, bytes: Uint8Array | undefined): Promise<void> {
@@ -241,17 +234,18 @@ class Scrub {
       this.checkedPieces++
       const look = sound ? 'sound' : await this.#lookAgain(piece)
       if (look === 'sound') this.#sound(piece)
-      if (!sound) this.#note(piece, look)
+      if (!sound) await this.#note(piece, look)
     }
   }
 
-  #note(piece: number, look: Look): void {
+  async #note(piece: number, look: Look): Promise<void> {
     if (look === 'sound') {
       this.unsteady.push(piece)
       return
     }
     this.rotten.push(piece)
     if (look === 'unreadable') this.unreadable.push(piece)
+    await this.#options.onRotten?.(piece)
   }
 
   /** Reads one piece by itself: what its neighbours suffer from is not held against it. */

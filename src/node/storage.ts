@@ -40,11 +40,15 @@ export interface StorageOptions {
   readonly label?: string
   /** Notes what is asked of the device from mounting on, in a file that `plot` draws. */
   readonly accessLog?: { readonly path: string; onFailure(error: Error): void }
+  /** Called once, when the volume takes no more writes. */
+  onFailure?(error: Error): void
 }
 
 export interface Storage {
   readonly path: string
   readonly volume: MountedVolume
+  /** The volume's device; its log may be set and unset. */
+  readonly logged: LoggedDevice
   /** This call formatted it. */
   readonly created: boolean
   /** This call made the image file. */
@@ -93,8 +97,9 @@ export async function openStorage(path: string, options: StorageOptions): Promis
       clock: options.clock,
       random: options.random,
       readOnly: options.readOnly === true,
+      ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     })
-    return { path, volume, created, fileCreated: isNew }
+    return { path, volume, logged: device, created, fileCreated: isNew }
   } catch (error) {
     await device.close()
     await log?.close()
@@ -168,10 +173,10 @@ function noVolume(path: string): SeedbedError {
   })
 }
 
-/** Room for what the disk beneath can hold today; sparse, so it costs nothing until it is used. */
-export async function imageBytesFor(directory: string): Promise<number> {
+/** Room for what the disk beneath can hold today, or `shares` alike; sparse, so it costs nothing until used. */
+export async function imageBytesFor(directory: string, shares = 1): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
-  const bytes = Math.floor((bavail * bsize) / GIB) * GIB
+  const bytes = Math.floor((bavail * bsize) / shares / GIB) * GIB
   return Math.min(Math.max(bytes, IMAGE_BYTES_MIN), IMAGE_BYTES_MAX)
 }
 

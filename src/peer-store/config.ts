@@ -13,9 +13,9 @@
  * gc_interval and peer_lifetime are bounded by the 15 bits of an age (age.ts): L + interval <= 32766 ticks of 2 s.
  */
 import { MAX_LIFETIME_MS, SWEEP_TICKS, TICK_MS } from './age.ts'
+import { MAX_SHARD_COUNT_BITS } from './create.ts'
 import { peerStoreError } from './errors.ts'
 import { MAX_MEMORY_BYTES } from './layout.ts'
-import { MAX_SHARD_COUNT_BITS } from './store.ts'
 
 export interface PeerStoreConfig {
   readonly shardCountBits: number

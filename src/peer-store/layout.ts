@@ -99,6 +99,16 @@ export const R_META4 = 6
 export const R_PEERS6 = 7
 export const MAX_SEGMENT_RECORDS = 127
 
+// How the peers of a swarm lie (swarm-shape.ts), and words of a block or a root.
+export const NONE = 0
+export const INLINE = 1
+export const SMALL = 2
+export const LARGE = 3
+export const MAX_SMALL = 64
+export const COMPLETED = 1
+export const SEEDERS = 2
+export const LEECHERS = 3
+
 // A set of peers (dense-set.ts, bucket-set.ts).
 export const SET_COUNT = 0
 /** Negative: a bucket set. */

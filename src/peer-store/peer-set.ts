@@ -157,11 +157,13 @@ export class PeerSet {
     const words = this.#words
     const buckets = this.buckets.buckets(set)
     let found = 0
-    for (let bucket = 0; bucket < buckets && found < count; bucket++) {
+    // The bound holds when another thread changes the set under a reader without a lock: a bucket is two words of the memory at least.
+    const end = Math.min(buckets, words.length >>> 1)
+    for (let bucket = 0; bucket < end && found < count; bucket++) {
       const pair = this.buckets.pair(set, bucket)
-      const end = words[pair + 1]! & 0xffff
+      const peers = words[pair + 1]! & 0xffff
       let at = words[pair]! + 1
-      for (let i = 0; i < end && found < count; i++, at += this.#endpoint.peerWords) {
+      for (let i = 0; i < peers && found < count; i++, at += this.#endpoint.peerWords) {
         if (at !== self) chosen[found++] = at
       }
     }

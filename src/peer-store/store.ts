@@ -2,26 +2,23 @@
  * The peer store in shared memory: optmem's job without an object for a peer or a swarm, for every thread.
  *
  *     info-hash --keyed hash--> shard --> segment --> record --> peers of each family
- *     (keyed-hash.ts)           (layout.ts) (swarm-table.ts)     (swarm-peers.ts, peer-set.ts)
+ *     (keyed-hash.ts)           (layout.ts) (swarm-table.ts)     (swarm-shape.ts, swarm-peers.ts, peer-set.ts)
  *
- * `createPeerStore` makes the memory, and its thread keeps the time; `openPeerStore` is another thread's view of
- * the same memory. One lock a shard. Scrapes, announces and deletions of what is not there read without a lock
+ * This is one thread's view of it (create.ts makes them). One lock a shard. Scrapes, announces and deletions of what is not there read without a lock
  * and check after that nobody wrote meanwhile; if somebody did, they lock and read again.
- *
- * Time is a word of the shared memory that a timer of the first thread sets every 2 s: a put reads a word, not a clock.
  *
  * Invariants: those of core.ts; no peer is older than its age can say (age.ts).
  */
-
-import { totalmem } from 'node:os'
 import * as base from '../base/index.ts'
-import { type Clock, type Random, systemClock, systemRandom } from '../base/index.ts'
+import { systemClock } from '../base/index.ts'
 import * as age from './age.ts'
-import { ageBits, lifetimeTicks } from './age.ts'
-import { baseBytes, Core, createMemory } from './core.ts'
+import { lifetimeTicks } from './age.ts'
+import type { Core } from './core.ts'
 import { peerStoreError } from './errors.ts'
 import * as layout from './layout.ts'
-import { isLockLost, LOCKED, Memory } from './memory.ts'
+import { LOCKED, type Memory } from './memory.ts'
+import { PeerWriter } from './peer-writer.ts'
+import { Prefetcher } from './prefetcher.ts'
 import { recover } from './recovery.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import type { SwarmCursor, SwarmList } from './swarm-list.ts'
@@ -29,6 +26,7 @@ import { SwarmLister } from './swarm-lister.ts'
 import type { SwarmPeers } from './swarm-peers.ts'
 import type { SwarmTable } from './swarm-table.ts'
 import { Sweeper } from './sweeper.ts'
+import type { Timekeeper } from './timekeeper.ts'
 import {
   type AddressFamily,
   COMPACT_BYTES,
@@ -40,20 +38,12 @@ import {
 import { verifyCore } from './verify.ts'
 
 const { readU32BE } = base
-const { MAX_LIFETIME_MS, NO_AGE, SEEDER_BIT, SWEEP_TICKS, TICK_MS } = age
+const { SEEDER_BIT } = age
 const {
   H_AGE,
   H_HANDLES,
-  H_MAGIC,
   H_STOPPED,
-  H_TICK,
-  H_VERSION,
   LAYOUT_VERSION,
-  MAGIC,
-  MAX_MEMORY_BYTES,
-  R_META4,
-  R_PEERS4,
-  R_PEERS6,
   S_EVICTED,
   S_EXPIRED,
   S_LEECHERS4,
@@ -64,168 +54,8 @@ const {
   S_SWARMS,
 } = layout
 
-const MIB = 2 ** 20
-const DEFAULT_SHARD_COUNT_BITS = 10
-export const MAX_SHARD_COUNT_BITS = 16
-const MINIMUM_MEMORY_BYTES: number = 4 * MIB
-/** The default is not taken below this. */
-const MINIMUM_DEFAULT_BYTES: number = 64 * MIB
 const INFO_HASH_BYTES = 20
-/** Info-hashes that `prefetch` keeps in flight at a time. */
-const PREFETCH = 128
-
-export interface PeerStoreOptions {
-  readonly clock: Clock
-  /** Keys the hashes and draws the peers: must be unpredictable outside tests. Default: the system's. */
-  readonly random?: Random
-  /** 2^this many shards, 0 to 16. Default 10. */
-  readonly shardCountBits?: number
-  /**
-   * Lifetime used when a sweep is overdue because nobody collected garbage for two hours. Default and
-   * maximum: 15 h 55 min 40 s.
-   */
-  readonly peerLifetimeMs?: number
-  /**
-   * Bound on `bytesReserved`, at least 4 MiB. Default: half of the machine's memory (less, where the system refuses to
-   * reserve that), at most 8 GiB less 64 MiB, which is also the maximum. So many addresses are reserved at once, and memory
-   * is taken as it is used.
-   */
-  readonly maxMemoryBytes?: number
-}
-
-export interface OpenPeerStoreOptions {
-  /** Draws the peers. Default: the system's. */
-  readonly random?: Random
-}
-
-/** Throws PEER_STORE_INVALID_OPTION, PEER_STORE_LIFETIME_TOO_LONG or PEER_STORE_NO_MEMORY. */
-export function createPeerStore(options: PeerStoreOptions): SharedPeerStore {
-  const bits = options.shardCountBits ?? DEFAULT_SHARD_COUNT_BITS
-  if (!Number.isInteger(bits) || bits < 0 || bits > MAX_SHARD_COUNT_BITS) {
-    throw peerStoreError(
-      'PEER_STORE_INVALID_OPTION',
-      `shardCountBits is ${bits}: it must be a whole number from 0 to ${MAX_SHARD_COUNT_BITS}`,
-    )
-  }
-  const least = Math.max(MINIMUM_MEMORY_BYTES, Math.ceil(baseBytes(bits) / MIB + 1) * MIB)
-  const memory =
-    options.maxMemoryBytes ?? Math.max(least, Math.min(MAX_MEMORY_BYTES, defaultMemoryBytes()))
-  if (!(memory >= least && memory <= MAX_MEMORY_BYTES)) {
-    throw peerStoreError(
-      'PEER_STORE_INVALID_OPTION',
-      `maxMemoryBytes is ${memory}: with 2^${bits} shards it must be ${least} to ${MAX_MEMORY_BYTES} (8 GiB less 64 MiB)`,
-    )
-  }
-  const lifetime = lifetimeTicks(options.peerLifetimeMs ?? MAX_LIFETIME_MS)
-  const random = options.random ?? systemRandom()
-  const floor =
-    options.maxMemoryBytes === undefined ? Math.max(least, MINIMUM_DEFAULT_BYTES) : memory
-  const core = new Core(reserve(memory, floor, bits, random), random)
-  for (let number = 0; number < core.shardCount; number++) core.table.create(core.shard(number))
-  return new SharedMemoryStore(core, new Timekeeper(core, options.clock, lifetime))
-}
-
-/** Another thread's view of a store. Throws PEER_STORE_FOREIGN_HANDLE. */
-export function openPeerStore(
-  handle: PeerStoreHandle,
-  options: OpenPeerStoreOptions = {},
-): SharedPeerStore {
-  const isBuffer = handle?.buffer instanceof SharedArrayBuffer && handle.buffer.byteLength >= MIB
-  const memory = isBuffer ? new Memory(handle.buffer, true, handle.owner) : undefined
-  if (memory?.words[H_MAGIC] !== MAGIC || memory.words[H_VERSION] !== LAYOUT_VERSION) {
-    throw peerStoreError(
-      'PEER_STORE_FOREIGN_HANDLE',
-      'the handle is not of a peer store, or not of this version',
-    )
-  }
-  return new SharedMemoryStore(new Core(memory, options.random ?? systemRandom()), undefined)
-}
-
-function defaultMemoryBytes(): number {
-  return Math.max(MINIMUM_DEFAULT_BYTES, Math.floor(totalmem() / 2 / MIB) * MIB)
-}
-
-/** Reserves `bytes`, or half as much and so on down to `least` where the system refuses. */
-function reserve(bytes: number, least: number, bits: number, random: Random): Memory {
-  try {
-    return createMemory(bytes, bits, random)
-  } catch (cause) {
-    if (bytes > least) return reserve(Math.max(least, Math.floor(bytes / 2)), least, bits, random)
-    throw peerStoreError(
-      'PEER_STORE_NO_MEMORY',
-      `the system refuses to reserve ${bytes} bytes of addresses for the peer store`,
-      { mend: 'Lower max_memory, or allow the process more address space.', cause },
-    )
-  }
-}
-
-/** Keeps the shared time, and sweeps when nobody else did for too long. Only the thread that made a store has one. */
-class Timekeeper {
-  readonly clock: Clock
-  readonly sweeper: Sweeper
-  readonly #core: Core
-  readonly #baseMs: number
-  readonly #lifetimeTicks: number
-  #sweptTick = 0
-  #cancel: () => void
-
-  constructor(core: Core, clock: Clock, lifetime: number) {
-    this.#core = core
-    this.clock = clock
-    this.#baseMs = clock.monotonicMs()
-    this.#lifetimeTicks = lifetime
-    this.sweeper = new Sweeper(core)
-    const tick = (): void => {
-      this.#cancel = clock.after(this.#untilNextMs(), tick, true)
-      try {
-        this.advance()
-      } catch (error) {
-        // The sweep is tried again at the next tick; until then the time stands still.
-        if (!isLockLost(error)) throw error
-      }
-    }
-    this.#cancel = clock.after(TICK_MS, tick, true)
-  }
-
-  /** Reads the clock. A sweep that is overdue runs first, as of the moment when it was due. */
-  advance(): void {
-    const now = Math.floor((this.clock.monotonicMs() - this.#baseMs) / TICK_MS)
-    while (now - this.#sweptTick > SWEEP_TICKS) {
-      if (this.#core.sum(S_SWARMS) === 0) {
-        this.#sweptTick = now
-        this.sweeper.restart()
-      } else {
-        this.#set(this.#sweptTick + SWEEP_TICKS)
-        this.sweeper.restart()
-        this.step(this.#lifetimeTicks, Number.POSITIVE_INFINITY)
-      }
-    }
-    this.#set(now)
-  }
-
-  step(lifetime: number, swarms: number): boolean {
-    const ended = this.sweeper.step(lifetime, swarms)
-    if (ended) this.#sweptTick = this.sweeper.passTick
-    return ended
-  }
-
-  stop(): void {
-    this.#cancel()
-  }
-
-  #set(tick: number): void {
-    const { words } = this.#core
-    if (words[H_TICK] === tick) return
-    words[H_TICK] = tick
-    words[H_AGE] = ageBits(tick)
-  }
-
-  #untilNextMs(): number {
-    return TICK_MS - ((this.clock.monotonicMs() - this.#baseMs) % TICK_MS)
-  }
-}
-
-class SharedMemoryStore implements SharedPeerStore {
+export class SharedMemoryStore implements SharedPeerStore {
   readonly #core: Core
   readonly #words: Int32Array
   readonly #memory: Memory
@@ -235,14 +65,11 @@ class SharedMemoryStore implements SharedPeerStore {
   readonly #time: Timekeeper | undefined
   readonly #sweeper: Sweeper
   readonly #lister: SwarmLister
-  readonly #places = new Int32Array(PREFETCH)
-  /** Over the buffer of the last target. */
-  #view: DataView = new DataView(new ArrayBuffer(0))
+  readonly #prefetcher: Prefetcher
+  readonly #writer: PeerWriter
   /** Owners of locks to recover. */
   readonly #dead = new Set<number>()
   #closed = false
-  /** Keeps the loads of `prefetch` alive. */
-  #sink = 0
 
   constructor(core: Core, time: Timekeeper | undefined) {
     this.#core = core
@@ -254,6 +81,8 @@ class SharedMemoryStore implements SharedPeerStore {
     this.#time = time
     this.#sweeper = time?.sweeper ?? new Sweeper(core)
     this.#lister = new SwarmLister(core)
+    this.#prefetcher = new Prefetcher(core)
+    this.#writer = new PeerWriter(core)
   }
 
   putSeeder(infoHash: Uint8Array, address: Uint8Array, port: number): void {
@@ -290,19 +119,17 @@ class SharedMemoryStore implements SharedPeerStore {
     let most = wanted
     if (most * size > target.length - offset) most = Math.floor((target.length - offset) / size)
     if (!(most > 0)) return 0
-    const { buffer } = target
-    if (this.#view.buffer !== buffer) this.#view = new DataView(buffer)
-    const at = target.byteOffset + offset
+    this.#writer.aim(target)
     const memory = this.#memory
-    if (!memory.shared) return this.#draw(peers, seeder, most, at, size)
+    if (!memory.shared) return this.#draw(peers, seeder, most, offset)
     const { shard } = this.#table
     const version = memory.version(shard)
     if (version !== LOCKED) {
-      const drawn = this.#draw(peers, seeder, most, at, size)
+      const drawn = this.#draw(peers, seeder, most, offset)
       if (memory.isUnchanged(shard, version)) return drawn
     }
     memory.lock(shard)
-    const drawn = this.#draw(peers, seeder, most, at, size)
+    const drawn = this.#draw(peers, seeder, most, offset)
     memory.unlock(shard)
     return drawn
   }
@@ -340,8 +167,8 @@ class SharedMemoryStore implements SharedPeerStore {
       total = peers.all(seeders, sampler)
     }
     const list = new Uint8Array(total * size)
-    this.#view = new DataView(list.buffer)
-    this.#write(peers, total, 0, size)
+    this.#writer.aim(list)
+    this.#writer.write(peers, total, 0)
     core.unlock(table.shard)
     return list
   }
@@ -354,9 +181,7 @@ class SharedMemoryStore implements SharedPeerStore {
   prefetch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void {
     this.#mustRun()
     this.#time?.advance()
-    for (let from = 0; from < count; from += PREFETCH) {
-      this.#touch(infoHashes, offset + from * stride, stride, Math.min(PREFETCH, count - from))
-    }
+    this.#prefetcher.touch(infoHashes, offset, stride, count)
   }
 
   collectGarbage(maximumAgeMs: number): number {
@@ -565,7 +390,8 @@ class SharedMemoryStore implements SharedPeerStore {
     counts.completed = 0
   }
 
-  #draw(peers: SwarmPeers, seeder: boolean, wanted: number, at: number, size: number): number {
+  #draw(peers: SwarmPeers, seeder: boolean, wanted: number, offset: number): number {
+    const writer = this.#writer
     const { table, sampler } = this.#core
     const record = table.find()
     if (record === 0) return 0
@@ -573,67 +399,12 @@ class SharedMemoryStore implements SharedPeerStore {
     let drawn = 0
     if (!seeder) {
       drawn = peers.sample(true, wanted, sampler)
-      this.#write(peers, drawn, at, size)
+      writer.write(peers, drawn, offset)
     }
     if (drawn >= wanted) return drawn
     const leechers = peers.sample(false, wanted - drawn, sampler)
-    this.#write(peers, leechers, at + drawn * size, size)
+    writer.write(peers, leechers, offset + drawn * COMPACT_BYTES[peers.endpoint.family])
     return drawn + leechers
-  }
-
-  /** Writes the peers whose addresses are the first of `chosen`, compact. */
-  #write(peers: SwarmPeers, count: number, start: number, size: number): void {
-    const words = this.#words
-    const view = this.#view
-    const { chosen } = this.#core.sampler
-    let to = start
-    if (peers === this.#peers4) {
-      // Two peers are three words.
-      const pairs = count & ~1
-      for (let i = 0; i < pairs; i = (i + 2) | 0, to = (to + 12) | 0) {
-        const one = chosen[i]!
-        const other = chosen[(i + 1) | 0]!
-        const address = words[other]!
-        view.setInt32(to, words[one]!)
-        view.setInt32((to + 4) | 0, (words[(one + 1) | 0]! & 0xffff0000) | (address >>> 16))
-        view.setInt32((to + 8) | 0, (address << 16) | (words[(other + 1) | 0]! >>> 16))
-      }
-      if (pairs === count) return
-      const at = chosen[pairs]!
-      view.setInt32(to, words[at]!)
-      view.setUint16(to + 4, words[at + 1]! >>> 16)
-      return
-    }
-    for (let i = 0; i < count; i++, to += size) {
-      const at = chosen[i]!
-      view.setInt32(to, words[at]!)
-      view.setInt32(to + 4, words[at + 1]!)
-      view.setInt32(to + 8, words[at + 2]!)
-      view.setInt32(to + 12, words[at + 3]!)
-      view.setUint16(to + 16, words[at + 4]! >>> 16)
-    }
-  }
-
-  #touch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void {
-    const words = this.#words
-    const places = this.#places
-    const { table } = this.#core
-    let sink = 0
-    // Each phase runs over all before the next, and the loops that miss the cache do nothing else: the processor looks
-    // a few hundred instructions ahead, and one hash would fill that.
-    for (let i = 0; i < count; i++) {
-      table.enter(infoHashes, offset + i * stride)
-      places[i] = table.touch()
-    }
-    for (let i = 0; i < count; i++) sink ^= words[places[i]!]!
-    for (let i = 0; i < count; i++) {
-      const place = places[i]!
-      const isInline = (words[place + R_META4]! & 0xffff) !== NO_AGE
-      // Negative for a count of completed downloads (swarm-peers.ts).
-      places[i] = Math.max(0, words[place + (isInline ? R_PEERS6 : R_PEERS4)]!)
-    }
-    for (let i = 0; i < count; i++) sink ^= words[places[i]!]!
-    this.#sink ^= sink
   }
 
   #step(ticks: number, swarms: number): boolean {

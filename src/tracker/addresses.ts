@@ -41,9 +41,14 @@ export function readAddress(
 
 /** The IPv4 address in an IPv4-mapped one; any other as it is. */
 export function unmapped(address: Uint8Array): Uint8Array {
-  if (address.length !== 16 || address[10] !== 0xff || address[11] !== 0xff) return address
-  for (let i = 0; i < 10; i++) if (address[i] !== 0) return address
-  return address.slice(12)
+  return address.length === 16 && isMapped(address, 0) ? address.slice(12) : address
+}
+
+/** Whether the 16 bytes at `bytes[at…]` are an IPv4-mapped address: `::ffff:0:0/96` (RFC 4291, section 2.5.5.2). */
+export function isMapped(bytes: Uint8Array, at: number): boolean {
+  if (bytes[at + 10] !== 0xff || bytes[at + 11] !== 0xff) return false
+  for (let i = 0; i < 10; i++) if (bytes[at + i] !== 0) return false
+  return true
 }
 
 /** Writes the text of an address of 4 or 16 bytes as ASCII; returns the offset behind it (at most 39 more). */

@@ -13,7 +13,7 @@
 import type { Failure } from './failures.ts'
 import { REASONS, RESPONSE_CELLS, type ResponseRow, Responses, reasonIndex } from './responses.ts'
 
-export const TRANSPORTS = ['udp4', 'udp6', 'http4', 'http6'] as const
+export const TRANSPORTS = ['udp4', 'udp6', 'http4', 'http6', 'ws4', 'ws6'] as const
 export type Transport = (typeof TRANSPORTS)[number]
 
 export interface TransportCounters {
@@ -51,11 +51,39 @@ const CONNECTIONS: number = ERRORS + REASONS.length
 const RESPONSES: number = CONNECTIONS + 1
 const CELLS: number = RESPONSES + RESPONSE_CELLS
 
+/** Of signalling over WebSocket, which one thread does; numbers of its own, not in the block. */
+export interface WebSocketCounters {
+  /** Open now. */
+  connections: number
+  swarms: number
+  seeders: number
+  leechers: number
+  /** Passed on. */
+  offers: number
+  answers: number
+  /** Answers to peers that were gone. */
+  undelivered: number
+  /** Connections ended because they did not take what was sent to them. */
+  slow: number
+}
+
+const noWebSockets = (): WebSocketCounters => ({
+  connections: 0,
+  swarms: 0,
+  seeders: 0,
+  leechers: 0,
+  offers: 0,
+  answers: 0,
+  undelivered: 0,
+  slow: 0,
+})
+
 export interface TrackerStats {
   readonly transports: Readonly<Record<Transport, Readonly<TransportCounters>>>
   /** Errors by their text; HTTP statuses other than 200 as `http 404`. */
   readonly errors: Readonly<Record<string, number>>
   readonly httpConnections: number
+  readonly websocket: Readonly<WebSocketCounters>
   readonly responses: readonly ResponseRow[]
 }
 
@@ -130,6 +158,7 @@ export class Counters {
   readonly buffer: SharedArrayBuffer
   readonly transports: Readonly<Record<Transport, TransportCounters>>
   readonly responses: Responses
+  readonly websocket: WebSocketCounters = noWebSockets()
   readonly #cells: Float64Array
 
   /** A new block; or the one at `buffer`. */
@@ -142,6 +171,8 @@ export class Counters {
       udp6: new TransportCells(cells, 1),
       http4: new TransportCells(cells, 2),
       http6: new TransportCells(cells, 3),
+      ws4: new TransportCells(cells, 4),
+      ws6: new TransportCells(cells, 5),
     }
     this.responses = new Responses(cells.subarray(RESPONSES))
   }
@@ -176,6 +207,9 @@ export class Counters {
   /** Adds all that another block says. */
   add(other: Counters): void {
     for (let i = 0; i < CELLS; i++) this.#cells[i]! += other.#cells[i]!
+    for (const name of Object.keys(this.websocket) as (keyof WebSocketCounters)[]) {
+      this.websocket[name] += other.websocket[name]
+    }
   }
 }
 
@@ -188,9 +222,17 @@ export function sumOf(blocks: readonly Counters[]): TrackerStats {
     return Object.fromEntries(FIELDS.map((field) => [field, counters[field]])) as never
   }
   return {
-    transports: { udp4: of('udp4'), udp6: of('udp6'), http4: of('http4'), http6: of('http6') },
+    transports: {
+      udp4: of('udp4'),
+      udp6: of('udp6'),
+      http4: of('http4'),
+      http6: of('http6'),
+      ws4: of('ws4'),
+      ws6: of('ws6'),
+    },
     errors: sum.errors,
     httpConnections: sum.httpConnections,
+    websocket: sum.websocket,
     responses: sum.responses.rows(),
   }
 }

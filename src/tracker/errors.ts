@@ -6,6 +6,7 @@ export const trackerErrors = {
   TRACKER_LISTEN_FAILED: 'The tracker could not listen on an address.',
   TRACKER_FRONT_END: 'The fast front end is asked for and cannot run here.',
   TRACKER_WORKER: 'A thread of the fast front end could not start.',
+  TRACKER_HANDED_SOCKET: 'A socket that was handed in is none that the tracker can use.',
   TRACKER_INVALID_OPTION: 'An option of the tracker is outside its bounds.',
   TRACKER_CONFIG: 'The configuration of the tracker has mistakes; each is named with its place.',
   TRACKER_CONFIG_UNREADABLE: 'A file that the configuration of the tracker needs cannot be read.',

@@ -28,6 +28,12 @@ export const failures = {
   missingPasskey: 'unapproved request: missing passkey',
   invalidPasskey: 'unapproved request: invalid passkey',
   tooMany: 'too many requests',
+  malformedMessage: 'malformed message',
+  toPeerId: 'failed to provide valid to_peer_id',
+  offerId: 'failed to provide valid offer_id',
+  peerIdTaken: 'peer_id is taken by another connection',
+  notInSwarm: 'answer from outside of the swarm',
+  full: 'no room for more peers',
 } as const
 
 export type Failure = (typeof failures)[keyof typeof failures]

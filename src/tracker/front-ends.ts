@@ -129,8 +129,8 @@ export class FastFrontEnds implements FrontEnds {
     this.#tcp = tcp
     this.#https = https
     this.http = {
-      listen: (address, port, secure = false) =>
-        secure ? https.listen(address, port, true) : tcp.listen(address, port),
+      listen: (address, port, secure = false, fd) =>
+        (secure ? https : tcp).listen(address, port, secure, fd),
     }
   }
 

@@ -58,13 +58,14 @@ export class HttpServer {
   }
 
   /** Listens; resolves to the port. Rejects with node's error. */
-  listen(address: string, port: number, secure = false): Promise<number> {
+  listen(address: string, port: number, secure = false, fd?: number): Promise<number> {
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
       this.#accept(socket, secure),
     )
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host: address, port, ipv6Only: address.includes(':') }, () => {
+      const place = { host: address, port, ipv6Only: address.includes(':') }
+      server.listen(fd === undefined ? place : { fd }, () => {
         server.off('error', reject)
         // A failed accept (no more descriptors) concerns that connection only.
         server.on('error', () => {})

@@ -2,14 +2,17 @@
 import { errnoOf, type Logger, type SeedbedError } from '../base/index.ts'
 import type { Endpoint } from './config/fields.ts'
 import { trackerError } from './errors.ts'
-import type { ListenOptions } from './options.ts'
+import type { ListenOptions, Place } from './options.ts'
 
 /** Port 0: the system's choice for the first socket may be taken for the others. */
 const PORT_ATTEMPTS = 20
 
-/** Whoever opens sockets: `listen` resolves to the port, or rejects with an error whose code is the errno's name. */
+/**
+ * Whoever opens sockets, or takes the one that was handed in as descriptor `fd` and has that address and port: `listen` resolves to
+ * the port, or rejects with an error whose code is the errno's name.
+ */
 export interface Listener {
-  listen(address: string, port: number, secure?: boolean): Promise<number>
+  listen(address: string, port: number, secure?: boolean, fd?: number): Promise<number>
 }
 
 export interface Servers {
@@ -85,7 +88,8 @@ export async function listenWhereTold<S extends Servers>(
   try {
     const http = await listenOne('TCP', servers.http, listen.http, logger)
     const secure = {
-      listen: (address: string, port: number) => servers.http.listen(address, port, true),
+      listen: (address: string, port: number, _secure?: boolean, fd?: number) =>
+        servers.http.listen(address, port, true, fd),
     }
     const https = await listenOne('TCP', secure, listen.https ?? [], logger)
     const udp = await listenOne('UDP', servers.udp, listen.udp, logger)
@@ -100,13 +104,13 @@ export async function listenWhereTold<S extends Servers>(
 export async function listenOne(
   protocol: 'TCP' | 'UDP',
   server: Listener,
-  endpoints: readonly Endpoint[],
+  endpoints: readonly Place[],
   logger: Logger,
 ): Promise<readonly Endpoint[]> {
   const found: Endpoint[] = []
-  for (const { address, port } of endpoints) {
+  for (const { address, port, fd } of endpoints) {
     try {
-      found.push({ address, port: await server.listen(address, port) })
+      found.push({ address, port: await server.listen(address, port, false, fd) })
     } catch (error) {
       const another = endpoints.some((other) => !other.address.includes(':'))
       const optional = (address === '::' || address === '::1') && another

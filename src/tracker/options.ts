@@ -19,6 +19,8 @@ import { routeProblem } from './http-routes.ts'
 import type { HttpLimits } from './http-server.ts'
 import type { RateLimit } from './rate-limiter.ts'
 import { MAX_UDP_SCRAPE } from './udp-codec.ts'
+import { settleWebSocket, type WebSocketOptions } from './websocket/options.ts'
+import type { WebSocketSettings } from './websocket/server.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS: number = 24 * 60 * MINUTE_MS
@@ -97,6 +99,7 @@ export interface TrackerPolicy {
   readonly allowIpSpoofing?: boolean
   readonly http?: HttpOptions
   readonly udp?: UdpOptions
+  readonly websocket?: WebSocketOptions
   /** Started, and stopped, by the caller. Default: none. */
   readonly hooks?: HookList
   /** For each address, over both protocols. Default: none. */
@@ -133,10 +136,15 @@ export interface TrackerOptions extends TrackerPolicy {
   readonly workers?: number
 }
 
+/** Where to listen; with `fd`, a socket that is there already. */
+export interface Place extends Endpoint {
+  readonly fd?: number
+}
+
 export interface ListenOptions {
-  readonly http: readonly Endpoint[]
-  readonly https?: readonly Endpoint[]
-  readonly udp: readonly Endpoint[]
+  readonly http: readonly Place[]
+  readonly https?: readonly Place[]
+  readonly udp: readonly Place[]
 }
 
 export interface Settings {
@@ -155,6 +163,7 @@ export interface Settings {
     readonly refusalRetry?: number | 'never'
     readonly realIpHeader: string
   }
+  readonly websocket: WebSocketSettings
   readonly udp: {
     readonly policy: AnnouncePolicy
     readonly maxScrape: number
@@ -195,6 +204,7 @@ export function settle(options: TrackerPolicy): Settings {
   }
   const proxies = new TrustedProxies(trustedProxies)
   const spoofing = options.allowIpSpoofing ?? false
+  const maxHttpScrape = number(http, 'maxScrape', MAX_HTTP_SCRAPE, 0, MAX_HTTP_SCRAPE)
   return {
     hooks: options.hooks ?? new HookList(),
     rateLimit: rateLimitOf(options.rateLimit ?? null),
@@ -202,7 +212,7 @@ export function settle(options: TrackerPolicy): Settings {
     peerLifetimeMs: number(options, 'peerLifetimeMs', 31 * MINUTE_MS, 1000, DAY_MS),
     http: {
       policy: policyOf(http),
-      maxScrape: number(http, 'maxScrape', MAX_HTTP_SCRAPE, 0, MAX_HTTP_SCRAPE),
+      maxScrape: maxHttpScrape,
       allowIpSpoofing: http.allowIpSpoofing ?? spoofing,
       announceRoutes,
       scrapeRoutes,
@@ -234,6 +244,11 @@ export function settle(options: TrackerPolicy): Settings {
       privateKey: udp.privateKey ?? '',
       maxClockSkewMs: number(udp, 'maxClockSkewMs', 0, 0, MAX_SKEW_SECONDS * 1000),
     },
+    websocket: settleWebSocket(
+      options.websocket ?? {},
+      { announceRoutes, realIpHeader, proxies, maxScrape: maxHttpScrape, timed: http.timed },
+      number,
+    ),
   }
 }
 

@@ -9,9 +9,12 @@
  */
 import { failures } from './failures.ts'
 
-export const ACTIONS = ['connect', 'announce', 'scrape', 'other'] as const
+export const ACTIONS = ['connect', 'announce', 'scrape', 'answer', 'other'] as const
+/** Requests that are none of the others. */
+export const OTHER_ACTION: number = ACTIONS.indexOf('other')
 export type Action = (typeof ACTIONS)[number]
-export type Protocol = 'udp' | 'http'
+export const PROTOCOLS = ['udp', 'http', 'ws'] as const
+export type Protocol = (typeof PROTOCOLS)[number]
 
 /** Milliseconds. From 9.375 on they are chihaya's. */
 export const TIME_BOUNDS_MS: readonly number[] = [
@@ -23,15 +26,18 @@ const COUNT: number = SUM + 1
 const CELLS: number = COUNT + 1
 
 const STATUSES = [400, 403, 404, 405, 408, 413, 414, 426, 429, 431, 500, 501, 503, 505]
+/** With which a WebSocket is closed that broke a rule. */
+const CLOSE_CODES = [1002, 1007, 1009]
 /** Why a request failed; the first is that it did not. */
 export const REASONS: readonly string[] = [
   '',
   ...Object.values(failures),
   ...STATUSES.map((status) => `http ${status}`),
+  ...CLOSE_CODES.map((code) => `close ${code}`),
 ]
 const REASON_INDEX: ReadonlyMap<string, number> = new Map(REASONS.map((text, i) => [text, i]))
 /** 64-bit numbers of one table. */
-export const RESPONSE_CELLS: number = 2 * ACTIONS.length * 2 * REASONS.length * CELLS
+export const RESPONSE_CELLS: number = PROTOCOLS.length * ACTIONS.length * 2 * REASONS.length * CELLS
 
 /** Place in REASONS; 0 for what is not there. */
 export function reasonIndex(reason: string): number {
@@ -60,7 +66,8 @@ export class Responses {
 
   /** `elapsedMs` below 0: not timed. */
   note(protocol: Protocol, action: number, family: 4 | 6, reason: string, elapsedMs: number): void {
-    const at = rowAt(protocol === 'udp' ? 0 : 1, action, family === 4 ? 0 : 1, reasonIndex(reason))
+    const place = protocol === 'udp' ? 0 : protocol === 'http' ? 1 : 2
+    const at = rowAt(place, action, family === 4 ? 0 : 1, reasonIndex(reason))
     this.#cells[at + COUNT]!++
     if (elapsedMs < 0) return
     let bucket = 0
@@ -72,7 +79,7 @@ export class Responses {
   /** Rows that have an answer. */
   rows(): readonly ResponseRow[] {
     const rows: ResponseRow[] = []
-    for (const [p, protocol] of (['udp', 'http'] as const).entries()) {
+    for (const [p, protocol] of PROTOCOLS.entries()) {
       for (const [a, action] of ACTIONS.entries()) {
         for (const [f, family] of ([4, 6] as const).entries()) {
           for (const [r, reason] of REASONS.entries()) {

@@ -5,23 +5,32 @@
  * while the tracker runs keeps its value and is named.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { createPeerStore, type PeerStoreOptions, type PeerStoreStats } from '../peer-store/index.ts'
-import { CertificateWatch } from './certificate-watch.ts'
+import type { Logger, SeedbedError } from '../base/index.ts'
+import {
+  createPeerStore,
+  type PeerStoreOptions,
+  type PeerStoreStats,
+  type SharedPeerStore,
+} from '../peer-store/index.ts'
 import { endpointsOf } from './config/fields.ts'
 import { type HttpConfig, retryOf } from './config/front-end-settings.ts'
 import { readText } from './config/load.ts'
 import { keepUnchangeable, needRestart } from './config/schema.ts'
 import { type StoreConfig, type TrackerConfig, trackerSchema } from './config/settings.ts'
 import type { TrackerStats } from './counters.ts'
+import { trackerError } from './errors.ts'
+import type { HandedSocket, SocketRole } from './handed-sockets.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
-import type { FrontEndChoice, HttpOptions, TrackerPolicy } from './options.ts'
+import type { FrontEndChoice, HttpOptions, Place, TrackerPolicy } from './options.ts'
 import type { Observation } from './outside/metrics.ts'
 import { type MetricNames, type Outside, startOutside } from './outside/server.ts'
 import { startTracker, type Tracker } from './tracker.ts'
 
 export interface ServiceOptions extends HookTools {
   readonly config: TrackerConfig
+  /** Where a protocol has some of these, it listens there and nowhere else. */
+  readonly handed?: readonly HandedSocket[]
   /** For metrics and statistics. */
   readonly version?: string
 }
@@ -47,17 +56,33 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   const { clock, random, logger } = options
   const [startedWallMs, startedMs] = [clock.wallMs(), clock.monotonicMs()]
   let config = options.config
-  const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
-  const listen = {
-    http: endpointsOf(config.http.addr),
-    https: endpointsOf(config.http.httpsAddr),
-    udp: endpointsOf(config.udp.addr),
+  const places = (role: SocketRole, configured: readonly string[]): readonly Place[] => {
+    const handed = options.handed?.filter((socket) => socket.role === role) ?? []
+    return handed.length > 0 ? handed : endpointsOf(configured)
   }
+  const listen = {
+    http: places('http', config.http.addr),
+    https: places('https', config.http.httpsAddr),
+    udp: places('udp', config.udp.addr),
+  }
+  if (
+    listen.https.length > 0 &&
+    (config.http.tlsCertPath === '' || config.http.tlsKeyPath === '')
+  ) {
+    throw trackerError(
+      'TRACKER_HANDED_SOCKET',
+      'a socket for HTTPS was handed in, and there is no certificate',
+      { mend: 'Set http.tls_cert_path and http.tls_key_path, or name the socket otherwise.' },
+    )
+  }
+  const hasTls = listen.https.length > 0
+  const store = createPeerStore({ clock, random, ...storeOptions(config.storage.config) })
   let hooks = makeHooks([...config.prehooks, ...config.posthooks], options)
   await hooks.start()
+  await loadSwarms(store, config.storage.config.snapshot, logger)
   let tracker: Tracker
   try {
-    const policy = policyOf(config, hooks)
+    const policy = policyOf(config, hooks, hasTls)
     const frontEnd = config.frontEnd as FrontEndChoice
     const { workers } = config
     tracker = await startTracker({
@@ -87,7 +112,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   let outside: Outside
   try {
     outside = await startOutside({
-      listen: endpointsOf(config.metricsAddr),
+      listen: places('metrics', config.metricsAddr),
       logger,
       observe,
       names: () => config.metricsNames as MetricNames,
@@ -99,18 +124,11 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     store.stop()
     throw error
   }
-  const certificates = new CertificateWatch(
-    clock,
-    logger,
-    () => certificateFiles(config.http),
-    () => tracker.reconfigure(policyOf(config, hooks)),
-  )
-  await certificates.start()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
-    certificates.stop()
     await tracker.stop()
     await hooks.stop()
+    await saveSwarms(store, config.storage.config.snapshot, logger)
     await outside.close()
     store.stop()
   }
@@ -128,24 +146,46 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
         isDeepStrictEqual(next.posthooks, config.posthooks)
       if (same) {
         await hooks.refresh()
-        await tracker.reconfigure(policyOf(next, hooks))
+        await tracker.reconfigure(policyOf(next, hooks, hasTls))
       } else {
         const before = hooks
         const made = makeHooks([...next.prehooks, ...next.posthooks], options)
         await made.start()
-        await tracker.reconfigure(policyOf(next, made))
+        await tracker.reconfigure(policyOf(next, made, hasTls))
         hooks = made
         await before.stop()
       }
       const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
       config = next
-      await certificates.noteLoaded()
       return waiting
     },
     stop() {
       stopping ??= end()
       return stopping
     },
+  }
+}
+
+/** What was kept, if it can be read; whatever it is, the tracker starts. */
+async function loadSwarms(store: SharedPeerStore, path: string, logger: Logger): Promise<void> {
+  if (path === '') return
+  try {
+    const peers = await store.load(path)
+    logger.info({ path, peers }, 'swarms loaded')
+  } catch (error) {
+    const { code = String(error), message } = error as Partial<SeedbedError>
+    if (code === 'ENOENT') logger.info({ path }, 'no swarms are kept yet: starts empty')
+    else logger.warn({ path, code, error: message }, 'kept swarms cannot be read: starts empty')
+  }
+}
+
+async function saveSwarms(store: SharedPeerStore, path: string, logger: Logger): Promise<void> {
+  if (path === '') return
+  try {
+    const peers = await store.save(path)
+    logger.info({ path, peers }, 'swarms kept')
+  } catch (error) {
+    logger.error({ path, error: (error as Error).message }, 'swarms could not be kept')
   }
 }
 
@@ -159,8 +199,8 @@ function storeOptions(config: StoreConfig): Omit<PeerStoreOptions, 'clock' | 'ra
   }
 }
 
-function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
-  const { http, udp, storage, rateLimit } = config
+function policyOf(config: TrackerConfig, hooks: HookList, hasTls: boolean): TrackerPolicy {
+  const { http, udp, websocket, storage, rateLimit } = config
   return {
     announceIntervalMs: config.announceIntervalMs,
     minAnnounceIntervalMs: config.minAnnounceIntervalMs,
@@ -171,26 +211,23 @@ function policyOf(config: TrackerConfig, hooks: HookList): TrackerPolicy {
     httpIdleTimeoutMs: http.idleTimeoutMs,
     httpHeadTimeoutMs: http.readTimeoutMs,
     httpWriteTimeoutMs: http.writeTimeoutMs,
-    http: httpOptions(http),
+    http: httpOptions(http, hasTls),
     udp,
+    websocket,
     hooks,
     rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }
 }
 
-function certificateFiles(http: HttpConfig): readonly string[] {
-  return http.httpsAddr.length === 0 ? [] : [http.tlsCertPath, http.tlsKeyPath]
-}
-
 /** Certificate and key are read here: at the start, and again with each reload. */
-function httpOptions(http: HttpConfig): HttpOptions {
+function httpOptions(http: HttpConfig, hasTls: boolean): HttpOptions {
   const { refusalRetry, ...rest } = http
   const retry = retryOf(refusalRetry)
   return {
     ...rest,
     ...(retry === undefined ? {} : { refusalRetry: retry }),
-    ...(http.httpsAddr.length === 0
-      ? {}
-      : { tls: { cert: readText(http.tlsCertPath), key: readText(http.tlsKeyPath) } }),
+    ...(hasTls
+      ? { tls: { cert: readText(http.tlsCertPath), key: readText(http.tlsKeyPath) } }
+      : {}),
   }
 }

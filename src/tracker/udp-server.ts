@@ -33,7 +33,7 @@ export class UdpServer {
   }
 
   /** Binds; resolves to the port. Rejects with node's error. */
-  listen(address: string, port: number): Promise<number> {
+  listen(address: string, port: number, _secure = false, fd?: number): Promise<number> {
     const isIpv6 = address.includes(':')
     const socket = createSocket({
       type: isIpv6 ? 'udp6' : 'udp4',
@@ -43,7 +43,8 @@ export class UdpServer {
     })
     return new Promise((resolve, reject) => {
       socket.once('error', reject)
-      socket.bind({ address, port, exclusive: true }, () => {
+      const place = { address, port, exclusive: true }
+      socket.bind(fd === undefined ? place : { fd, exclusive: true }, () => {
         socket.off('error', reject)
         // ICMP errors of earlier replies come here; they concern nobody.
         socket.on('error', () => {})

@@ -107,6 +107,13 @@ test('shared in place, mirrored as files, killed, restarted, listed, scrubbed, r
   assert.equal(got.status, 0, got.stderr)
   assertSame(join(root, 'got', 'source'))
   assert.deepEqual(readdirSync(join(root, 'got')), ['source'])
+  const one = ['get', sharedAgain.magnet, '--out', join(root, 'one'), '--sequential', '--json']
+  const missing = await seedbed([...one, '--only', '*.iso'])
+  assert.equal(JSON.parse(missing.stderr.trim().split('\n').at(-1)!).error.code, 'NODE_NO_FILES')
+  const only = await seedbed([...one, '--only', 'deep/*', 'empty'])
+  assert.equal(only.status, 0, only.stderr)
+  const tree = readdirSync(join(root, 'one', 'source'), { recursive: true }) as string[]
+  assert.deepEqual(tree.sort(), ['deep', 'deep/small'])
   assert.equal((await sharing.stop()).status, 0)
 
   const removed = await seedbed(['rm', join(root, 'mirror'), shared.infoHash, '--json'])

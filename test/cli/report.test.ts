@@ -19,18 +19,24 @@ test('df tells about several volumes, and about those it can when one is missing
   const both = await seedbed(['df', ...images, '--json'])
   assert.equal(both.status, 0, both.stderr)
   assert.deepEqual(
-    both.objects.map(({ device, label, totalBytes, usedBytes, freeBytes, torrents }) => [
-      ...[device, label, totalBytes, usedBytes, freeBytes, torrents],
-    ]),
+    both.objects
+      .slice(0, 2)
+      .map(({ device, label, totalBytes, usedBytes, freeBytes, torrents }) => [
+        ...[device, label, totalBytes, usedBytes, freeBytes, torrents],
+      ]),
     images.map((image, i) => {
       const mib = 64 * (i + 1)
       return [image, `disk ${i}`, mib * 2 ** 20, 2 ** 20, (mib - 1) * 2 ** 20, 0]
     }),
   )
+  assert.deepEqual(both.objects[2], {
+    ...{ devices: 2, totalBytes: 192 * 2 ** 20, usedBytes: 2 ** 21, freeBytes: 190 * 2 ** 20 },
+    torrents: 0,
+  })
   const missing = await seedbed(['df', images[0]!, join(root, 'none.img'), images[1]!])
   assert.equal(missing.status, 11)
   assert.match(missing.stderr, /NODE_NO_VOLUME/)
-  assert.match(missing.stdout, /disk 0[\s\S]*disk 1/)
+  assert.match(missing.stdout, /disk 0[\s\S]*disk 1[\s\S]*total/)
   assert.equal((await seedbed(['df', '--device', images[0]!, '--json'])).objects.length, 1)
 })
 

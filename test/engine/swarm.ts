@@ -29,7 +29,13 @@ export interface Content {
   readonly layers?: PieceLayers
 }
 
-export function makeContent(totalBytes: number, pieceBytes: number, random: Random): Content {
+/** One file, or several of these sizes. */
+export function makeContent(
+  totalBytes: number,
+  pieceBytes: number,
+  random: Random,
+  fileBytes?: readonly number[],
+): Content {
   const bytes = new Uint8Array(totalBytes)
   const words = new Uint32Array(Math.ceil(totalBytes / 4))
   for (let i = 0; i < words.length; i++) words[i] = random.uint32()
@@ -42,8 +48,12 @@ export function makeContent(totalBytes: number, pieceBytes: number, random: Rand
   }
   const info = buildInfo({
     name: 'content',
-    multiFile: false,
-    files: [{ path: ['content'], bytes: totalBytes, padding: false }],
+    multiFile: fileBytes !== undefined,
+    files: (fileBytes ?? [totalBytes]).map((size, i) => ({
+      path: [fileBytes === undefined ? 'content' : `${i}`],
+      bytes: size,
+      padding: false,
+    })),
     pieceBytes,
     pieceHashes,
   })
@@ -68,8 +78,8 @@ export class Swarm {
     this.internet = new FakeInternet(this.clock, { latencyMs: 5, bytesPerMs: 10_000, ...link })
   }
 
-  content(totalBytes: number, pieceBytes: number): Content {
-    const content = makeContent(totalBytes, pieceBytes, this.#random)
+  content(totalBytes: number, pieceBytes: number, fileBytes?: readonly number[]): Content {
+    const content = makeContent(totalBytes, pieceBytes, this.#random, fileBytes)
     this.#hashes.set(toHex(content.info.infoHash), content.info.pieceHashes)
     return content
   }

@@ -5,7 +5,7 @@ import { parseInfo } from '../../metainfo/index.ts'
 import { exportPath, exportTorrent } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import { findTorrent, withPlace } from '../offline.ts'
-import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
 
@@ -17,7 +17,7 @@ interface ExportFlags extends PlaceOptions {
 export function exportCommand(): Command {
   return new Command('export')
     .description('write the files of a torrent, verifying every piece')
-    .argument('<operand...>', 'device or image, then the beginnings of info-hashes')
+    .argument('<operand...>', 'devices or images, then the beginnings of info-hashes')
     .requiredOption('--out <dir>', 'folder that the files go into')
     .addOption(dataOption())
     .addOption(deviceOption())
@@ -28,14 +28,14 @@ export function exportCommand(): Command {
 async function run(operands: readonly string[], flags: ExportFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
-  const { path, rest } = placeOf(operands, flags)
+  const { paths, rest } = placesOf(operands, flags)
   if (rest.length === 0) {
     throw new SeedbedError('TORRENT_UNKNOWN', 'no info-hash was given', {
       mend: '`seedbed ls` lists them.',
     })
   }
   try {
-    await withPlace(path, true, async (place) => {
+    await withPlace(output, paths, true, async (place) => {
       for (const prefix of rest) {
         const stored = findTorrent(place, prefix)
         const info = parseInfo(await stored.readInfo())

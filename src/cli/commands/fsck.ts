@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { openFileDevice } from '../../block-device/index.ts'
 import { fsck } from '../../filesystem/index.ts'
 import { formatName } from '../format.ts'
-import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { dataOption, deviceOption, devicesOf, jsonOption, type PlaceOptions } from '../options.ts'
 import { Output } from '../output.ts'
 
 /** fsck(8): bits, so that several volumes can be told in one status. */
@@ -17,19 +17,23 @@ interface FsckOptions extends PlaceOptions {
 export function fsckCommand(): Command {
   return new Command('fsck')
     .description('check the structure of a volume; exit status as fsck(8)')
-    .argument('[device]', 'device or image')
+    .argument('[device...]', 'devices or images')
     .addOption(dataOption())
     .addOption(deviceOption())
     .option('--repair', 'mend what can be mended without losing anything')
     .addOption(jsonOption())
-    .action((device: string | undefined, options: FsckOptions) =>
-      run(device === undefined ? [] : [device], options),
-    )
+    .action(run)
 }
 
 async function run(operands: readonly string[], options: FsckOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const { path } = placeOf(operands, options)
+  let status = FSCK_EXIT.clean
+  for (const path of devicesOf(operands, options)) status |= await check(output, path, options)
+  process.exitCode = status
+}
+
+/** Its bits of the exit status. */
+async function check(output: Output, path: string, options: FsckOptions): Promise<number> {
   try {
     const device = await openFileDevice(path, {
       readOnly: options.repair !== true,
@@ -51,14 +55,15 @@ async function run(operands: readonly string[], options: FsckOptions): Promise<v
         { device: path, ...report },
         `${path}: ${state}, ${report.corrected} mended; ${report.torrents} torrents, ${report.dataBlocks} data blocks, ${report.freeBlocks} free`,
       )
-      process.exitCode =
+      return (
         (report.corrected > 0 ? FSCK_EXIT.corrected : 0) |
         (report.uncorrected > 0 ? FSCK_EXIT.uncorrected : 0)
+      )
     } finally {
       await device.close()
     }
   } catch (error) {
     output.error(error)
-    process.exitCode = FSCK_EXIT.operational
+    return FSCK_EXIT.operational
   }
 }

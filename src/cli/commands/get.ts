@@ -20,7 +20,9 @@ import {
   jsonOption,
   logLevelOption,
   makeLogger,
+  onlyOption,
   peerPortOption,
+  sequentialOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -29,7 +31,9 @@ interface GetFlags {
   readonly json?: boolean
   readonly out: string
   readonly data?: string
-  readonly device?: string
+  readonly device?: readonly string[]
+  readonly only?: readonly string[]
+  readonly sequential?: boolean
   readonly peerPort: number
   readonly bind: readonly string[]
   readonly cache: number
@@ -45,6 +49,8 @@ export function getCommand(): Command {
     .requiredOption('--out <dir>', 'folder that the file or folder goes into')
     .addOption(dataOption().hideHelp())
     .addOption(deviceOption())
+    .addOption(onlyOption().conflicts(['device', 'data']))
+    .addOption(sequentialOption())
     .addOption(peerPortOption(0))
     .addOption(bindOption())
     .addOption(cacheOption())
@@ -59,12 +65,14 @@ async function run(source: string, flags: GetFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
   const logger = makeLogger(flags.logLevel)
-  const device = flags.device ?? (flags.data === undefined ? undefined : imagePath(flags.data))
+  const devices = flags.device ?? (flags.data === undefined ? undefined : [imagePath(flags.data)])
   try {
     await get({
       source,
       outDir: flags.out,
-      ...(device === undefined ? {} : { device }),
+      sequential: flags.sequential === true,
+      ...(flags.only === undefined ? {} : { only: flags.only }),
+      ...(devices === undefined ? {} : { devices }),
       peerPort: flags.peerPort,
       bind: flags.bind,
       cacheBytes: flags.cache,

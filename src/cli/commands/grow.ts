@@ -6,10 +6,10 @@ import { withVolume } from '../offline.ts'
 import {
   dataOption,
   deviceOption,
+  devicesOf,
   jsonOption,
   type PlaceOptions,
   parseSize,
-  placeOf,
 } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -21,7 +21,7 @@ interface GrowFlags extends PlaceOptions {
 export function growCommand(): Command {
   return new Command('grow')
     .description('let a volume have all of a device or image that became larger')
-    .argument('[device]', 'device or image')
+    .argument('[device...]', 'devices or images')
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(
@@ -30,15 +30,16 @@ export function growCommand(): Command {
       ),
     )
     .addOption(jsonOption())
-    .action((device: string | undefined, flags: GrowFlags) =>
-      run(device === undefined ? [] : [device], flags),
-    )
+    .action(run)
 }
 
 async function run(operands: readonly string[], flags: GrowFlags): Promise<void> {
   const output = new Output(flags.json === true)
-  const { path } = placeOf(operands, flags)
-  const { blockBytes, blocksBefore, blocksAfter } = await growStorage(path, flags.size)
+  for (const path of devicesOf(operands, flags)) await grow(output, path, flags.size)
+}
+
+async function grow(output: Output, path: string, size: number | undefined): Promise<void> {
+  const { blockBytes, blocksBefore, blocksAfter } = await growStorage(path, size)
   await withVolume(path, true, async ({ volume }) => {
     const stats = volume.stats()
     const before = formatBytes(blocksBefore * blockBytes)

@@ -1,11 +1,11 @@
 /** `seedbed info`: a volume, or one torrent on it. */
 import { Command } from 'commander'
-import { toHex } from '../../base/index.ts'
-import { type Extent, isMapped } from '../../filesystem/index.ts'
-import { decodeAttributes, magnetOf, type Place, type Storage } from '../../node/index.ts'
+import { SeedbedError, toHex } from '../../base/index.ts'
+import { type Extent, isMapped, type MountedVolume } from '../../filesystem/index.ts'
+import { decodeAttributes, magnetOf, type Place } from '../../node/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { findTorrent, infoOf, withPlace, withVolume } from '../offline.ts'
-import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { deviceOf, findTorrent, infoOf, withPlace } from '../offline.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
 
 interface InfoOptions extends PlaceOptions {
@@ -16,7 +16,7 @@ interface InfoOptions extends PlaceOptions {
 export function infoCommand(): Command {
   return new Command('info')
     .description('tell about a volume, or about one torrent on it')
-    .argument('[operand...]', 'device, image or folder, then the beginning of an info-hash')
+    .argument('[operand...]', 'devices, images or folder, then the beginning of an info-hash')
     .addOption(dataOption())
     .addOption(deviceOption())
     .option('--map', 'where on the device the torrent lies, extent by extent')
@@ -26,15 +26,21 @@ export function infoCommand(): Command {
 
 async function run(operands: readonly string[], options: InfoOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const { path, rest } = placeOf(operands, options)
+  const { paths, rest } = placesOf(operands, options)
   const [prefix] = rest
-  if (prefix === undefined) await withVolume(path, true, async (open) => volumeInfo(output, open))
-  else {
-    await withPlace(path, true, (place) => torrentInfo(output, place, prefix, options.map === true))
-  }
+  await withPlace(output, paths, true, async (place) => {
+    if (prefix !== undefined) return torrentInfo(output, place, prefix, options.map === true)
+    if (place.kind === 'folder') {
+      throw new SeedbedError('NODE_NO_VOLUME', `${place.path} is a folder of ordinary files`, {
+        mend: '`seedbed ls` lists what it holds; with an info-hash `info` tells about a torrent.',
+      })
+    }
+    for (const volume of place.store.volumes) volumeInfo(output, volume)
+  })
 }
 
-function volumeInfo(output: Output, { volume, path }: Storage): void {
+function volumeInfo(output: Output, volume: MountedVolume): void {
+  const { path } = volume
   const stats = volume.stats()
   const allocator = volume.allocatorStats()
   output.result(
@@ -73,6 +79,7 @@ async function torrentInfo(
   const extents = map && mapped !== undefined ? [...mapped.extents()] : []
   output.result(
     {
+      device: deviceOf(place, stored),
       infoHash: toHex(stored.infoHash),
       name: info?.name ?? null,
       bytes: stored.totalBytes,
@@ -93,6 +100,7 @@ async function torrentInfo(
     [
       `name        ${formatName(info?.name ?? '(info damaged)')}`,
       `info-hash   ${toHex(stored.infoHash)}`,
+      `device      ${formatName(deviceOf(place, stored))}`,
       `size        ${formatBytes(stored.totalBytes)} in ${stored.pieceCount} pieces of ${formatBytes(stored.pieceBytes)}`,
       `have        ${stored.have.count} pieces (${formatPercent(stored.have.count, stored.pieceCount)}), ${mapped === undefined ? 'ordinary files' : `${mapped.allocatedBlocks} blocks`}`,
       `added       ${new Date(stored.addedAtMs).toISOString()}`,

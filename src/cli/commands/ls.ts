@@ -2,8 +2,8 @@
 import { Command } from 'commander'
 import { toHex } from '../../base/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { infoOf, withPlace } from '../offline.ts'
-import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { deviceOf, infoOf, withPlace } from '../offline.ts'
+import { dataOption, deviceOption, devicesOf, jsonOption, type PlaceOptions } from '../options.ts'
 import { Output } from '../output.ts'
 
 interface LsOptions extends PlaceOptions {
@@ -13,21 +13,20 @@ interface LsOptions extends PlaceOptions {
 export function lsCommand(): Command {
   return new Command('ls')
     .description('list the torrents of a volume or folder')
-    .argument('[device]', 'device, image or folder of files')
+    .argument('[device...]', 'devices or images, or a folder of files')
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
-    .action((device: string | undefined, options: LsOptions) =>
-      ls(device === undefined ? [] : [device], options),
-    )
+    .action(ls)
 }
 
 async function ls(operands: readonly string[], options: LsOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const { path } = placeOf(operands, options)
-  await withPlace(path, true, async ({ store }) => {
+  const paths = devicesOf(operands, options)
+  await withPlace(output, paths, true, async (place) => {
+    const several = paths.length > 1
     const rows: string[][] = []
-    for (const stored of store.torrents()) {
+    for (const stored of place.store.torrents()) {
       const info = await infoOf(stored)
       const entry = {
         infoHash: toHex(stored.infoHash),
@@ -40,6 +39,7 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
         addedAtMs: stored.addedAtMs,
         uploadedBytes: stored.uploadedBytes,
         downloadedBytes: stored.downloadedBytes,
+        device: deviceOf(place, stored),
       }
       output.object(entry)
       rows.push([
@@ -47,9 +47,12 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
         formatBytes(entry.bytes),
         entry.complete ? 'whole' : formatPercent(entry.havePieces, entry.pieceCount),
         formatBytes(entry.uploadedBytes),
+        ...(several ? [formatName(entry.device)] : []),
         formatName(entry.name ?? '(info damaged)'),
       ])
     }
-    output.text(formatTable(['INFO-HASH', 'SIZE', 'HAVE', 'UPLOADED', 'NAME'], rows, [1, 2, 3]))
+    const device = several ? ['DEVICE'] : []
+    const header = ['INFO-HASH', 'SIZE', 'HAVE', 'UPLOADED', ...device, 'NAME']
+    output.text(formatTable(header, rows, [1, 2, 3]))
   })
 }

@@ -51,7 +51,7 @@ export function mkfsCommand(): Command {
 
 async function run(operands: readonly string[], options: MkfsOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const { path } = placeOf(operands, options)
+  const path = placeOf(operands, options)
   const isNew = !existsSync(path)
   const folder = dirname(resolve(path))
   if (isNew) await makeDataDir(folder)

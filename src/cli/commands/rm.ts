@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { SeedbedError, toHex } from '../../base/index.ts'
 import { formatBytes, formatName } from '../format.ts'
 import { findTorrent, infoOf, withPlace } from '../offline.ts'
-import { dataOption, deviceOption, jsonOption, type PlaceOptions, placeOf } from '../options.ts'
+import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
 
 interface RmOptions extends PlaceOptions {
@@ -13,7 +13,7 @@ interface RmOptions extends PlaceOptions {
 export function rmCommand(): Command {
   return new Command('rm')
     .description('remove torrents, with their data, from a volume or folder')
-    .argument('<operand...>', 'device, image or folder, then the beginnings of info-hashes')
+    .argument('<operand...>', 'devices, images or folder, then the beginnings of info-hashes')
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
@@ -22,13 +22,13 @@ export function rmCommand(): Command {
 
 async function run(operands: readonly string[], options: RmOptions): Promise<void> {
   const output = new Output(options.json === true)
-  const { path, rest } = placeOf(operands, options)
+  const { paths, rest } = placesOf(operands, options)
   if (rest.length === 0) {
     throw new SeedbedError('TORRENT_UNKNOWN', 'no info-hash was given', {
       mend: '`seedbed ls` lists them.',
     })
   }
-  await withPlace(path, false, async (place) => {
+  await withPlace(output, paths, false, async (place) => {
     // All are looked up before any is removed: a mistyped one must not leave half the work done.
     const wanted = rest.map((prefix) => findTorrent(place, prefix))
     for (const stored of wanted) {

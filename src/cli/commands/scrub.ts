@@ -2,25 +2,24 @@
 import { Command, Option } from 'commander'
 import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
 import { parseInfo } from '../../metainfo/index.ts'
-import { type ScrubReport, scrubTorrent, systemClock } from '../../node/index.ts'
+import { type Place, type ScrubReport, scrubTorrent, systemClock } from '../../node/index.ts'
 import type { StoredTorrent } from '../../torrent-store/index.ts'
 import { EXIT } from '../exit-codes.ts'
-import { formatBytes, formatName } from '../format.ts'
-import { findTorrent, withPlace } from '../offline.ts'
+import { formatName } from '../format.ts'
+import { deviceOf, findTorrent, withPlace } from '../offline.ts'
 import {
   dataOption,
   deviceOption,
   jsonOption,
   type PlaceOptions,
   parseSize,
-  placeOf,
+  placesOf,
 } from '../options.ts'
 import { Output } from '../output.ts'
+import { describeScrub } from '../scrub-report.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
 
 const PROGRESS_MS = 1000
-/** Of pieces, for people; --json has them all. */
-const SHOWN_MAX = 20
 
 interface ScrubFlags extends PlaceOptions {
   readonly json?: boolean
@@ -33,14 +32,14 @@ export function scrubCommand(): Command {
     .description('read and hash all pieces again; what has rotted is to be downloaded anew')
     .argument(
       '[operand...]',
-      'device, image or folder, then the beginnings of info-hashes (default: all)',
+      'devices, images or folder, then the beginnings of info-hashes (default: all)',
     )
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(
       new Option(
         '--rate <bytes>',
-        'read no more than this a second (default: unbounded)',
+        'read no more than this a second, of each device (default: unbounded)',
       ).argParser(parseSize),
     )
     .option('--dry-run', 'only report: change nothing on the volume')
@@ -51,39 +50,37 @@ export function scrubCommand(): Command {
 async function run(operands: readonly string[], flags: ScrubFlags): Promise<void> {
   const output = new Output(flags.json === true)
   const signals = catchSignals()
-  const { path, rest } = placeOf(operands, flags)
+  const { paths, rest } = placesOf(operands, flags)
   let status: number = EXIT.ok
+  const found = (code: number): void => {
+    if (status !== EXIT.corrupt) status = code
+  }
   try {
-    await withPlace(path, flags.dryRun === true, async (place) => {
-      const { store } = place
+    await withPlace(output, paths, flags.dryRun === true, async (place) => {
       const wanted =
-        rest.length === 0 ? [...store.torrents()] : rest.map((prefix) => findTorrent(place, prefix))
-      if (place.problems.length > 0) status = EXIT.corrupt
-      if (status !== EXIT.ok) output.text('some torrents cannot be read at all; see seedbed fsck')
+        rest.length === 0
+          ? [...place.store.torrents()]
+          : rest.map((prefix) => findTorrent(place, prefix))
+      if (place.problems.some(({ severity }) => severity === 'error')) {
+        found(EXIT.corrupt)
+        output.text('some torrents cannot be read at all; see seedbed fsck')
+      }
+      // Devices do not disturb each other: each is scrubbed by itself.
+      const devices = new Map<string, StoredTorrent[]>()
       for (const stored of wanted) {
-        try {
-          const info = parseInfo(await stored.readInfo())
-          const report = await scrubTorrent(store, stored, info, {
-            clock: systemClock,
-            signal: signals.signal,
-            ...(flags.rate === undefined ? {} : { rateBytes: flags.rate }),
-            onProgress: progressOf(output, stored, info.name),
-          })
-          tell(output, stored, info.name, report)
-          if (report.rottenPieces.length > 0 && status === EXIT.ok) status = EXIT.rot
-        } catch (error) {
-          // A damaged info dictionary: its pieces cannot be judged; the others can.
-          if (!(error instanceof SeedbedError) || !/^(FS_INFO_ROTTEN|METAINFO_)/.test(error.code)) {
-            throw error
-          }
-          const infoHash = toHex(stored.infoHash)
-          const { code, message } = error
-          output.result({ event: 'failed', infoHash, code, message }, `${infoHash}: ${message}`)
-          status = EXIT.corrupt
+        const device = deviceOf(place, stored)
+        devices.set(device, [...(devices.get(device) ?? []), stored])
+      }
+      const bar = devices.size > 1 ? barOfAll(output, wanted) : barOfEach(output)
+      const scrub = async (torrents: readonly StoredTorrent[]): Promise<void> => {
+        for (const stored of torrents) {
+          await scrubOne(output, place, stored, flags, signals.signal, bar, found)
         }
       }
+      const ended = await Promise.allSettled([...devices.values()].map(scrub))
+      for (const one of ended) if (one.status === 'rejected') throw one.reason
     })
-    process.exitCode = status
+    process.exitCode ||= status
   } catch (error) {
     if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
     output.error(error)
@@ -93,16 +90,72 @@ async function run(operands: readonly string[], flags: ScrubFlags): Promise<void
   }
 }
 
-/** A bar for people; for scripts an object a second. */
+async function scrubOne(
+  output: Output,
+  place: Place,
+  stored: StoredTorrent,
+  flags: ScrubFlags,
+  signal: AbortSignal,
+  bar: Bar,
+  found: (code: number) => void,
+): Promise<void> {
+  try {
+    const info = parseInfo(await stored.readInfo())
+    const report = await scrubTorrent(place.store, stored, info, {
+      clock: systemClock,
+      signal,
+      clear: flags.dryRun !== true,
+      ...(flags.rate === undefined ? {} : { rateBytes: flags.rate }),
+      onProgress: progressOf(output, stored, info.name, bar),
+    })
+    tell(output, stored, info.name, report)
+    if (report.rottenPieces.length > 0) found(EXIT.rot)
+  } catch (error) {
+    // A damaged info dictionary: its pieces cannot be judged; the others can.
+    if (!(error instanceof SeedbedError) || !/^(FS_INFO_ROTTEN|METAINFO_)/.test(error.code)) {
+      throw error
+    }
+    const infoHash = toHex(stored.infoHash)
+    const { code, message } = error
+    output.result({ event: 'failed', infoHash, code, message }, `${infoHash}: ${message}`)
+    found(EXIT.corrupt)
+  }
+}
+
+/** Shows that `bytes` of the `totalBytes` of a torrent were read. */
+type Bar = (name: string, bytes: number, totalBytes: number) => void
+
+const barOfEach =
+  (output: Output): Bar =>
+  (name, bytes, totalBytes) =>
+    output.progress(`scrub ${formatName(name)}`, bytes, totalBytes)
+
+/** Of several that are scrubbed side by side: all in one. */
+function barOfAll(output: Output, wanted: readonly StoredTorrent[]): Bar {
+  let allBytes = 0
+  for (const { have, pieceBytes, totalBytes } of wanted) {
+    allBytes += Math.min(have.count * pieceBytes, totalBytes)
+  }
+  const done = new Map<string, number>()
+  let doneBytes = 0
+  return (name, bytes) => {
+    doneBytes += bytes - (done.get(name) ?? 0)
+    done.set(name, bytes)
+    output.progress('scrub', doneBytes, Math.max(allBytes, doneBytes))
+  }
+}
+
+/** The bar for people; for scripts an object a second. */
 function progressOf(
   output: Output,
   stored: StoredTorrent,
   name: string,
+  bar: Bar,
 ): (bytes: number, totalBytes: number) => void {
   const infoHash = toHex(stored.infoHash)
   let toldMs = systemClock.monotonicMs()
   return (bytes, totalBytes) => {
-    output.progress(`scrub ${formatName(name)}`, bytes, totalBytes)
+    bar(name, bytes, totalBytes)
     const nowMs = systemClock.monotonicMs()
     if (nowMs - toldMs < PROGRESS_MS) return
     toldMs = nowMs
@@ -111,31 +164,8 @@ function progressOf(
 }
 
 function tell(output: Output, stored: StoredTorrent, name: string, report: ScrubReport): void {
-  const { checkedPieces, checkedBytes, rottenPieces, unreadablePieces, unsteadyPieces } = report
-  const lines = [
-    `${formatName(name)}: ${checkedPieces} pieces (${formatBytes(checkedBytes)}), ${rottenPieces.length} rotten`,
-  ]
-  if (rottenPieces.length > 0) {
-    const unreadable = unreadablePieces.length
-    const detail = unreadable === 0 ? '' : `, ${unreadable} of them unreadable`
-    lines.push(`  rotten: ${shown(rottenPieces)}${detail}`)
-    lines.push(
-      report.cleared
-        ? '  not offered any more; `seedbed up` downloads them again'
-        : '  left as they are',
-    )
-  }
-  if (unsteadyPieces.length > 0) {
-    lines.push(`  right only when read again (cable, memory?): ${shown(unsteadyPieces)}`)
-  }
   output.result(
     { event: 'scrubbed', infoHash: toHex(stored.infoHash), name, ...report },
-    lines.join('\n'),
+    describeScrub(name, report, '`seedbed up` downloads them again'),
   )
-}
-
-function shown(pieces: readonly number[]): string {
-  const more = pieces.length - SHOWN_MAX
-  const list = pieces.slice(0, SHOWN_MAX).join(', ')
-  return more > 0 ? `${list} and ${more} more` : list
 }

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { systemClock, systemRandom } from '../../node/index.ts'
 import {
   type Endpoint,
+  handedSockets,
   type LoadedConfig,
   loadConfig,
   loadConfigFile,
@@ -65,6 +66,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     random: systemRandom(),
     logger,
     version: packageVersion(),
+    handed: handedSockets(process.env, process.pid),
   })
   // One after the other: a reload waits for lists to be read.
   let reloading = Promise.resolve()

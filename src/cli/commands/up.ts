@@ -1,5 +1,6 @@
 /** `seedbed up`: tracker, storage and engine in one process; shares what it is given, seeds what it has. */
 import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { delay } from '../../base/index.ts'
 import {
@@ -30,22 +31,29 @@ import {
   jsonOption,
   logLevelOption,
   makeLogger,
+  onlyOption,
+  parseDurationMs,
   parsePort,
   parseSize,
   peerPortOption,
+  sequentialOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
-import { catchSignals, exitStatusOf } from '../signals.ts'
+import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
 
 const PROGRESS_MS = 1000
 
 interface UpOptions {
   readonly json?: boolean
   readonly data?: string
-  readonly device?: string
+  readonly device?: readonly string[]
   readonly files?: string
+  readonly only?: readonly string[]
+  readonly sequential?: boolean
   readonly imageSize?: number
   readonly accessLog?: string
+  readonly scrubRate?: number
+  readonly scrubEvery: number
   readonly trackerPort: number
   readonly peerPort: number
   readonly host?: readonly string[]
@@ -66,12 +74,28 @@ export function upCommand(): Command {
     .addOption(dataOption())
     .addOption(deviceOption())
     .addOption(filesOption())
+    .addOption(onlyOption())
+    .addOption(sequentialOption())
     .addOption(
       new Option('--image-size <bytes>', 'size of an image that has to be made (sparse)').argParser(
         parseSize,
       ),
     )
-    .option('--access-log <file>', 'note every access to the device, for `seedbed plot`')
+    .option(
+      '--access-log <file>',
+      'note every access to the device, for `seedbed plot`; SIGUSR2 ends and begins it',
+    )
+    .addOption(
+      new Option(
+        '--scrub-rate <bytes>',
+        'read and hash again what is held, no more than this a second of each device',
+      ).argParser(parseSize),
+    )
+    .addOption(
+      new Option('--scrub-every <time>', 'how often such a scrub begins anew')
+        .default(30 * 86_400_000, '30d')
+        .argParser(parseDurationMs),
+    )
     .addOption(
       new Option('--tracker-port <n>', 'UDP and TCP port of the tracker; 0 lets the system choose')
         .default(DEFAULT_TRACKER_PORT)
@@ -105,8 +129,26 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   )
   const dataDir = options.data ?? defaultDataDir()
   await makeDataDir(dataDir)
+  // From the first moment on: what comes before the node runs is answered by its start.
+  let running: SeedbedNode | undefined
+  const asked = (what: string, action: (node: SeedbedNode) => Promise<void>) => (): void => {
+    if (running === undefined) return
+    action(running).catch((error: unknown) => logger.error({ err: error }, `${what} failed`))
+  }
+  const logBase = options.accessLog ?? join(dataDir, 'access.log')
+  const ignoring = [
+    onSignal(
+      'SIGHUP',
+      asked('looking at the devices again', (node) => node.refresh()),
+    ),
+    onSignal(
+      'SIGUSR2',
+      asked('the access log', (node) => node.toggleAccessLog(logBase)),
+    ),
+  ]
   const node = await SeedbedNode.start({
-    device: options.files ?? options.device ?? imagePath(dataDir),
+    devices:
+      options.files === undefined ? (options.device ?? [imagePath(dataDir)]) : [options.files],
     folder: options.files !== undefined,
     dataDir,
     tracker: {
@@ -124,12 +166,20 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     logger,
     ...(options.imageSize === undefined ? {} : { imageBytes: options.imageSize }),
     ...(options.accessLog === undefined ? {} : { accessLog: options.accessLog }),
+    ...(options.scrubRate === undefined
+      ? {}
+      : { scrub: { rateBytes: options.scrubRate, everyMs: options.scrubEvery } }),
     onEvent: (event) => printEvent(output, event),
   })
+  const fetching = {
+    sequential: options.sequential === true,
+    ...(options.only === undefined ? {} : { only: options.only }),
+  }
+  running = node
   try {
     for (const item of wanted) {
       if (signals.signal.aborted) break
-      if (item.fetch !== undefined) await node.fetch(item.fetch)
+      if (item.fetch !== undefined) await node.fetch(item.fetch, fetching)
       else await node.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
@@ -147,6 +197,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     }
     await node.stop()
     printEvent(output, { event: 'stopped' })
+    for (const ignore of ignoring) ignore()
     signals.dispose()
   }
 }

@@ -4,7 +4,7 @@
  *     file   root `tracker:`, or `chihaya:` as chihaya has it
  *     env    SEEDBED_TRACKER__HTTP__ADDR=…   lies over tracker.http.addr; …__PRIVATE_KEY_FILE=… reads the value from a file
  *
- * Under `chihaya:` a front end without `addr` does not run, as there; all else is the same.
+ * Under `chihaya:` a front end without `addr` does not run, as there, nor does signalling unless it is said; all else is the same.
  */
 import { readFileSync } from 'node:fs'
 import { errnoOf } from '../../base/index.ts'
@@ -96,8 +96,13 @@ function rootOf(
 }
 
 function withoutFrontEnds(): TrackerConfig {
-  const { http, udp, ...rest } = presetOf(trackerSchema)
-  return { ...rest, http: { ...http, addr: [] }, udp: { ...udp, addr: [] } }
+  const { http, udp, websocket, ...rest } = presetOf(trackerSchema)
+  return {
+    ...rest,
+    http: { ...http, addr: [] },
+    udp: { ...udp, addr: [] },
+    websocket: { ...websocket, enabled: false },
+  }
 }
 
 /** `SEEDBED_TRACKER__A__B=value` as a.b: value. */

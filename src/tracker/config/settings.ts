@@ -1,10 +1,11 @@
 /** Every key of the tracker's configuration, with chihaya's names where chihaya has one. */
 import { MAX_LIFETIME_MS } from '../../peer-store/index.ts'
 import { MAX_WORKERS } from '../options.ts'
-import { bytes, choice, count, duration, endpoints } from './fields.ts'
+import { bytes, choice, count, duration, endpoints, text } from './fields.ts'
 import { type HttpConfig, http, type UdpConfig, udp } from './front-end-settings.ts'
 import { type HookConfig, posthooks, prehooks } from './hook-settings.ts'
 import type { Section } from './schema.ts'
+import { type WebSocketConfig, websocket } from './websocket-settings.ts'
 
 export interface StoreConfig {
   readonly shardCountBits: number
@@ -12,6 +13,7 @@ export interface StoreConfig {
   readonly gcIntervalMs: number
   readonly peerLifetimeMs: number
   readonly maxMemoryBytes: number
+  readonly snapshot: string
 }
 
 export interface RateLimitConfig {
@@ -31,6 +33,7 @@ export interface TrackerConfig {
   readonly workers: number
   readonly http: HttpConfig
   readonly udp: UdpConfig
+  readonly websocket: WebSocketConfig
   readonly rateLimit: RateLimitConfig
   readonly storage: { readonly name: string; readonly config: StoreConfig }
   readonly prehooks: readonly HookConfig[]
@@ -132,6 +135,12 @@ const storage: Section<TrackerConfig['storage']> = {
           restart: true,
           doc: 'Memory for swarms and peers. At the limit new peers are refused, counted, and room is made by age at the next pass.',
         }),
+        snapshot: text({
+          key: 'snapshot',
+          preset: '',
+          limit: 'a path, or empty',
+          doc: 'A file in which swarms and peers outlive a restart: written when the tracker is told to stop, read when it starts. One that is damaged, foreign or of a newer version is said so, and the tracker starts empty. Empty: nothing is kept.',
+        }),
       },
     },
   },
@@ -195,6 +204,7 @@ export const trackerSchema: Section<TrackerConfig> = {
     }),
     http,
     udp,
+    websocket,
     rateLimit,
     storage,
     prehooks: prehooks(),

@@ -18,6 +18,7 @@
 import { Socket } from 'node:net'
 import type { Clock } from '../../base/index.ts'
 import type { AddressFamily } from '../../peer-store/index.ts'
+import { isMapped } from '../addresses.ts'
 import type { Counters } from '../counters.ts'
 import { type ConnectionLimits, HttpConnections, type HttpTransport } from '../http-connections.ts'
 import type { HttpHandler } from '../http-handler.ts'
@@ -30,8 +31,10 @@ import {
   ENFILE,
   ENOBUFS,
   EPERM,
+  EPOLLET,
   EPOLLIN,
   EPOLLOUT,
+  EPOLLRDHUP,
   EPROTO,
   IPPROTO_TCP,
   type Libc,
@@ -61,6 +64,13 @@ const ADDRESS_LENGTH: number = ADDRESS + 32
 const INFO: number = ADDRESS + 64
 const INFO_LENGTH: number = INFO + INFO_BYTES
 const BYTES: number = INFO_LENGTH + 8
+
+/**
+ * Connections are told of by their changes: the kernel then need not look again at each that was told of. So who has not read all asks
+ * anew (`#watch` does), and who is told of an end reads until there is none.
+ */
+const READABLE: number = EPOLLIN | EPOLLRDHUP | EPOLLET
+const WRITABLE: number = EPOLLOUT | EPOLLET
 
 /** Bits of `#states`. */
 const IN_POLLER = 1
@@ -191,13 +201,16 @@ export class HttpFront {
       }
       if (fd >= this.#states.length) this.#grow(fd)
       this.#states[fd] = 0
-      if (!connections.open(fd, this.#bytes, at, family)) {
+      // A socket that was handed in may serve both families.
+      const isIpv4 = family === 6 && isMapped(this.#bytes, at)
+      const from = isIpv4 ? at + 12 : at
+      if (!connections.open(fd, this.#bytes, from, isIpv4 ? 4 : family)) {
         libc.close(fd)
         continue
       }
-      this.#receive(fd)
+      this.#receive(fd, EPOLLIN)
       if (this.#states[fd] !== 0 || !connections.isOpen(fd)) continue
-      this.#watch(fd, EPOLLIN)
+      this.#watch(fd, READABLE)
       if ((this.#states[fd]! & BROKEN) !== 0) this.#close(fd)
     }
     return true
@@ -224,14 +237,14 @@ export class HttpFront {
   #onEvents(fd: number, events: number): void {
     const state = this.#states[fd]!
     if ((state & WAITS_TO_SEND) === 0) {
-      this.#receive(fd)
+      this.#receive(fd, events)
       return
     }
     // Also when the connection has failed: sending says so.
     if ((events & ~EPOLLIN) !== 0) this.#sendRest(fd)
   }
 
-  #receive(fd: number): void {
+  #receive(fd: number, events: number): void {
     const libc = this.#libc
     const connections = this.connections
     const count = libc.recv(fd, this.#target, RECEIVE_BYTES, 0)
@@ -250,7 +263,13 @@ export class HttpFront {
       if (errno !== EAGAIN && errno !== EINTR) this.#close(fd)
       return
     }
-    if ((this.#states[fd]! & BROKEN) !== 0) this.#close(fd)
+    const state = this.#states[fd]!
+    if ((state & BROKEN) !== 0) this.#close(fd)
+    // More may be there, or the end; unless it has closed or waits to send, it is asked about again.
+    else if ((state & (IN_POLLER | WAITS_TO_SEND)) !== IN_POLLER) return
+    else if (count === RECEIVE_BYTES || (count > 0 && (events & ~EPOLLIN) !== 0)) {
+      this.#watch(fd, READABLE)
+    }
   }
 
   #transport(takeOver: TakeDescriptor | undefined): HttpTransport {
@@ -304,7 +323,7 @@ export class HttpFront {
     queued.set(bytes.subarray(start, end), had)
     this.#outgoing[fd] = queued
     if ((this.#states[fd]! & WAITS_TO_SEND) !== 0) return
-    this.#watch(fd, EPOLLOUT)
+    this.#watch(fd, WRITABLE)
     this.#states[fd]! |= WAITS_TO_SEND
   }
 
@@ -327,7 +346,7 @@ export class HttpFront {
       this.#finish(fd, (this.#states[fd]! & LINGERS) !== 0)
       return
     }
-    this.#watch(fd, EPOLLIN)
+    this.#watch(fd, READABLE)
     this.connections.flushed(fd)
     if ((this.#states[fd]! & BROKEN) !== 0) this.#close(fd)
   }
@@ -340,7 +359,7 @@ export class HttpFront {
       return
     }
     this.#libc.shutdown(fd, SHUT_WR)
-    this.#watch(fd, EPOLLIN)
+    this.#watch(fd, READABLE)
   }
 
   /** Asks the epoll for `events` of a connection. */

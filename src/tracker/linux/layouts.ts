@@ -59,16 +59,3 @@ export function sockaddrOf(address: Uint8Array, port: number): Uint8Array {
 export function portOf(bytes: Uint8Array): number {
   return (bytes[SOCKADDR_PORT]! << 8) | bytes[SOCKADDR_PORT + 1]!
 }
-
-/** 4 or 6; undefined for a socket that is not of the internet. */
-export function familyOf(bytes: Uint8Array): 4 | 6 | undefined {
-  const code = bytes[0]! | (bytes[1]! << 8)
-  return code === AF_INET ? 4 : code === AF_INET6 ? 6 : undefined
-}
-
-/** The address in it: a copy of 4 or 16 bytes. */
-export function addressOf(bytes: Uint8Array): Uint8Array {
-  const family = familyOf(bytes) ?? 4
-  const at = SOCKADDR_ADDRESS[family]
-  return bytes.slice(at, at + (family === 4 ? 4 : 16))
-}

@@ -25,6 +25,7 @@ export interface Libc {
   recv(fd: number, target: Pointer, bytes: number, flags: number): number
   send(fd: number, source: Pointer, bytes: number, flags: number): number
   shutdown(fd: number, how: number): number
+  fcntl(fd: number, command: number, argument: number): number
   close(fd: number): number
   read(fd: number, target: Pointer, bytes: number): number
   write(fd: number, source: Pointer, bytes: number): number
@@ -53,6 +54,8 @@ const SIGNATURES: Readonly<Signatures> = {
   recv: 'int64_t recv(int, void*, uint64_t, int)',
   send: 'int64_t send(int, void*, uint64_t, int)',
   shutdown: 'int shutdown(int, int)',
+  // Variadic in C, which on Linux passes a number just so.
+  fcntl: 'int fcntl(int, int, int)',
   close: 'int close(int)',
   read: 'int64_t read(int, void*, uint64_t)',
   write: 'int64_t write(int, void*, uint64_t)',
@@ -71,11 +74,9 @@ export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
-export const SO_TYPE = 3
 export const SO_SNDBUF = 7
 export const SO_RCVBUF = 8
 export const SO_REUSEPORT = 15
-export const SO_ACCEPTCONN = 30
 export const SO_SNDBUFFORCE = 32
 export const SO_RCVBUFFORCE = 33
 /** Nine words of 32 bits about a socket's memory. */
@@ -90,6 +91,8 @@ export const TCP_NODELAY = 1
 export const TCP_DEFER_ACCEPT = 9
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
+export const F_GETFL = 3
+export const F_SETFL = 4
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 /** In the flags of a received message: it was longer than its buffer. */
@@ -102,6 +105,10 @@ export const EPOLLOUT = 0x4
 export const EPOLLERR = 0x8
 export const EPOLLHUP = 0x10
 export const EPOLLRDHUP = 0x2000
+/** Told once for each change, not for as long as it lasts. */
+export const EPOLLET = 0x80000000
+/** With several epolls on one socket: wakes one of them, not all. */
+export const EPOLLEXCLUSIVE = 0x10000000
 export const SHUT_WR = 1
 export const TCP_INFO = 11
 /** In struct tcp_info: milliseconds since data came last. */

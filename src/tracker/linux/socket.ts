@@ -6,9 +6,11 @@
  * tracker on the same address is refused instead of being given half of the packets.
  */
 import { parseAddress } from '../addresses.ts'
-import { addressOf, FAMILY_CODE, familyOf, portOf, sockaddrOf } from './layouts.ts'
+import { FAMILY_CODE, portOf, SOCKADDR_BYTES, sockaddrOf } from './layouts.ts'
 import {
   errnoError,
+  F_GETFL,
+  F_SETFL,
   IPPROTO_IPV6,
   IPPROTO_TCP,
   IPV6_V6ONLY,
@@ -17,7 +19,6 @@ import {
   MEMINFO_DROPS,
   MEMINFO_RECEIVE_BUFFER,
   MEMINFO_RECEIVE_QUEUE,
-  SO_ACCEPTCONN,
   SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
@@ -25,7 +26,6 @@ import {
   SO_REUSEPORT,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
-  SO_TYPE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -105,39 +105,27 @@ function open(
     const sockaddr = sockaddrOf(bytes, port)
     if (libc.bind(fd, sockaddr, sockaddr.length) !== 0) throw errnoError('bind', libc.errno())
     if (!joins) mustSet(libc, fd, SOL_SOCKET, SO_REUSEPORT, 1)
-    return { fd, family, port: describeSocket(libc, fd)!.port }
+    return { fd, family, port: boundPort(libc, fd) }
   } catch (error) {
     libc.close(fd)
     throw error
   }
 }
 
-export interface SocketDescription {
-  readonly protocol: 'udp' | 'tcp'
-  readonly family: 4 | 6
-  readonly address: Uint8Array
-  readonly port: number
-  /** A TCP socket that accepts connections. */
-  readonly listens: boolean
+/** Makes a socket that somebody else opened one that never waits. */
+export function adoptSocket(libc: Libc, fd: number): void {
+  const flags = libc.fcntl(fd, F_GETFL, 0)
+  if (flags < 0 || libc.fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) < 0) {
+    throw errnoError('fcntl', libc.errno())
+  }
 }
 
-/** What a descriptor is; undefined when it is no socket of UDP or TCP. */
-export function describeSocket(libc: Libc, fd: number): SocketDescription | undefined {
-  const type = getOption(libc, fd, SO_TYPE)
-  if (type !== SOCK_DGRAM && type !== SOCK_STREAM) return undefined
-  const name = new Uint8Array(128)
-  const length = new Uint8Array(4)
-  length[0] = name.length
-  if (libc.getsockname(fd, name, length) !== 0) return undefined
-  const family = familyOf(name)
-  if (family === undefined) return undefined
-  return {
-    protocol: type === SOCK_DGRAM ? 'udp' : 'tcp',
-    family,
-    address: addressOf(name),
-    port: portOf(name),
-    listens: type === SOCK_STREAM && getOption(libc, fd, SO_ACCEPTCONN) === 1,
+function boundPort(libc: Libc, fd: number): number {
+  const name = new Uint8Array(SOCKADDR_BYTES[6])
+  if (libc.getsockname(fd, name, numberBytes(name.length)) !== 0) {
+    throw errnoError('getsockname', libc.errno())
   }
+  return portOf(name)
 }
 
 /** How full a socket's receive queue is, in the kernel's bytes, and how much it had no room for since it was opened. */
@@ -176,13 +164,6 @@ export function setOption(
   value: number,
 ): boolean {
   return libc.setsockopt(fd, level, name, numberBytes(value), 4) === 0
-}
-
-/** An option of SOL_SOCKET that is a number; -1 when there is none. */
-export function getOption(libc: Libc, fd: number, name: number): number {
-  const value = new Uint8Array(4)
-  if (libc.getsockopt(fd, SOL_SOCKET, name, value, numberBytes(4)) !== 0) return -1
-  return new DataView(value.buffer).getInt32(0, true)
 }
 
 function mustSet(libc: Libc, fd: number, level: number, name: number, value: number): void {

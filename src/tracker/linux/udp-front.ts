@@ -11,6 +11,7 @@
  * Invariants: nothing is allocated per packet (hooks may); a socket has its turn for ROUNDS batches, then others have theirs.
  */
 import type { SharedPeerStore } from '../../peer-store/index.ts'
+import { isMapped } from '../addresses.ts'
 import type { Counters, TransportCounters } from '../counters.ts'
 import type { Admission, UdpHandler } from '../udp-handler.ts'
 import type { BatchClock } from './batch-clock.ts'
@@ -40,12 +41,14 @@ export interface UdpFront {
 export class UdpListener implements DescriptorHandler {
   readonly #front: UdpFront
   readonly #fd: number
-  readonly #family: 4 | 6
   readonly #counts: TransportCounters
   readonly #batch: DatagramBatch
   readonly #gauge: QueueGauge
   readonly #admissions: Admission[] = new Array<Admission>(BATCH).fill('drop')
-  readonly #addresses: readonly Uint8Array[]
+  /** Of each packet; IPv4-mapped ones as IPv4. */
+  readonly #addresses: Uint8Array[]
+  readonly #own: readonly Uint8Array[]
+  readonly #mapped: readonly Uint8Array[]
   /** When the queue was last seen empty. */
   #emptyMs: number
   #overflowed: number
@@ -58,11 +61,12 @@ export class UdpListener implements DescriptorHandler {
   ) {
     this.#front = front
     this.#fd = fd
-    this.#family = family
     this.#counts = front.counters.transports[family === 4 ? 'udp4' : 'udp6']
     this.#batch = batch
     this.#gauge = new QueueGauge(front.libc)
-    this.#addresses = Array.from({ length: BATCH }, () => new Uint8Array(family === 4 ? 4 : 16))
+    this.#own = Array.from({ length: BATCH }, () => new Uint8Array(family === 4 ? 4 : 16))
+    this.#mapped = this.#own.map((own) => own.subarray(12))
+    this.#addresses = [...this.#own]
     this.#emptyMs = front.clock.exactMs()
     this.#overflowed = this.#gauge.read(fd) ? this.#gauge.dropped : 0
   }
@@ -95,12 +99,10 @@ export class UdpListener implements DescriptorHandler {
     const { bytes } = batch
     const admissions = this.#admissions
     const addresses = this.#addresses
-    const family = this.#family
     const begunMs = clock.monotonicMs()
     let admitted = 0
     for (let i = 0; i < count; i++) {
-      const address = addresses[i]!
-      batch.readAddress(i, address)
+      const address = this.#readAddress(i)
       const admission = batch.isForged(i)
         ? 'drop'
         : handler.admit(bytes, batch.startOf(i), batch.endOf(i), address)
@@ -129,10 +131,20 @@ export class UdpListener implements DescriptorHandler {
       if (length > 0) batch.addReply(i, length)
       if (handler.action < 0) continue
       const elapsedMs = timed ? clock.exactMs() - begunMs : -1
+      const family = addresses[i]!.length === 4 ? 4 : 6
       responses.note('udp', handler.action, family, handler.reason, elapsedMs)
     }
     const unsent = batch.send(this.#fd)
     if (unsent > 0) this.#counts.unsent += unsent
+  }
+
+  /** A socket that was handed in may serve both families. */
+  #readAddress(packet: number): Uint8Array {
+    const own = this.#own[packet]!
+    this.#batch.readAddress(packet, own)
+    const address = own.length === 16 && isMapped(own, 0) ? this.#mapped[packet]! : own
+    this.#addresses[packet] = address
+    return address
   }
 
   /** Throws away what has waited, if the queue is more than half full. */

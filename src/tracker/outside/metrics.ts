@@ -79,7 +79,7 @@ export const METRICS: readonly Metric[] = [
     help: 'Requests that were understood, by what was answered; an empty error is success.',
     type: 'counter',
     labels:
-      'protocol: udp, http; family: 4, 6; action: connect, announce, scrape, other; error: a fixed text',
+      'protocol: udp, http, ws; family: 4, 6; action: connect, announce, scrape, answer, other; error: a fixed text',
     chihaya:
       'chihaya_http_response_duration_milliseconds_count, chihaya_udp_response_duration_milliseconds_count',
     collect: ({ tracker }) =>
@@ -138,6 +138,48 @@ export const METRICS: readonly Metric[] = [
     type: 'gauge',
     labels: '',
     collect: scalar(({ tracker }) => tracker.httpConnections),
+  },
+  {
+    name: 'seedbed_tracker_websocket_connections',
+    help: 'Connections of WebSocket that are open.',
+    type: 'gauge',
+    labels: '',
+    collect: scalar(({ tracker }) => tracker.websocket.connections),
+  },
+  {
+    name: 'seedbed_tracker_websocket_swarms',
+    help: 'Swarms of WebTorrent that have a peer.',
+    type: 'gauge',
+    labels: '',
+    collect: scalar(({ tracker }) => tracker.websocket.swarms),
+  },
+  {
+    name: 'seedbed_tracker_websocket_peers',
+    help: 'Peers in all swarms of WebTorrent.',
+    type: 'gauge',
+    labels: 'role: seeder, leecher',
+    collect: ({ tracker }) => [
+      { labels: { role: 'seeder' }, value: tracker.websocket.seeders },
+      { labels: { role: 'leecher' }, value: tracker.websocket.leechers },
+    ],
+  },
+  {
+    name: 'seedbed_tracker_websocket_relayed',
+    help: 'Offers and answers passed on; lost are answers to peers that were gone.',
+    type: 'counter',
+    labels: 'kind: offer, answer, lost',
+    collect: ({ tracker }) => [
+      { labels: { kind: 'offer' }, value: tracker.websocket.offers },
+      { labels: { kind: 'answer' }, value: tracker.websocket.answers },
+      { labels: { kind: 'lost' }, value: tracker.websocket.undelivered },
+    ],
+  },
+  {
+    name: 'seedbed_tracker_websocket_slow',
+    help: 'Connections ended because they did not take what was sent to them.',
+    type: 'counter',
+    labels: '',
+    collect: scalar(({ tracker }) => tracker.websocket.slow),
   },
   {
     name: 'seedbed_tracker_swarms',

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Logger } from '../../base/index.ts'
 import type { Endpoint } from '../config/fields.ts'
 import { listenOne } from '../listen.ts'
+import type { Place } from '../options.ts'
 import { collectAsChihaya } from './chihaya-metrics.ts'
 import { CONTENT_TYPES, formatFor, renderFamilies } from './exposition.ts'
 import { collect, type Observation } from './metrics.ts'
@@ -20,7 +21,7 @@ const TIMEOUT_MS = 10_000
 export type MetricNames = 'seedbed' | 'chihaya' | 'both'
 
 export interface OutsideOptions {
-  readonly listen: readonly Endpoint[]
+  readonly listen: readonly Place[]
   readonly logger: Logger
   observe(): Observation
   /** Asked anew for every answer. */
@@ -52,12 +53,12 @@ export async function startOutside(options: OutsideOptions): Promise<Outside> {
     )
   }
   const listener = {
-    async listen(address: string, port: number): Promise<number> {
+    async listen(address: string, port: number, _secure?: boolean, fd?: number): Promise<number> {
       const server = createServer((request, response) => respond(request, response, options))
       server.maxConnections = MAX_CONNECTIONS
       server.headersTimeout = TIMEOUT_MS
       server.requestTimeout = TIMEOUT_MS
-      const bound = await listen(server, address, port)
+      const bound = await listen(server, address, port, fd)
       servers.push(server)
       return bound
     },
@@ -72,10 +73,11 @@ export async function startOutside(options: OutsideOptions): Promise<Outside> {
   return { endpoints, close }
 }
 
-function listen(server: Server, host: string, port: number): Promise<number> {
+function listen(server: Server, host: string, port: number, fd?: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port, ipv6Only: host.includes(':') }, () => {
+    const place = { host, port, ipv6Only: host.includes(':') }
+    server.listen(fd === undefined ? place : { fd }, () => {
       server.off('error', reject)
       server.on('error', () => {})
       const bound = server.address()

@@ -1,5 +1,5 @@
 /** What a tracker is doing, for people and scripts. Fields are a contract (docs/json.md): none is renamed within a major version. */
-import type { TrackerStats } from '../counters.ts'
+import type { TrackerStats, WebSocketCounters } from '../counters.ts'
 import type { Observation } from './metrics.ts'
 
 export interface TrackerSummary {
@@ -30,6 +30,15 @@ export interface TrackerSummary {
   readonly overflowed: Readonly<Record<string, number>>
   readonly unsent: Readonly<Record<string, number>>
   readonly httpConnections: number
+  /** Of WebTorrent, by WebSocket. */
+  readonly websocket: {
+    readonly connections: number
+    readonly swarms: number
+    readonly seeders: number
+    readonly leechers: number
+    readonly offers: number
+    readonly answers: number
+  }
   readonly store: {
     readonly usedBytes: number
     readonly reservedBytes: number
@@ -62,6 +71,7 @@ export function statsOf(seen: Observation): TrackerSummary {
     overflowed: byTransport(tracker, 'overflowed'),
     unsent: byTransport(tracker, 'unsent'),
     httpConnections: tracker.httpConnections,
+    websocket: webSocketOf(tracker.websocket),
     store: {
       usedBytes: store.bytesUsed,
       reservedBytes: store.bytesReserved,
@@ -82,6 +92,11 @@ function byTransport(
   )
 }
 
+function webSocketOf(counters: WebSocketCounters): TrackerSummary['websocket'] {
+  const { connections, swarms, seeders, leechers, offers, answers } = counters
+  return { connections, swarms, seeders, leechers, offers, answers }
+}
+
 /** A page of a few tables, without scripts. All that is in it is numbers and fixed texts. */
 export function renderPage(stats: TrackerSummary): string {
   const { peers, store } = stats
@@ -99,6 +114,10 @@ export function renderPage(stats: TrackerSummary): string {
     ['IPv4', `${peers.seeders4} seeders, ${peers.leechers4} leechers`],
     ['IPv6', `${peers.seeders6} seeders, ${peers.leechers6} leechers`],
     ['HTTP connections', stats.httpConnections],
+    ['WebSocket connections', stats.websocket.connections],
+    ['WebTorrent swarms', stats.websocket.swarms],
+    ['WebTorrent', `${stats.websocket.seeders} seeders, ${stats.websocket.leechers} leechers`],
+    ['offers, answers', `${stats.websocket.offers}, ${stats.websocket.answers}`],
     ['store', `${mebibytes(store.usedBytes)} used of ${mebibytes(store.reservedBytes)} taken`],
     ['refused, expired, evicted', `${store.refused}, ${store.expired}, ${store.evicted}`],
     ['resident memory', mebibytes(stats.residentBytes)],

@@ -39,7 +39,9 @@ export interface PoolOptions {
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #seats: Seat[] = []
+  readonly #descriptors = new Set<number>()
   #restarts = 0
+  #stopping: Promise<void> | undefined
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -64,6 +66,7 @@ export class WorkerPool {
     settingsOf: (worker: number) => WorkerSettings,
   ): Promise<void> {
     for (const [number, own] of sockets.entries()) {
+      for (const { fd } of own) this.#descriptors.add(fd)
       const onRestart = (): void => void this.#restarts++
       this.#seats.push(new Seat(number, own, settingsOf(number), this.#options, onRestart))
     }
@@ -80,8 +83,16 @@ export class WorkerPool {
     await Promise.all(this.#seats.map((seat, number) => seat.settle(settingsOf(number))))
   }
 
-  async stop(): Promise<void> {
+  /** Resolves when all have ended and their sockets are closed. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end()
+    return this.#stopping
+  }
+
+  async #end(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.stop()))
+    // Some may be shared by all.
+    for (const fd of this.#descriptors) this.#options.libc.close(fd)
   }
 }
 
@@ -144,7 +155,6 @@ class Seat {
     await this.#gone
     const { libc } = this.#options
     libc.close(this.#wakeFd)
-    for (const fd of new Set(this.#sockets.map((socket) => socket.fd))) libc.close(fd)
   }
 
   /** Resolves to the reason when it dies. */

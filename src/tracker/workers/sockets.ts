@@ -1,6 +1,9 @@
-/** The sockets of all workers: of each address one for each worker, opened together. */
+/**
+ * The sockets of all workers: of each address one for each worker, opened together. A socket that was handed in is one for all
+ * of them, because its siblings could be opened only by whoever opened it.
+ */
 import type { Libc } from '../linux/libc.ts'
-import { type BoundSocket, openTcpListener, openUdpSocket } from '../linux/socket.ts'
+import { adoptSocket, type BoundSocket, openTcpListener, openUdpSocket } from '../linux/socket.ts'
 import type { WorkerSocket } from './messages.ts'
 
 const OPEN = { udp: openUdpSocket, tcp: openTcpListener } as const
@@ -19,7 +22,13 @@ export class WorkerSockets {
   }
 
   /** Resolves to the port. Rejects with an error whose code is the errno's name. */
-  async listen(address: string, port: number): Promise<number> {
+  async listen(address: string, port: number, _secure = false, fd?: number): Promise<number> {
+    if (fd !== undefined) {
+      adoptSocket(this.#libc, fd)
+      const family = address.includes(':') ? 6 : 4
+      for (const own of this.#sockets) own.push({ protocol: this.#protocol, fd, family })
+      return port
+    }
     const bound: BoundSocket[] = []
     try {
       for (let worker = 0; worker < this.#workers; worker++) {
@@ -43,6 +52,7 @@ export class WorkerSockets {
 
   /** Closes those that nobody took. */
   async close(): Promise<void> {
-    for (const { fd } of this.#sockets.splice(0).flat()) this.#libc.close(fd)
+    const left = this.#sockets.splice(0).flat()
+    for (const fd of new Set(left.map((socket) => socket.fd))) this.#libc.close(fd)
   }
 }

@@ -17,7 +17,7 @@ import { HookList } from '../hooks/hook.ts'
 import { openHook } from '../hooks/open-hook.ts'
 import { BatchClock } from '../linux/batch-clock.ts'
 import { HttpFront, type TakeDescriptor } from '../linux/http-front.ts'
-import { EPOLLIN, probeLibc } from '../linux/libc.ts'
+import { EPOLLEXCLUSIVE, EPOLLIN, probeLibc } from '../linux/libc.ts'
 import { MAX_EVENTS, Poller } from '../linux/poller.ts'
 import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
 import { type Settings, settle } from '../options.ts'
@@ -93,7 +93,7 @@ function run(start: WorkerStart): void {
       }
       const listener = new UdpListener(udp, fd, family)
       listeners.push(listener)
-      poller.add(fd, EPOLLIN, listener)
+      poller.add(fd, EPOLLIN | EPOLLEXCLUSIVE, listener)
     }
     tell({ kind: 'settled', version: start.version })
     const begin = (events: number): void => {

@@ -45,12 +45,12 @@ test('iovec, mmsghdr and socket addresses lie as the ABI lays them', onLinux, ()
   assert.equal(offsetof(sockaddr6, 'address'), layouts.SOCKADDR_ADDRESS[6])
 })
 
-test('a socket address gives back family, address and port', () => {
-  for (const address of [Uint8Array.of(192, 0, 2, 7), new Uint8Array(16).fill(9)]) {
-    const bytes = layouts.sockaddrOf(address, 51_413)
-    assert.equal(layouts.familyOf(bytes), address.length === 4 ? 4 : 6)
-    assert.equal(layouts.portOf(bytes), 51_413)
-    assert.deepEqual(layouts.addressOf(bytes), address)
-  }
-  assert.equal(layouts.familyOf(Uint8Array.of(1, 0)), undefined, 'a UNIX socket')
+test('a socket address holds family, port and address', () => {
+  assert.deepEqual(
+    [...layouts.sockaddrOf(Uint8Array.of(192, 0, 2, 7), 51_413)],
+    [2, 0, 0xc8, 0xd5, 192, 0, 2, 7, ...new Array(8).fill(0)],
+  )
+  const six = layouts.sockaddrOf(new Uint8Array(16).fill(9), 1)
+  assert.deepEqual([...six], [10, 0, 0, 1, 0, 0, 0, 0, ...new Array(16).fill(9), 0, 0, 0, 0])
+  assert.equal(layouts.portOf(six), 1)
 })

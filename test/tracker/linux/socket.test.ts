@@ -8,7 +8,6 @@ import { EPOLLIN, errnoName, MSG_DONTWAIT, probeLibc } from '../../../src/tracke
 import { openWake, Poller, wake } from '../../../src/tracker/linux/poller.ts'
 import {
   type BoundSocket,
-  describeSocket,
   openTcpListener,
   openUdpSocket,
   QueueGauge,
@@ -78,23 +77,6 @@ test('listeners share an address likewise', onLinux, async (t) => {
     }
   }
   assert.ok(accepted[0]! > 0 && accepted[1]! > 0, `of 40 connections: ${accepted}`)
-})
-
-test('a descriptor says what it is', onLinux, (t) => {
-  const udp = opened(t, openUdpSocket(libc, '127.0.0.1', 0, false))
-  assert.deepEqual(describeSocket(libc, udp.fd), {
-    protocol: 'udp',
-    family: 4,
-    address: Uint8Array.of(127, 0, 0, 1),
-    port: udp.port,
-    listens: false,
-  })
-  const tcp = opened(t, openTcpListener(libc, '127.0.0.1', 0, false))
-  assert.equal(describeSocket(libc, tcp.fd)?.listens, true)
-  const wakeFd = openWake(libc)
-  t.after(() => libc.close(wakeFd))
-  assert.equal(describeSocket(libc, wakeFd), undefined)
-  assert.equal(describeSocket(libc, 100_000), undefined)
 })
 
 test('an address that is not of this host is refused with the name of the errno', onLinux, () => {
