@@ -12,6 +12,7 @@ import {
   type PeerStoreStats,
   type SharedPeerStore,
 } from '../peer-store/index.ts'
+import { CertificateWatch } from './certificate-watch.ts'
 import { endpointsOf } from './config/fields.ts'
 import { type HttpConfig, retryOf } from './config/front-end-settings.ts'
 import { readText } from './config/load.ts'
@@ -124,8 +125,16 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     store.stop()
     throw error
   }
+  const certificates = new CertificateWatch(
+    clock,
+    logger,
+    () => certificateFiles(config.http),
+    () => tracker.reconfigure(policyOf(config, hooks)),
+  )
+  await certificates.start()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
+    certificates.stop()
     await tracker.stop()
     await hooks.stop()
     await saveSwarms(store, config.storage.config.snapshot, logger)
@@ -157,6 +166,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       }
       const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
       config = next
+      await certificates.noteLoaded()
       return waiting
     },
     stop() {
@@ -217,6 +227,10 @@ function policyOf(config: TrackerConfig, hooks: HookList, hasTls: boolean): Trac
     hooks,
     rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }
+}
+
+function certificateFiles(http: HttpConfig): readonly string[] {
+  return http.httpsAddr.length === 0 ? [] : [http.tlsCertPath, http.tlsKeyPath]
 }
 
 /** Certificate and key are read here: at the start, and again with each reload. */

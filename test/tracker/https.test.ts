@@ -8,7 +8,14 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import fc from 'fast-check'
-import { seededRandom, silentLogger, systemClock } from '../../src/base/index.ts'
+import {
+  type Clock,
+  type Logger,
+  ManualClock,
+  seededRandom,
+  silentLogger,
+  systemClock,
+} from '../../src/base/index.ts'
 import { createPeerStore } from '../../src/peer-store/index.ts'
 import {
   loadConfig,
@@ -48,7 +55,12 @@ interface SecureSetUp {
   reload(): Promise<readonly string[]>
 }
 
-async function setUp(t: TestContext, more = ''): Promise<SecureSetUp> {
+async function setUp(
+  t: TestContext,
+  more = '',
+  clock: Clock = systemClock,
+  logger: Logger = silentLogger,
+): Promise<SecureSetUp> {
   const dir = mkdtempSync(join(tmpdir(), 'seedbed-https-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const install = ({ cert, key: own }: Certificate, key = own): void => {
@@ -57,7 +69,7 @@ async function setUp(t: TestContext, more = ''): Promise<SecureSetUp> {
   }
   install(FIRST)
   const load = () => loadConfig({ text: YAML(dir, more) }).config
-  const tools = { clock: systemClock, random: seededRandom(1), logger: silentLogger }
+  const tools = { clock, random: seededRandom(1), logger }
   const service = await startTrackerService({ config: load(), ...tools })
   t.after(() => service.stop())
   return {
@@ -98,6 +110,30 @@ test('a new certificate is for new connections; the old ones, and the peers, sta
   assert.match(await ask(fresh), /10:incompletei1e/)
   assert.match(await ask(old), /10:incompletei1e/)
   assert.equal(service.stats().store.leechers4, 1)
+})
+
+test('files that change are read again by the clock, as soon as they are a pair', async (t) => {
+  const clock = new ManualClock()
+  const lines: string[] = []
+  const note = (_: object, line: string): number => lines.push(line)
+  const logger = { ...silentLogger, info: note, error: note }
+  const { install, dial } = await setUp(t, 'idle_timeout: 1h', clock, logger)
+  const old = await dial()
+  const look = async (): Promise<string> => {
+    lines.length = 0
+    clock.advance(60_000)
+    while (!lines.some((line) => line.startsWith('certificate'))) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    return lines.find((line) => line.startsWith('certificate'))!
+  }
+  install(SECOND, FIRST.key)
+  assert.equal(await look(), 'certificate not loaded: that before stays')
+  assert.equal(nameOf(await dial()), 'first')
+  install(SECOND)
+  assert.equal(await look(), 'certificate loaded anew')
+  assert.equal(nameOf(await dial()), 'second')
+  assert.match(await ask(old), /10:incompletei1e/)
 })
 
 test('a certificate without its key is refused, and the one before stays', async (t) => {

@@ -115,7 +115,7 @@ export const http: Section<HttpConfig> = {
       key: 'tls_cert_path',
       preset: '',
       limit: 'a path',
-      doc: 'The certificate and its chain, PEM. SIGHUP reads it again; connections that are there stay.',
+      doc: 'The certificate and its chain, PEM. Read again within a minute of a change, and on SIGHUP; connections that are there stay.',
     }),
     tlsKeyPath: text({ key: 'tls_key_path', preset: '', limit: 'a path', doc: 'Its key, PEM.' }),
     readTimeoutMs: timeout(
