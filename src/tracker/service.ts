@@ -128,8 +128,8 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   const certificates = new CertificateWatch(
     clock,
     logger,
-    () => certificateFiles(config.http),
-    () => tracker.reconfigure(policyOf(config, hooks)),
+    () => (hasTls ? [config.http.tlsCertPath, config.http.tlsKeyPath] : []),
+    () => tracker.reconfigure(policyOf(config, hooks, hasTls)),
   )
   await certificates.start()
   // Who asks meanwhile whether it is ready is told no.
@@ -227,10 +227,6 @@ function policyOf(config: TrackerConfig, hooks: HookList, hasTls: boolean): Trac
     hooks,
     rateLimit: rateLimit.requestsPerMinute === 0 ? null : rateLimit,
   }
-}
-
-function certificateFiles(http: HttpConfig): readonly string[] {
-  return http.httpsAddr.length === 0 ? [] : [http.tlsCertPath, http.tlsKeyPath]
 }
 
 /** Certificate and key are read here: at the start, and again with each reload. */
