@@ -43,16 +43,12 @@ if (asked.image !== undefined) {
     random: systemRandom(),
   })
   const reads = { count: 0 }
-  const Store = chunkStoreOn(storage.volume)
   // Counts what is read, to see whether anything is hashed at the start.
-  options.store = (chunkLength, storeOptions) => {
-    const store = new Store(chunkLength, storeOptions)
-    const get = store.get.bind(store)
-    store.get = (...args) => {
+  options.store = class extends chunkStoreOn(storage.volume) {
+    get(...args) {
       reads.count++
-      get(...args)
+      super.get(...args)
     }
-    return store
   }
   if (asked.bitfield)
     options.bitfield = haveBitmap(storage.volume, Buffer.from(asked.infoHash, 'hex'))
