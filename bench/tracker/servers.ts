@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const REPOSITORY: string = fileURLToPath(new URL('../../..', import.meta.url))
-const SEEDBED: string = join(REPOSITORY, 'dist/src/cli/main.js')
+const SEEDBED: string = join(REPOSITORY, 'dist/src/cli/launch.cjs')
 const START_MS = 60_000
 
 export const SERVER_CPU = 0

@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-/** The entry point: one place where errors become messages and exit statuses. */
+/** What launch.cts runs: one place where errors become messages and exit statuses. */
 import { CommanderError } from 'commander'
 import { FSCK_EXIT } from './commands/fsck.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'

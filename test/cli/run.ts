@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-export const MAIN: string = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+export const MAIN: string = fileURLToPath(new URL('../../src/cli/launch.cjs', import.meta.url))
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON of many shapes, judged by the assertions
 export type JsonObject = Record<string, any>

@@ -5,7 +5,7 @@ import { Child, type ChildEvent } from './child.ts'
 import type { Within } from './namespace.ts'
 
 // This file runs as dist/test/interop/peers/seedbed.js.
-const main = resolve(dirname(fileURLToPath(import.meta.url)), '../../../src/cli/main.js')
+const main = resolve(dirname(fileURLToPath(import.meta.url)), '../../../src/cli/launch.cjs')
 
 export const READY_LIMIT_MS = 30_000
 

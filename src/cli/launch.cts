@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+/**
+ * The entry point: sets how many threads node has for disks, then runs main.ts.
+ *
+ * libuv reads UV_THREADPOOL_SIZE when its pool is first used, and node's loader of ES modules uses it: by the
+ * time that one runs, four threads are there for good. A CommonJS module is loaded without the pool, so
+ * this is one. The pool is the process's: worker threads share it.
+ */
+
+/** What a disk, or a flash drive, is asked at once; four leave most of it idle (bench/README.md). */
+const THREADS_PER_DEVICE = 16
+/** Each further device; all are seldom busy at once. */
+const THREADS_MORE = 8
+const THREADS_MAX = 128
+
+const devices = process.argv.filter((word) => /^--device(=|$)/.test(word)).length
+process.env.UV_THREADPOOL_SIZE ??= String(
+  Math.min(THREADS_MAX, THREADS_PER_DEVICE + THREADS_MORE * Math.max(0, devices - 1)),
+)
+
+void import('./main.ts')
