@@ -244,6 +244,25 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
       assert.equal(announce(store, hash, true, 1000, endpoint(family, 1)).length, 19)
     })
 
+    test(`IPv${family}: what the target has no room for is not given`, () => {
+      const { store } = fresh()
+      for (let n = 0; n < 20; n++) put(store, 'leecher', n)
+      const size = COMPACT_BYTES[family]
+      const { address, port } = keeper
+      for (const [bytes, offset, room] of [
+        [0, 0, 0],
+        [size - 1, 0, 0],
+        [size, 0, 1],
+        [7 * size + 2, 3, 6],
+        [7 * size + 3, 3, 7],
+        [10, 11, 0],
+      ] as const) {
+        const target = new Uint8Array(bytes)
+        const count = store.announcePeers(hash, true, 50, address, port, target, offset)
+        assert.equal(count, room, `${bytes} bytes from ${offset}`)
+      }
+    })
+
     test(`IPv${family}: a leecher gets seeders first, a seeder leechers only`, () => {
       const { store } = fresh()
       const seeders = new Set<string>()

@@ -78,7 +78,8 @@ export class MapStore implements PeerStore {
       .map(([, peer]) => peer)
     const seeders = seeder ? [] : this.#shuffle(all.filter((peer) => peer.seeder))
     const leechers = this.#shuffle(all.filter((peer) => !peer.seeder))
-    const chosen = [...seeders, ...leechers].slice(0, Math.max(0, wanted))
+    const room = Math.floor((target.length - offset) / COMPACT_BYTES[family])
+    const chosen = [...seeders, ...leechers].slice(0, Math.max(0, Math.min(wanted, room)))
     for (const [i, peer] of chosen.entries()) {
       target.set(peer.compact, offset + i * COMPACT_BYTES[family])
     }

@@ -9,11 +9,12 @@ import { Core, createMemory } from '../../src/peer-store/core.ts'
 import { createPeerStore, type SharedPeerStore } from '../../src/peer-store/index.ts'
 import { KeyedHash } from '../../src/peer-store/keyed-hash.ts'
 import { SPAN_BYTES, SPAN_WORDS } from '../../src/peer-store/layout.ts'
-import type { Memory } from '../../src/peer-store/memory.ts'
+import { Memory } from '../../src/peer-store/memory.ts'
 import { PeerSet } from '../../src/peer-store/peer-set.ts'
 import { Sampler } from '../../src/peer-store/sampler.ts'
 import { SwarmTable } from '../../src/peer-store/swarm-table.ts'
 import { SweepTerms } from '../../src/peer-store/sweep-terms.ts'
+import { Sweeper } from '../../src/peer-store/sweeper.ts'
 
 const MIB = 2 ** 20
 
@@ -410,4 +411,44 @@ test('without memory every call leaves the store whole', () => {
   store.collectGarbage(1000)
   assert.equal(store.numSwarms(), 0)
   assert.deepEqual(store.verify(), [])
+})
+
+test('a hold of garbage collection looks at a bounded number of peers', () => {
+  const clock = new ManualClock()
+  const store = createPeerStore({ clock, shardCountBits: 0, maxMemoryBytes: 16 * MIB })
+  const core = new Core(new Memory(store.handle().buffer, true, 2), seededRandom(2))
+  const hash = new Uint8Array(20)
+  const address = new Uint8Array(4)
+  const view = new DataView(address.buffer)
+  // A dense set, a set in buckets, and a segment full of small swarms.
+  for (let swarm = 0; swarm < 62; swarm++) {
+    hash[0] = swarm
+    const peers = swarm === 0 ? 30_000 : swarm === 1 ? 100_000 : 64
+    for (let n = 0; n < peers; n++) {
+      view.setUint32(0, n)
+      store.putLeecher(hash, address, 1)
+    }
+  }
+  const { drops } = SweepTerms.prototype
+  let looked = 0
+  let most = 0
+  let holds = 0
+  SweepTerms.prototype.drops = function (this: SweepTerms, meta: number): boolean {
+    looked++
+    return drops.call(this, meta)
+  }
+  try {
+    const sweeper = new Sweeper(core)
+    sweeper.onHold = (begins) => {
+      if (begins) looked = 0
+      else most = Math.max(most, looked)
+      if (begins) holds++
+    }
+    assert.ok(sweeper.step(1000, Number.POSITIVE_INFINITY))
+  } finally {
+    SweepTerms.prototype.drops = drops
+  }
+  // 2048 of a large swarm and what is left of its last bucket; or 127 small swarms, of which these have 60.
+  assert.ok(most <= Math.max(2048 + 255, 60 * 64), `${most} peers in one hold`)
+  assert.ok(holds > 130_000 / 2304)
 })

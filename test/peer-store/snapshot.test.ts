@@ -172,3 +172,31 @@ test('a snapshot too large for the memory fills it and refuses the rest', async 
   assert.equal(small.numTotalPeers(4), loaded)
   assert.deepEqual(small.verify(), [])
 })
+
+test('who stays is saved once, while others leave and the table shrinks under the walk', async () => {
+  const path = join(directory, 'shrinking')
+  const { store } = create(1e12)
+  const stays = 30_000
+  const all = 150_000
+  for (let n = 0; n < all; n++) store.graduateLeecher(hashOf(n), addressOf(4, n), 1)
+  const left = { count: all, isSaving: true }
+  const saving = store.save(path).finally(() => {
+    left.isSaving = false
+  })
+  while (left.isSaving) {
+    const end = Math.max(stays, left.count - 10_000)
+    for (; left.count > end; left.count--) {
+      store.deleteSeeder(hashOf(left.count - 1), addressOf(4, left.count - 1), 1)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await saving
+  assert.ok(left.count < all, 'some left in the middle')
+  const again = create(1e12)
+  await again.store.load(path)
+  const counts = { seeders: 0, leechers: 0, completed: 0 }
+  for (let n = 0; n < stays; n++) {
+    again.store.scrapeSwarm(hashOf(n), 4, counts)
+    assert.deepEqual(counts, { seeders: 1, leechers: 0, completed: 1 })
+  }
+})
