@@ -44,6 +44,16 @@ export function readU32BE(bytes: Uint8Array, offset: number): number {
   )
 }
 
+/** The same bits as int32, which V8 never puts into an object of its own, not even as the result of a call. */
+export function readI32BE(bytes: Uint8Array, offset: number): number {
+  return (
+    (bytes[offset]! << 24) |
+    (bytes[offset + 1]! << 16) |
+    (bytes[offset + 2]! << 8) |
+    bytes[offset + 3]!
+  )
+}
+
 export function writeU16BE(bytes: Uint8Array, offset: number, value: number): void {
   bytes[offset] = value >>> 8
   bytes[offset + 1] = value
