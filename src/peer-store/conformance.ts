@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict'
 import { type Clock, ManualClock, type Random, seededRandom } from '../base/index.ts'
-import { MAX_LIFETIME_MS, TICK_MS } from './age.ts'
+import { AGE_MODULUS, MAX_LIFETIME_MS, TICK_MS } from './age.ts'
 import { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
 import { type AddressFamily, COMPACT_BYTES, type PeerStore, type SwarmCounts } from './types.ts'
 
@@ -530,6 +530,20 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
       store.collectGarbage(30 * MINUTE_MS)
       assert.equal(scrape(store, infoHash(1), 4).seeders, 0, `${hours} hours old`)
       assert.equal(scrape(store, infoHash(2), 4).seeders, 1, 'just put')
+    }
+  })
+
+  test('ages are right where the count of ticks begins anew', () => {
+    for (let wrapTicks = AGE_MODULUS - 60; wrapTicks < AGE_MODULUS + 60; wrapTicks += 10) {
+      const { store, clock } = fresh()
+      const { address, port } = endpoint(4, 1)
+      clock.advance(wrapTicks * TICK_MS)
+      store.putLeecher(infoHash(1), address, port)
+      clock.advance(100 * TICK_MS)
+      store.collectGarbage(101 * TICK_MS)
+      assert.equal(store.numTotalPeers(4), 1, `put at tick ${wrapTicks}, too young`)
+      store.collectGarbage(98 * TICK_MS)
+      assert.equal(store.numTotalPeers(4), 0, `put at tick ${wrapTicks}, too old`)
     }
   })
 

@@ -37,7 +37,7 @@ import {
 } from './types.ts'
 import { verifyCore } from './verify.ts'
 
-const { readU32BE } = base
+const { readI32BE } = base
 const { SEEDER_BIT } = age
 const {
   H_AGE,
@@ -285,17 +285,17 @@ export class SharedMemoryStore implements SharedPeerStore {
     const { length } = address
     if (length === 4 || (length === 16 && isMapped(address))) {
       const peers = this.#peers4
-      peers.endpoint.a = readU32BE(address, length - 4) | 0
+      peers.endpoint.a = readI32BE(address, length - 4)
       peers.endpoint.port = port & 0xffff
       return peers
     }
     if (length !== 16) throw invalidAddress(length)
     const peers = this.#peers6
     const { endpoint } = peers
-    endpoint.a = readU32BE(address, 0) | 0
-    endpoint.b = readU32BE(address, 4) | 0
-    endpoint.c = readU32BE(address, 8) | 0
-    endpoint.d = readU32BE(address, 12) | 0
+    endpoint.a = readI32BE(address, 0)
+    endpoint.b = readI32BE(address, 4)
+    endpoint.c = readI32BE(address, 8)
+    endpoint.d = readI32BE(address, 12)
     endpoint.port = port & 0xffff
     return peers
   }

@@ -26,7 +26,7 @@ import type { KeyedHash } from './keyed-hash.ts'
 import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
 
-const { readU32BE } = base
+const { readI32BE } = base
 const { NO_AGE } = age
 const {
   RECORD_SHIFT,
@@ -95,11 +95,11 @@ export class SwarmTable {
 
   /** Takes in the 20 bytes at `offset`. Allocates nothing. */
   enter(infoHash: Uint8Array, offset: number): void {
-    const a = readU32BE(infoHash, offset) | 0
-    const b = readU32BE(infoHash, offset + 4) | 0
-    const c = readU32BE(infoHash, offset + 8) | 0
-    const d = readU32BE(infoHash, offset + 12) | 0
-    const e = readU32BE(infoHash, offset + 16) | 0
+    const a = readI32BE(infoHash, offset)
+    const b = readI32BE(infoHash, offset + 4)
+    const c = readI32BE(infoHash, offset + 8)
+    const d = readI32BE(infoHash, offset + 12)
+    const e = readI32BE(infoHash, offset + 16)
     // A tracker puts, draws and counts for one info-hash in a row.
     if (a === this.a && e === this.e && b === this.b && c === this.c && d === this.d) return
     this.a = a
