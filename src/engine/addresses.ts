@@ -26,19 +26,22 @@ const MAX_RETRY_MS = 10 * 60_000
 /** So many are never given up: a magnet's only peer may be away for an hour. */
 const KEPT_ADDRESSES = 16
 const MAX_BANNED = 1_000
+/** Whose disk or memory was at fault may have mended it; who lies is found out again. */
+export const BAN_MS: number = 60 * 60_000
 
 export class AddressBook {
   readonly #addresses = new Map<string, PeerAddress>()
-  readonly #banned = new Set<string>()
+  /** Until when: monotonic milliseconds. */
+  readonly #banned = new Map<string, number>()
 
   get size(): number {
     return this.#addresses.size
   }
 
   /** False when it is known, banned, impossible, or one too many. */
-  add(host: string, port: number): boolean {
+  add(host: string, port: number, nowMs: number): boolean {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) return false
-    if (host === '' || this.#banned.has(host)) return false
+    if (host === '' || this.isBanned(host, nowMs)) return false
     const key = keyOf({ host, port })
     if (this.#addresses.has(key) || this.#addresses.size >= MAX_ADDRESSES) return false
     const address = { host, port, failures: 0, notBeforeMs: 0, busy: false }
@@ -76,17 +79,22 @@ export class AddressBook {
     }
   }
 
-  /** Of many banned hosts the one banned first is pardoned. */
-  ban(host: string): void {
-    this.#banned.add(host)
-    if (this.#banned.size > MAX_BANNED) this.#banned.delete(this.#banned.values().next().value!)
+  /** For BAN_MS. Of many banned hosts the one banned first is pardoned. */
+  ban(host: string, nowMs: number): void {
+    this.#banned.delete(host)
+    this.#banned.set(host, nowMs + BAN_MS)
+    if (this.#banned.size > MAX_BANNED) this.#banned.delete(this.#banned.keys().next().value!)
     for (const [key, address] of this.#addresses) {
       if (address.host === host) this.#addresses.delete(key)
     }
   }
 
-  isBanned(host: string): boolean {
-    return this.#banned.has(host)
+  isBanned(host: string, nowMs: number): boolean {
+    const untilMs = this.#banned.get(host)
+    if (untilMs === undefined) return false
+    if (nowMs < untilMs) return true
+    this.#banned.delete(host)
+    return false
   }
 }
 

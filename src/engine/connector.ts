@@ -46,7 +46,8 @@ export class Connector {
   }
 
   add(peers: readonly { readonly host: string; readonly port: number }[]): void {
-    for (const { host, port } of peers) this.#addresses.add(host, port)
+    const { nowMs } = this.#torrent
+    for (const { host, port } of peers) this.#addresses.add(host, port, nowMs)
   }
 
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
@@ -81,7 +82,8 @@ export class Connector {
 
   /** A peer connected to us; undefined when it is not welcome, which includes that the torrent is over. */
   accept(socket: PeerSocket, arrival: Arrival, welcome: boolean): Peer | undefined {
-    if (!welcome || this.#addresses.isBanned(socket.remoteAddress)) {
+    this.#torrent.readClock()
+    if (!welcome || this.#addresses.isBanned(socket.remoteAddress, this.#torrent.nowMs)) {
       socket.onClose = () => {}
       socket.destroy()
       arrival.ended()
@@ -134,6 +136,6 @@ export class Connector {
   }
 
   ban(host: string): void {
-    this.#addresses.ban(host)
+    this.#addresses.ban(host, this.#torrent.nowMs)
   }
 }

@@ -28,7 +28,7 @@ import { HAVE_BYTES, writeHave } from './wire/messages.ts'
 export interface DownloadHost {
   readonly peers: ReadonlySet<Peer>
   readClock(): void
-  ban(peer: Peer, reason: string): void
+  banHost(host: string, reason: string): void
   pieceVerified(piece: number): void
   /** A piece is on the volume, not durable yet. */
   pieceHeld(piece: number): void
@@ -42,6 +42,8 @@ const STRIPE_TICK_MS = 5_000
 /** A stripe without progress for this long is written as far as it is verified. */
 const STRIPE_IDLE_MS = 30_000
 const MAX_ACTIVE_EXTENTS = 64
+/** Peers that have gone and are remembered for what they sent. */
+const MAX_DEPARTED = 1_000
 
 export class Download {
   readonly picker: Picker
@@ -55,6 +57,8 @@ export class Download {
   readonly #done: Bitfield
   readonly order: PickOrder
   readonly #suspects = new Suspects()
+  /** Hosts of the picker's peers that have gone. */
+  readonly #departed = new Map<number, string>()
   #haves: number[] = []
   #cancelFlush: (() => void) | undefined
   #nextStripeMs = 0
@@ -178,12 +182,26 @@ export class Download {
     } else this.#banAll(ids, 'it sent a corrupt piece')
   }
 
+  /** The peer goes, and may have left something wrong behind: who it was is not forgotten with it. */
+  left(picking: number, host: string): void {
+    this.#departed.set(picking, host)
+    if (this.#departed.size > MAX_DEPARTED) {
+      this.#departed.delete(this.#departed.keys().next().value!)
+    }
+  }
+
   #banAll(ids: ReadonlySet<number>, reason: string): void {
     if (ids.size === 0) return
-    for (const peer of [...this.#host.peers]) {
+    const hosts = new Set<string>()
+    for (const peer of this.#host.peers) {
       const { picking } = peer.pieces
-      if (picking !== undefined && ids.has(picking.id)) this.#host.ban(peer, reason)
+      if (picking !== undefined && ids.has(picking.id)) hosts.add(peer.host)
     }
+    for (const id of ids) {
+      const host = this.#departed.get(id)
+      if (host !== undefined) hosts.add(host)
+    }
+    for (const host of hosts) this.#host.banHost(host, reason)
   }
 
   /** As many extents at once as its share of the memory can hold, or a run, which the pool may lease. */

@@ -3,11 +3,12 @@
  * each chunk is kept with its sender; when the piece succeeds later, those whose chunk was another are
  * known.
  *
- * Invariant: at most `MAX_PIECES` failed attempts are remembered.
+ * Invariant: the digests of at most `MAX_DIGESTS` chunks are remembered.
  */
 import { createHash } from 'node:crypto'
 
-const MAX_PIECES = 64
+/** Of 64 failed pieces of 16 MiB. */
+const MAX_DIGESTS = 65_536
 
 interface Attempt {
   readonly senders: Int32Array
@@ -24,8 +25,8 @@ export class Suspects {
     senders: Int32Array,
     read: (chunk: number) => Uint8Array | undefined,
   ): void {
-    if (this.#count >= MAX_PIECES) return
-    this.#count++
+    if (this.#count + senders.length > MAX_DIGESTS) return
+    this.#count += senders.length
     const digests = Array.from(senders, (_, chunk) => digestOf(read(chunk)))
     const attempts = this.#attempts.get(piece)
     if (attempts === undefined) this.#attempts.set(piece, [{ senders, digests }])
@@ -38,7 +39,7 @@ export class Suspects {
     const attempts = this.#attempts.get(piece)
     if (attempts === undefined) return guilty
     this.#attempts.delete(piece)
-    this.#count -= attempts.length
+    for (const { senders } of attempts) this.#count -= senders.length
     for (const { senders, digests } of attempts) {
       for (const [chunk, sender] of senders.entries()) {
         const right = digestOf(read(chunk))

@@ -95,6 +95,7 @@ export class Torrent
   #metadata: MetadataFetch | undefined
   #download: Download | undefined
   #hashFailures = 0
+  #bans = 0
   /** What is wanted of the files, once it is known which there are. */
   readonly #wish: AddOptions['priorities']
   #files: readonly Priority[] | undefined
@@ -499,6 +500,8 @@ export class Torrent
     this.#connector.ended(peer)
     this.#metadata?.remove(peer, this.nowMs)
     this.#hashes.remove(peer)
+    const { picking } = peer.pieces
+    if (picking !== undefined) this.#download?.left(picking.id, peer.host)
     if (peer.pieces.leave()) this.onReleased()
     if (error !== undefined) {
       this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
@@ -506,10 +509,15 @@ export class Torrent
   }
 
   ban(peer: Peer, reason: string): void {
-    this.#logger.info({ host: peer.host, reason }, 'a peer is banned')
-    this.#connector.ban(peer.host)
-    peer.close()
-    for (const other of [...this.peers]) if (other.host === peer.host) other.close()
+    this.banHost(peer.host, reason)
+  }
+
+  /** Nobody from there is connected to, or let in, for BAN_MS. */
+  banHost(host: string, reason: string): void {
+    this.#logger.info({ host, reason }, 'a peer is banned')
+    this.#bans++
+    this.#connector.ban(host)
+    for (const peer of [...this.peers]) if (peer.host === host) peer.close()
   }
 
   #closeSeeds(): void {
@@ -639,6 +647,7 @@ export class Torrent
       downloadedBytes: this.stored?.downloadedBytes ?? this.#downloaded.total,
       uploadedBytes: this.stored?.uploadedBytes ?? this.#uploaded.total,
       peers: this.peers.size,
+      bans: this.#bans,
       hashFailures: this.#hashFailures + (this.#download?.hashFailures ?? 0),
     }
   }

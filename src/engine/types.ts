@@ -83,6 +83,8 @@ export interface TorrentProgress {
   readonly uploadedBytes: number
   /** Connections, those included that are being made. */
   readonly peers: number
+  /** Hosts that were banned, for an hour each, because of what they sent. */
+  readonly bans: number
   /** Pieces that failed their hash. */
   readonly hashFailures: number
 }

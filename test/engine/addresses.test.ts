@@ -1,7 +1,7 @@
 /** Whom to try next, and when again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AddressBook } from '../../src/engine/addresses.ts'
+import { AddressBook, BAN_MS } from '../../src/engine/addresses.ts'
 
 /** When the only address was offered, if each connection ends at once. */
 function triesOf(book: AddressBook, useful: boolean, untilMs: number): number[] {
@@ -17,7 +17,7 @@ function triesOf(book: AddressBook, useful: boolean, untilMs: number): number[] 
 
 test('an address that fails is tried ever more rarely, and never given up when it is the only one', () => {
   const book = new AddressBook()
-  book.add('10.0.0.1', 1)
+  book.add('10.0.0.1', 1, 0)
   assert.deepEqual(
     triesOf(book, false, 3_600_000),
     [0, 2, 6, 14, 30, 62, 126, 254, 510, 1022, 1622, 2222, 2822, 3422],
@@ -26,15 +26,15 @@ test('an address that fails is tried ever more rarely, and never given up when i
 
 test('of many, one that failed six times is given up', () => {
   const book = new AddressBook()
-  for (let port = 1; port <= 17; port++) book.add('10.0.0.1', port)
+  for (let port = 1; port <= 17; port++) book.add('10.0.0.1', port, 0)
   triesOf(book, false, 3_600_000)
   assert.equal(book.size, 16)
 })
 
 test('an address is offered once at a time, the others before it again', () => {
   const book = new AddressBook()
-  book.add('10.0.0.1', 1)
-  book.add('10.0.0.2', 1)
+  book.add('10.0.0.1', 1, 0)
+  book.add('10.0.0.2', 1, 0)
   const first = book.next(0)!
   book.ended(first, true, 0)
   assert.equal(book.next(5_000)!.host, '10.0.0.2')
@@ -44,23 +44,31 @@ test('an address is offered once at a time, the others before it again', () => {
 
 test('an address that is to rest rests, for ever if need be', () => {
   const book = new AddressBook()
-  book.add('10.0.0.1', 1)
+  book.add('10.0.0.1', 1, 0)
   book.ended(book.next(0)!, true, 0, 300_000)
   assert.equal(book.next(299_000), undefined)
   book.ended(book.next(300_000)!, true, 300_000, Number.POSITIVE_INFINITY)
   assert.equal(book.next(1e12), undefined)
-  assert.equal(book.add('10.0.0.1', 1), false)
+  assert.equal(book.add('10.0.0.1', 1, 0), false)
 })
 
 test('nonsense is no address; a banned host neither', () => {
   const book = new AddressBook()
-  for (const port of [0, -1, 65_536, 1.5, Number.NaN]) assert.ok(!book.add('10.0.0.1', port))
-  assert.ok(!book.add('', 80))
-  assert.ok(book.add('10.0.0.1', 80))
-  book.ban('10.0.0.1')
+  for (const port of [0, -1, 65_536, 1.5, Number.NaN]) assert.ok(!book.add('10.0.0.1', port, 0))
+  assert.ok(!book.add('', 80, 0))
+  assert.ok(book.add('10.0.0.1', 80, 0))
+  book.ban('10.0.0.1', 0)
   assert.equal(book.size, 0)
-  assert.ok(!book.add('10.0.0.1', 81))
-  for (let i = 0; i < 1_000; i++) book.ban(`10.1.${i >> 8}.${i & 255}`)
-  assert.ok(!book.isBanned('10.0.0.1'), 'the first of too many is pardoned')
-  assert.ok(book.isBanned('10.1.3.231'))
+  assert.ok(!book.add('10.0.0.1', 81, 0))
+  for (let i = 0; i < 1_000; i++) book.ban(`10.1.${i >> 8}.${i & 255}`, 0)
+  assert.ok(!book.isBanned('10.0.0.1', 0), 'the first of too many is pardoned')
+  assert.ok(book.isBanned('10.1.3.231', 0))
+})
+
+test('a ban ends', () => {
+  const book = new AddressBook()
+  book.ban('10.0.0.1', 1_000)
+  assert.ok(book.isBanned('10.0.0.1', BAN_MS + 999))
+  assert.ok(!book.isBanned('10.0.0.1', BAN_MS + 1_000))
+  assert.ok(book.add('10.0.0.1', 80, BAN_MS + 1_000))
 })
