@@ -5,7 +5,8 @@
  * Invariants:
  * - Connections, half-open ones included, are at most `maxConnections`, and one address makes at most
  *   `maxConnectionsPerAddress` of them.
- * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`.
+ * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`, messages that have not arrived or left
+ *   whole `messageMemoryBytes`.
  * - An info-hash is one torrent, a hybrid's two info-hashes are the same one, also while that is being made on the volume.
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
@@ -22,6 +23,7 @@ import {
 } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
+import { Budget } from './budget.ts'
 import { Connections } from './connections.ts'
 import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
@@ -43,6 +45,7 @@ const TICK_MS = 1_000
 const NO_LAYERS: PieceLayers = new Map()
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
+const DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 const DEFAULT_ENCRYPTION: EncryptionPolicy = 'offered'
 /** Transfer totals are made durable this often when nothing else is written. */
 const TOTALS_MS = 5 * 60_000
@@ -132,6 +135,7 @@ class TorrentEngine implements Engine {
       trackerClient: this.#trackerClient,
       pool: this.#pool,
       disks: this.#disks,
+      messageMemory: new Budget(this.#options.messageMemoryBytes ?? DEFAULT_MESSAGE_BYTES),
       reads: new ReadCache(
         this.#options.readCacheBytes ?? DEFAULT_READ_CACHE_BYTES,
         volume.blockBytes,

@@ -2,9 +2,10 @@
  * The sending end of a peer connection: what has been handed to the socket and not left yet, bounded.
  *
  * Invariants: `blocked` from a write that had to be queued until all has left; at most `MAX_QUEUED_BYTES`
- * of control messages are queued for a peer that does not read, then `overrun` is called; bytes handed
- * over are never changed before they left; nothing is handed over after `stop`.
+ * of control messages are queued for a peer that does not read, out of a budget that all peers share, then
+ * `overrun` is called; bytes handed over are never changed before they left; nothing is handed over after `stop`.
  */
+import type { Budget } from './budget.ts'
 import type { PeerSocket } from './network.ts'
 
 /** Control messages (have, reject, extended) waiting for a peer that does not read. */
@@ -20,10 +21,19 @@ export class PeerWriter {
   readonly #socket: PeerSocket
   readonly #time: { readonly nowMs: number }
   readonly #overrun: () => void
+  readonly #memory: Budget
+  /** Taken from the budget. */
+  #taken = 0
   #stopped = false
 
   /** `overrun` hears of a peer that does not read and is to be cut off. */
-  constructor(socket: PeerSocket, time: { readonly nowMs: number }, overrun: () => void) {
+  constructor(
+    socket: PeerSocket,
+    time: { readonly nowMs: number },
+    memory: Budget,
+    overrun: () => void,
+  ) {
+    this.#memory = memory
     this.#socket = socket
     this.#time = time
     this.#overrun = overrun
@@ -35,7 +45,10 @@ export class PeerWriter {
     if (this.#stopped) return
     this.spokeMs = this.#time.nowMs
     this.#hand(bytes)
-    if (this.queuedBytes > MAX_QUEUED_BYTES) this.#overrun()
+    if (!this.blocked) return
+    const taken = this.#memory.take(bytes.length)
+    if (taken) this.#taken += bytes.length
+    if (!taken || this.queuedBytes > MAX_QUEUED_BYTES) this.#overrun()
   }
 
   /** Sends the message of `size` bytes that `write` writes: one of those of wire/messages.ts. */
@@ -71,9 +84,16 @@ export class PeerWriter {
   drained(): void {
     this.blocked = false
     this.queuedBytes = 0
+    this.#giveBack()
   }
 
   stop(): void {
     this.#stopped = true
+    this.#giveBack()
+  }
+
+  #giveBack(): void {
+    this.#memory.give(this.#taken)
+    this.#taken = 0
   }
 }

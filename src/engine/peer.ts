@@ -20,6 +20,7 @@
  */
 import { type Bitfield, bytesEqual, SeedbedError } from '../base/index.ts'
 import type { HashRange } from '../metainfo/index.ts'
+import type { Budget } from './budget.ts'
 import type { ChokeCandidate } from './choker.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
@@ -64,6 +65,8 @@ export interface PeerHost extends PeerTorrent {
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly infoBytes: Uint8Array | undefined
+  /** For what peers have said in part, or do not read. */
+  readonly messageMemory: Budget
   /** BEP 21: nothing will be downloaded. */
   readonly uploadOnly: boolean
   /** Reads the clock: once for each slice that arrives. */
@@ -116,8 +119,8 @@ export class Peer implements WireSink, ChokeCandidate {
     this.connectedMs = torrent.nowMs
     this.#heardMs = torrent.nowMs
     this.#drainedMs = torrent.nowMs
-    this.#reader = new WireReader(this)
-    this.#writer = new PeerWriter(socket, torrent, () =>
+    this.#reader = new WireReader(this, { memory: torrent.messageMemory })
+    this.#writer = new PeerWriter(socket, torrent, torrent.messageMemory, () =>
       this.close(protocolError('a peer that does not read')),
     )
     this.pieces = new PeerPieces()

@@ -2,6 +2,7 @@
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
+import type { Budget } from './budget.ts'
 import type { Connections } from './connections.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
@@ -23,6 +24,8 @@ export interface TorrentContext {
   readonly pool: StripePool
   readonly disks: Disks<ReadBlock>
   readonly reads: ReadCache
+  /** For what peers have said in part, or do not read. */
+  readonly messageMemory: Budget
   readonly connections: Connections
   readonly encryption: EncryptionPolicy
   readonly uploadSlots: number

@@ -26,6 +26,7 @@ import {
 } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
+import type { Budget } from './budget.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
@@ -74,6 +75,7 @@ export class Torrent
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly reads: ReadCache
+  readonly messageMemory: Budget
   info: TorrentInfo | undefined
   stored: StoredTorrent | undefined
   content: Content | undefined
@@ -124,6 +126,7 @@ export class Torrent
     this.peerId = context.peerId
     this.listenPort = context.listenPort
     this.reads = context.reads
+    this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()
     this.#logger = context.logger
     this.#connector = new Connector(context, this, () => this.#connect())

@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly maxConnectionsPerAddress?: number
   /** Bound on the memory that uploads are served from; 64 MiB by default. */
   readonly readCacheBytes?: number
+  /** Bound on messages of peers that arrived in part, and of ours that peers do not read; 32 MiB by default. */
+  readonly messageMemoryBytes?: number
   /** Peers of one torrent that may download at a time; 16 by default. */
   readonly uploadSlots?: number
   /** Of what is said to peers (MSE); `offered` by default. */

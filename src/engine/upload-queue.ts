@@ -37,6 +37,9 @@ export class UploadQueue implements BlockWaiter {
   /** Threes of piece, begin, length; length 0 has been cancelled. */
   readonly #requests: number[] = []
   #head = 0
+  /** Requests by where they begin in the torrent, for cancels: counted from the first that was ever shrunk away. */
+  readonly #places = new Map<number, number>()
+  #shrunk = 0
   #pinned: ReadBlock[] = []
   #assembly: Assembly | undefined
   #closed = false
@@ -60,19 +63,25 @@ export class UploadQueue implements BlockWaiter {
   /** False when too many wait already. The request must lie within a piece that we have. */
   add(piece: number, begin: number, length: number): boolean {
     if (this.length >= MAX_REQUESTS) return false
+    this.#places.set(this.#placeOf(piece, begin), this.#shrunk + this.#requests.length)
     this.#requests.push(piece, begin, length)
     return true
   }
 
-  /** True when the request was waiting. */
+  #placeOf(piece: number, begin: number): number {
+    return this.#content.geometry.pieceOffset(piece) + begin
+  }
+
+  /** True when the request was waiting; of several for the same, the last. */
   cancel(piece: number, begin: number, length: number): boolean {
     const requests = this.#requests
-    for (let i = this.#head; i < requests.length; i += 3) {
-      if (requests[i] !== piece || requests[i + 1] !== begin || requests[i + 2] !== length) continue
-      requests[i + 2] = 0
-      return true
-    }
-    return false
+    if (piece >= this.#content.geometry.pieceCount) return false
+    const place = this.#placeOf(piece, begin)
+    const at = (this.#places.get(place) ?? -1) - this.#shrunk
+    if (at < this.#head || requests[at] !== piece || requests[at + 2] !== length) return false
+    requests[at + 2] = 0
+    this.#places.delete(place)
+    return true
   }
 
   /** Drops what waits, each request told to `dropped`. */
@@ -81,8 +90,7 @@ export class UploadQueue implements BlockWaiter {
     for (let i = this.#head; i < requests.length; i += 3) {
       if (requests[i + 2] !== 0) dropped(requests[i]!, requests[i + 1]!, requests[i + 2]!)
     }
-    requests.length = 0
-    this.#head = 0
+    this.#forgetAll()
     this.#assembly = undefined
   }
 
@@ -139,13 +147,20 @@ export class UploadQueue implements BlockWaiter {
   }
 
   #shrink(): void {
-    if (this.#head === this.#requests.length) {
-      this.#requests.length = 0
-      this.#head = 0
-    } else if (this.#head >= 3 * MAX_REQUESTS) {
+    if (this.#head === this.#requests.length) this.#forgetAll()
+    else if (this.#head >= 3 * MAX_REQUESTS) {
       this.#requests.splice(0, this.#head)
+      this.#shrunk += this.#head
       this.#head = 0
+      for (const [place, at] of this.#places) if (at < this.#shrunk) this.#places.delete(place)
     }
+  }
+
+  #forgetAll(): void {
+    this.#requests.length = 0
+    this.#head = 0
+    this.#shrunk = 0
+    this.#places.clear()
   }
 
   /** The chunk's bytes, pinned; undefined when they have to be awaited (`pump` is called again then). */

@@ -12,13 +12,14 @@
  * Invariants:
  * - Calls depend on the bytes only, never on how they were cut into slices.
  * - A length is checked before anything is done with it; memory grows with bytes that arrived, not
- *   with a length that was claimed.
+ *   with a length that was claimed, and is taken from a budget that all connections share.
  * - A chunk's bytes go from the slice straight to where the sink wants them. Messages that lie
  *   within one slice are not copied and nothing but views is allocated for them.
  * - After an error or `stop()` the sink is not called again.
  */
 import { assert, readU32BE } from '../../base/index.ts'
 import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
+import type { Budget } from '../budget.ts'
 import { engineError } from '../errors.ts'
 import { copyInto } from './copy.ts'
 import { beginsAsHandshake, HANDSHAKE_BYTES, parseHandshake } from './handshake.ts'
@@ -28,7 +29,10 @@ import type { WireLimits, WireSink } from './sink.ts'
 
 export type { WireLimits, WireSink } from './sink.ts'
 
+/** On bitfields of torrents that are known, and on what is read past. */
 export const DEFAULT_MAX_MESSAGE_BYTES: number = 1024 * 1024
+/** On all others that have to be gathered: four pieces of metadata. A longer bitfield of a torrent that is not known is read past. */
+export const MAX_BODY_BYTES: number = 64 * 1024
 export const DEFAULT_MAX_CHUNK_BYTES: number = 8 * CHUNK_BYTES
 
 const State = {
@@ -52,6 +56,8 @@ export class WireReader {
   bitfieldBytes: number | undefined
   readonly #sink: WireSink
   readonly #maxMessageBytes: number
+  readonly #maxBodyBytes: number
+  readonly #memory: Budget | undefined
   readonly #maxChunkBytes: number
   #state: State = State.handshake
   #stopped = false
@@ -80,6 +86,8 @@ export class WireReader {
   constructor(sink: WireSink, limits: WireLimits = {}) {
     this.#sink = sink
     this.#maxMessageBytes = limits.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES
+    this.#maxBodyBytes = Math.min(MAX_BODY_BYTES, this.#maxMessageBytes)
+    this.#memory = limits.memory
     this.#maxChunkBytes = limits.maxChunkBytes ?? DEFAULT_MAX_CHUNK_BYTES
     this.bitfieldBytes = limits.bitfieldBytes
   }
@@ -93,6 +101,7 @@ export class WireReader {
   stop(): void {
     this.#stopped = true
     this.#target = null
+    this.#dropBody()
   }
 
   /**
@@ -219,10 +228,12 @@ export class WireReader {
       }
       case MessageId.bitfield: {
         const exact = this.bitfieldBytes === undefined || payloadBytes === this.bitfieldBytes
-        return this.#expect(exact && payloadBytes <= this.#maxMessageBytes, State.body)
+        const tooLong = this.bitfieldBytes === undefined && payloadBytes > this.#maxBodyBytes
+        const fits = exact && payloadBytes <= this.#maxMessageBytes
+        return this.#expect(fits, tooLong ? State.skip : State.body)
       }
       case MessageId.extended:
-        return this.#expect(payloadBytes >= 1 && payloadBytes <= this.#maxMessageBytes, State.body)
+        return this.#expect(payloadBytes >= 1 && payloadBytes <= this.#maxBodyBytes, State.body)
       case MessageId.hashRequest:
       case MessageId.hashReject:
         return this.#expect(payloadBytes === HASH_FIELDS_BYTES, State.fields)
@@ -353,10 +364,15 @@ export class WireReader {
     }
     if (this.#bodyBytes < this.#remaining) return false
     const body = this.#body.subarray(0, this.#bodyBytes)
-    this.#body = NOTHING
-    this.#bodyBytes = 0
+    this.#dropBody()
     this.#deliverBody(body)
     return true
+  }
+
+  #dropBody(): void {
+    this.#memory?.give(this.#body.length)
+    this.#body = NOTHING
+    this.#bodyBytes = 0
   }
 
   #deliverBody(body: Uint8Array): void {
@@ -372,7 +388,11 @@ export class WireReader {
   #growBody(bytes: number): void {
     if (bytes <= this.#body.length) return
     const wanted = Math.max(bytes, 2 * this.#body.length, FIRST_BODY_BYTES)
-    const grown = new Uint8Array(Math.min(wanted, this.#remaining))
+    const size = Math.min(wanted, this.#remaining)
+    if (this.#memory?.take(size - this.#body.length) === false) {
+      throw engineError('ENGINE_PROTOCOL', 'too many messages that have arrived in part')
+    }
+    const grown = new Uint8Array(size)
     grown.set(this.#body.subarray(0, this.#bodyBytes))
     this.#body = grown
   }
@@ -383,6 +403,8 @@ export class WireReader {
     this.#remaining -= count
     if (this.#remaining > 0) return false
     this.#state = State.length
+    // One that is too long to be remembered, and says that much.
+    if (this.#id === MessageId.bitfield) this.#sink.onBitfield(NOTHING)
     return true
   }
 }

@@ -4,7 +4,9 @@
  * Numbers from the wire are any unsigned 32 bits: whether a piece exists and a chunk lies in it is for
  * the sink to judge. Byte arrays are the reader's, valid only during the call.
  */
+
 import type { HashRange } from '../../metainfo/index.ts'
+import type { Budget } from '../budget.ts'
 import type { Handshake } from './handshake.ts'
 
 export interface WireSink {
@@ -42,6 +44,8 @@ export interface WireLimits {
   readonly maxMessageBytes?: number
   /** On the chunk in a piece message. */
   readonly maxChunkBytes?: number
+  /** What messages that have arrived in part may take, together with those of other connections. */
+  readonly memory?: Budget
   /** The exact size of a bitfield, where it is known. */
   readonly bitfieldBytes?: number | undefined
 }

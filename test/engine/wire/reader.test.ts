@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { InvariantError, SeedbedError, seededRandom, toHex } from '../../../src/base/index.ts'
+import { Budget } from '../../../src/engine/budget.ts'
 import { writeHandshake } from '../../../src/engine/wire/handshake.ts'
 import { writeHashes, writeHashReject, writeHashRequest } from '../../../src/engine/wire/hashes.ts'
 import * as wire from '../../../src/engine/wire/messages.ts'
-import { type WireLimits, WireReader } from '../../../src/engine/wire/reader.ts'
+import { MAX_BODY_BYTES, type WireLimits, WireReader } from '../../../src/engine/wire/reader.ts'
 import { Recorder } from './recorder.ts'
 
 const SEED = 20260101
@@ -268,8 +269,8 @@ const LIMITS: readonly (readonly [string, number, number, boolean])[] = [
   ['a shorter bitfield', wire.MessageId.bitfield, 77, false],
   ['a longer bitfield', wire.MessageId.bitfield, 2 + 77, false],
   ['an extended message without its id', wire.MessageId.extended, 1, false],
-  ['the largest extended message', wire.MessageId.extended, 1 + 1_048_576, true],
-  ['a larger extended message', wire.MessageId.extended, 2 + 1_048_576, false],
+  ['the largest extended message', wire.MessageId.extended, 1 + MAX_BODY_BYTES, true],
+  ['a larger extended message', wire.MessageId.extended, 2 + MAX_BODY_BYTES, false],
   ['a hash request', wire.MessageId.hashRequest, 49, true],
   ['a longer hash request', wire.MessageId.hashRequest, 50, false],
   ['a shorter hash reject', wire.MessageId.hashReject, 48, false],
@@ -304,10 +305,35 @@ test('a claimed length takes no memory before its bytes arrive', () => {
   const before = process.memoryUsage().arrayBuffers
   for (let i = 0; i < 200; i++) {
     const { reader } = reading()
-    reader.push(joined([handshake, head(wire.MessageId.extended, 1_000_000), Uint8Array.of(1, 2)]))
+    reader.push(
+      joined([handshake, head(wire.MessageId.hashes, 49 + 32 * 30_000), Uint8Array.of(1, 2)]),
+    )
     readers.push(reader)
   }
   const grown = process.memoryUsage().arrayBuffers - before
   assert.equal(readers.length, 200)
   assert.ok(grown < 20_000_000, `${grown} bytes for 200 claims of a megabyte`)
+})
+
+test('a bitfield too long to be remembered, of a torrent that is not known, is read past and told', () => {
+  const { reader, recorder } = reading()
+  const bits = written((t, o) => wire.writeBitfield(t, o, new Uint8Array(MAX_BODY_BYTES + 1)))
+  reader.push(joined([handshake, bits.subarray(0, 100)]))
+  reader.push(joined([bits.subarray(100), written(wire.writeChoke)]))
+  assert.deepEqual(recorder.calls.slice(1), ['bitfield ', 'choke'])
+})
+
+test('messages that arrive in part share their memory, and give it back', () => {
+  const memory = new Budget(100_000)
+  const part = joined([handshake, head(wire.MessageId.extended, 60_001), new Uint8Array(40_000)])
+  const readers = [0, 1, 2].map(() => new WireReader(new Recorder(), { memory }))
+  readers[0]!.push(part)
+  readers[1]!.push(part)
+  assert.equal(memory.used, 80_000)
+  assert.throws(() => readers[2]!.push(part), { code: 'ENGINE_PROTOCOL' })
+  assert.equal(memory.used, 80_000)
+  readers[0]!.push(new Uint8Array(20_000))
+  assert.equal(memory.used, 40_000, 'delivered')
+  readers[1]!.stop()
+  assert.equal(memory.used, 0, 'given up')
 })
