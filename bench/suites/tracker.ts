@@ -2,6 +2,7 @@
 import type { Suite } from '../suite.ts'
 import { benchHttp } from '../tracker/http.ts'
 import { benchUdp } from '../tracker/udp.ts'
+import { benchWebSocket } from '../tracker/websocket.ts'
 
 export const tracker: Suite = {
   name: 'tracker',
@@ -9,5 +10,6 @@ export const tracker: Suite = {
   async run(context) {
     await benchHttp(context)
     await benchUdp(context)
+    await benchWebSocket(context)
   },
 }

@@ -119,7 +119,7 @@ export async function freePort(): Promise<number> {
 export interface SeedbedOptions {
   readonly frontEnd: 'fast' | 'portable'
   readonly workers?: number
-  readonly protocol: 'udp' | 'http'
+  readonly protocol: 'udp' | 'http' | 'ws'
   readonly processors?: string
 }
 
@@ -132,8 +132,10 @@ export function seedbed(directory: string, name: string, options: SeedbedOptions
     async start() {
       const port = await freePort()
       const config = join(directory, `${name}.yaml`)
+      // WebSocket comes by HTTP.
+      const listens = protocol === 'ws' ? 'http' : protocol
       const address = (wanted: string): string =>
-        protocol === wanted ? `"127.0.0.1:${port}"` : '""'
+        listens === wanted ? `"127.0.0.1:${port}"` : '""'
       writeFileSync(
         config,
         `tracker:
@@ -142,6 +144,7 @@ export function seedbed(directory: string, name: string, options: SeedbedOptions
   announce_interval: 1h
   http: {addr: ${address('http')}, max_connections: 100000}
   udp: {addr: ${address('udp')}}
+  websocket: {messages_per_second: 10000, message_burst: 100000, max_connections_per_address: 100000}
   storage: {config: {peer_lifetime: 12h}}
 `,
       )

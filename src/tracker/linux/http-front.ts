@@ -99,9 +99,25 @@ export interface HttpFrontOptions {
   readonly shedAgeMs?: number
 }
 
-/** A connection that a front end gave away, as node's own. */
+/** What adopted sockets read into, all the same memory: one is read at a time. */
+const adoptedInput: Buffer = Buffer.allocUnsafeSlow(65_536)
+
+/**
+ * A connection that a front end gave away, as node's own. The chunks of its `data` are good until the listener returns: node's
+ * default of new memory for each read costs more than what is read.
+ */
 export function adoptSocket(fd: number): Socket {
-  return new Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+  const onread = {
+    buffer: adoptedInput,
+    callback(bytes: number): boolean {
+      socket.emit('data', adoptedInput.subarray(0, bytes))
+      return true
+    },
+  }
+  // `onread` is documented for connections that are made; the constructor takes it for all.
+  const options = { fd, readable: true, writable: true, allowHalfOpen: true, onread }
+  const socket = new Socket(options)
+  return socket
 }
 
 export class HttpFront {

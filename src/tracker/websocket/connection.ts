@@ -12,6 +12,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Counters } from '../counters.ts'
 import { OTHER_ACTION } from '../responses.ts'
+import type { Arena } from './arena.ts'
 import {
   CLOSE_NORMAL,
   CLOSE_NOT_UTF8,
@@ -60,6 +61,7 @@ export interface SignalFront {
   nowMs: number
   /** Unsent bytes of all connections. */
   unsentBytes: number
+  readonly arena: Arena
   monotonicMs(): number
   /** Calls `flush` of it at the end of this turn. */
   flushLater(connection: Connection): void
@@ -100,7 +102,7 @@ export class Connection implements SignalPeer {
   #partSinceMs = -1
   /** Frames that may be read before the next sweep. */
   #budget: number
-  #queue: Buffer[] = []
+  readonly #queue: Buffer[] = []
   #queueBytes = 0
   /** What the socket held after the last write. */
   #unsentBytes = 0
@@ -165,14 +167,28 @@ export class Connection implements SignalPeer {
     this.#queueBytes += out.length
   }
 
-  flush(): void {
+  /** Whether the system has taken all that was ever written. */
+  flush(): boolean {
     const queue = this.#queue
-    if (this.#gone || queue.length === 0) return
-    const out = queue.length === 1 ? queue[0]! : Buffer.concat(queue, this.#queueBytes)
-    this.#queue = []
-    this.#queueBytes = 0
-    this.#socket.write(out)
-    this.#noteUnsent()
+    if (this.#gone) return false
+    if (queue.length > 0) {
+      const out = queue.length === 1 ? queue[0]! : this.#joined(queue)
+      queue.length = 0
+      this.#queueBytes = 0
+      this.#socket.write(out)
+      this.#noteUnsent()
+    }
+    return this.#unsentBytes === 0
+  }
+
+  #joined(frames: readonly Buffer[]): Buffer {
+    const out = this.#front.arena.room(this.#queueBytes)
+    let at = 0
+    for (const one of frames) {
+      out.set(one, at)
+      at += one.length
+    }
+    return out
   }
 
   #isBehind(): boolean {
@@ -253,7 +269,7 @@ export class Connection implements SignalPeer {
   #end(): void {
     if (this.#gone) return
     this.#gone = true
-    this.#queue = []
+    this.#queue.length = 0
     this.#queueBytes = 0
     this.#rest = NOTHING
     this.#restBytes = 0

@@ -19,6 +19,7 @@ import type { HookList } from '../hooks/hook.ts'
 import { MAX_HTTP_SCRAPE } from '../http-query.ts'
 import type { RateLimiter } from '../rate-limiter.ts'
 import { ACTIONS, OTHER_ACTION } from '../responses.ts'
+import type { Arena } from './arena.ts'
 import { frameHeadBytes, OP_TEXT, writeFrameHead } from './frames.ts'
 import { writeBinary } from './json.ts'
 import { MAX_OFFERS, parseSignal, SignalRequest } from './signal-codec.ts'
@@ -33,7 +34,7 @@ export interface SignalPeer extends Participant {
   readonly queryStart: number
   readonly passkeyStart: number
   readonly passkeyEnd: number
-  /** Takes a whole frame. */
+  /** Takes a whole frame, from the arena or its own. */
   send(frame: Buffer): void
   /** Somebody doubts that it is still there. */
   challenge(): void
@@ -56,6 +57,8 @@ export interface SignalHandlerOptions {
   readonly hooks: HookList
   readonly counters: Counters
   readonly limiter: RateLimiter | null
+  /** Memory for frames. */
+  readonly arena: Arena
   /** Second of a clock that never steps, as of now or a little before. */
   second(): number
 }
@@ -287,7 +290,7 @@ export class SignalHandler {
   ): Buffer {
     const prefix = this.#end - HEAD_ROOM
     const length = prefix + (idEnd - idStart) + key.length + (valueEnd - valueStart) + 1
-    const frame = Buffer.allocUnsafe(frameHeadBytes(length) + length)
+    const frame = this.#options.arena.room(frameHeadBytes(length) + length)
     let at = writeFrameHead(frame, 0, OP_TEXT, length)
     at += this.#out.copy(frame, at, HEAD_ROOM, this.#end)
     for (let i = idStart; i < idEnd; i++) frame[at++] = bytes[i]!
@@ -346,7 +349,7 @@ export class SignalHandler {
     const length = this.#end - HEAD_ROOM
     const start = HEAD_ROOM - frameHeadBytes(length)
     writeFrameHead(this.#out, start, OP_TEXT, length)
-    const frame = Buffer.allocUnsafe(this.#end - start)
+    const frame = this.#options.arena.room(this.#end - start)
     this.#out.copy(frame, 0, start, this.#end)
     peer.send(frame)
   }

@@ -13,6 +13,7 @@ import type { HookList } from '../hooks/hook.ts'
 import { HttpRoutes } from '../http-routes.ts'
 import type { RateLimiter } from '../rate-limiter.ts'
 import { OTHER_ACTION } from '../responses.ts'
+import { Arena } from './arena.ts'
 import { Connection, type ConnectionLimits, type SignalFront } from './connection.ts'
 import { CLOSE_GOING_AWAY } from './frames.ts'
 import { SignalHandler, type SignalPolicy } from './handler.ts'
@@ -48,6 +49,7 @@ export class WebSocketServer {
   readonly #perAddress = new Map<string, number>()
   #settings: WebSocketSettings
   #rules: HandshakeRules
+  readonly #arena = new Arena()
   #dirty: Connection[] = []
   #cancelSweep: (() => void) | undefined
   #closed = false
@@ -64,6 +66,7 @@ export class WebSocketServer {
       limits: context.settings.limits,
       nowMs: clock.monotonicMs(),
       unsentBytes: 0,
+      arena: this.#arena,
       monotonicMs: () => clock.monotonicMs(),
       flushLater: (connection) => this.#flushLater(connection),
       leave: (member) => {
@@ -125,7 +128,9 @@ export class WebSocketServer {
     const counters = this.#counters
     const second = (): number => Math.floor(this.#front.nowMs / 1000)
     const swarms = this.#swarms
-    return new SignalHandler({ swarms, policy: settings.policy, hooks, counters, limiter, second })
+    const { policy } = settings
+    const arena = this.#arena
+    return new SignalHandler({ swarms, policy, hooks, counters, limiter, arena, second })
   }
 
   #refuse(socket: Socket, address: Uint8Array, status: number): void {
@@ -157,7 +162,9 @@ export class WebSocketServer {
   readonly #flush = (): void => {
     const dirty = this.#dirty
     this.#dirty = []
-    for (const connection of dirty) connection.flush()
+    let isWritten = true
+    for (const connection of dirty) if (!connection.flush()) isWritten = false
+    this.#arena.endTurn(isWritten)
     this.#count()
   }
 

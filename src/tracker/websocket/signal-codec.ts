@@ -90,7 +90,8 @@ export function parseSignal(
   end: number,
   request: SignalRequest,
 ): SignalKind {
-  if (!readMembers(bytes, start, end)) return 'malformed'
+  request.offerCount = 0
+  if (!readMembers(bytes, start, end, request)) return 'malformed'
   request.hasInfoHash = false
   request.isScrape = false
   const action = actionOf(bytes)
@@ -121,7 +122,12 @@ function invalid(request: SignalRequest, failure: Failure): 'invalid' {
   return 'invalid'
 }
 
-function readMembers(bytes: Uint8Array, start: number, end: number): boolean {
+function readMembers(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  request: SignalRequest,
+): boolean {
   values.fill(-1)
   let at = skipSpace(bytes, start, end)
   if (at >= end || bytes[at] !== 0x7b) return false
@@ -134,7 +140,8 @@ function readMembers(bytes: Uint8Array, start: number, end: number): boolean {
     at = skipSpace(bytes, keyEnd, end)
     if (at >= end || bytes[at] !== 0x3a) return false
     at = skipSpace(bytes, at + 1, end)
-    const valueEnd = skipValue(bytes, at, end)
+    const hasOffers = key === OFFERS && at < end && bytes[at] === 0x5b
+    const valueEnd = hasOffers ? readOffers(bytes, at, end, request) : skipValue(bytes, at, end)
     if (valueEnd < 0) return false
     if (key >= 0) {
       values[key * 2] = at
@@ -217,8 +224,6 @@ function readAnnounce(bytes: Uint8Array, request: SignalRequest): SignalKind {
   announce.uploaded = readCount(bytes, UPLOADED, 0)
   announce.downloaded = readCount(bytes, DOWNLOADED, 0)
   announce.wanted = readCount(bytes, NUM_WANT, -1)
-  request.offerCount = 0
-  if (values[OFFERS * 2]! >= 0) readOffers(bytes, request)
   return 'announce'
 }
 
@@ -228,30 +233,37 @@ function readCount(bytes: Uint8Array, key: number, absent: number): number {
   return Math.min(Math.floor(numberOf(bytes, start, values[key * 2 + 1]!)), Number.MAX_SAFE_INTEGER)
 }
 
-/** The value is known to be JSON, so what is looked for next is there. */
-function readOffers(bytes: Uint8Array, request: SignalRequest): void {
-  const end = values[OFFERS * 2 + 1]!
-  let at = values[OFFERS * 2]!
-  if (bytes[at] !== 0x5b) return
-  at = skipSpace(bytes, at + 1, end)
-  while (bytes[at] !== 0x5d) {
-    if (request.offerCount === MAX_OFFERS) return
-    at = bytes[at] === 0x7b ? readOffer(bytes, at, end, request) : skipValue(bytes, at, end)
-    at = skipSpace(bytes, at, end)
-    if (bytes[at] === 0x2c) at = skipSpace(bytes, at + 1, end)
+/** Behind the list of offers at `from`; -1 when it is not JSON. Notes what an offer is made of on the way: most of a message is this. */
+function readOffers(bytes: Uint8Array, from: number, end: number, request: SignalRequest): number {
+  request.offerCount = 0
+  let at = skipSpace(bytes, from + 1, end)
+  if (at < end && bytes[at] === 0x5d) return at + 1
+  for (;;) {
+    const isObject = at < end && bytes[at] === 0x7b
+    const behind = isObject ? readOffer(bytes, at, end, request) : skipValue(bytes, at, end)
+    if (behind < 0) return -1
+    at = skipSpace(bytes, behind, end)
+    if (at >= end) return -1
+    if (bytes[at] === 0x5d) return at + 1
+    if (bytes[at] !== 0x2c) return -1
+    at = skipSpace(bytes, at + 1, end)
   }
 }
 
-/** Behind one offer; it is kept if it has what an offer has. */
+/** Behind one offer, or -1; it is kept if it has what an offer has, and there is room. */
 function readOffer(bytes: Uint8Array, from: number, end: number, request: SignalRequest): number {
   let [idStart, idEnd, offerStart, offerEnd] = [-1, -1, -1, -1]
   let at = skipSpace(bytes, from + 1, end)
-  while (bytes[at] !== 0x7d) {
+  while (at < end && bytes[at] !== 0x7d) {
     const keyEnd = skipString(bytes, at, end)
+    if (keyEnd < 0) return -1
     const isId = isBytes(bytes, at + 1, keyEnd - 1, KEY_BYTES[OFFER_ID]!)
     const isOffer = isBytes(bytes, at + 1, keyEnd - 1, OFFER_KEY)
-    at = skipSpace(bytes, skipSpace(bytes, keyEnd, end) + 1, end)
+    at = skipSpace(bytes, keyEnd, end)
+    if (at >= end || bytes[at] !== 0x3a) return -1
+    at = skipSpace(bytes, at + 1, end)
     const valueEnd = skipValue(bytes, at, end)
+    if (valueEnd < 0) return -1
     if (isId) {
       idStart = at
       idEnd = valueEnd
@@ -260,14 +272,21 @@ function readOffer(bytes: Uint8Array, from: number, end: number, request: Signal
       offerEnd = valueEnd
     }
     at = skipSpace(bytes, valueEnd, end)
-    if (bytes[at] === 0x2c) at = skipSpace(bytes, at + 1, end)
+    if (at >= end) return -1
+    if (bytes[at] === 0x7d) break
+    if (bytes[at] !== 0x2c) return -1
+    at = skipSpace(bytes, at + 1, end)
+    // A comma wants another member behind it.
+    if (at < end && bytes[at] === 0x7d) return -1
   }
-  if (offerStart >= 0 && isOfferId(bytes, idStart, idEnd)) {
-    const place = request.offerCount++ * 4
-    request.offers[place] = idStart
-    request.offers[place + 1] = idEnd
-    request.offers[place + 2] = offerStart
-    request.offers[place + 3] = offerEnd
+  if (at >= end) return -1
+  const { offers, offerCount } = request
+  if (offerCount < MAX_OFFERS && offerStart >= 0 && isOfferId(bytes, idStart, idEnd)) {
+    offers[offerCount * 4] = idStart
+    offers[offerCount * 4 + 1] = idEnd
+    offers[offerCount * 4 + 2] = offerStart
+    offers[offerCount * 4 + 3] = offerEnd
+    request.offerCount++
   }
   return at + 1
 }

@@ -1,0 +1,104 @@
+/**
+ * WebSocket: the CPU time of a server for each announce of WebTorrent, and announces a second: announces alone, with five offers that
+ * go to five others, and with those answered.
+ *
+ * 200 connections in swarms of 20, each with one announce under way; an offer is as a browser makes it. Figures are of the whole
+ * process, the kernel's part of each socket included, which both trackers pay alike.
+ */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { interleave, median } from '../statistics.ts'
+import { lineOf, type SuiteContext } from '../suite.ts'
+import {
+  type Absent,
+  bittorrentTracker,
+  type Contender,
+  LOAD_CPU,
+  type RunningServer,
+  seedbed,
+} from './servers.ts'
+import type { LoadOptions, LoadResult } from './websocket-load.ts'
+
+const SUITE = 'tracker'
+const LOAD = new URL('./websocket-load.js', import.meta.url).pathname
+const CONNECTIONS = 200
+const PEERS_PER_SWARM = 20
+const ROUNDS = 5
+const TARGET = 3
+
+interface Mode {
+  readonly name: string
+  readonly offers: number
+  readonly answers: boolean
+}
+
+const MODES: readonly Mode[] = [
+  { name: 'announce', offers: 0, answers: false },
+  { name: '5 offers', offers: 5, answers: false },
+  { name: '5 offers, answered', offers: 5, answers: true },
+]
+
+const usOf = ({ cpuSeconds, announces }: LoadResult): number =>
+  (cpuSeconds * 1e6) / Math.max(1, announces)
+
+export async function benchWebSocket(context: SuiteContext): Promise<void> {
+  const theirs = bittorrentTracker(context.directory, 'ws')
+  const ours: readonly Contender[] = [
+    seedbed(context.directory, 'ws-fast', { frontEnd: 'fast', protocol: 'ws' }),
+    seedbed(context.directory, 'ws-portable', { frontEnd: 'portable', protocol: 'ws' }),
+  ]
+  const contenders = isAbsent(theirs) ? ours : [...ours, theirs]
+  const rounds = context.quick ? 1 : ROUNDS
+  for (const mode of MODES) {
+    const results = await interleave(
+      contenders.map((one) => [one.name, () => measure(one, mode, context.quick)] as const),
+      rounds,
+      (name, round, result) => {
+        const us = usOf(result).toFixed(1)
+        const rate = Math.round(result.announces / result.seconds)
+        context.log(
+          `ws ${mode.name}, round ${round}: ${name} ${us} µs, ${rate}/s, ${Math.round(result.offers / result.announces)} offers heard each, load at ${Math.round((result.ownCpuSeconds / result.seconds) * 100)} %`,
+        )
+      },
+    )
+    for (const { name } of ours) {
+      const values = results.get(name)!
+      const line = {
+        suite: SUITE,
+        name: `${name} ${mode.name}`,
+        unit: 'µs CPU/announce',
+        better: 'less',
+        values: values.map(usOf),
+        target: TARGET,
+        note: `${Math.round(median(values.map((one) => one.announces / one.seconds)))} announces/s; target: the ratio`,
+      } as const
+      const peer = isAbsent(theirs) ? undefined : results.get(theirs.name)!.map(usOf)
+      context.report(lineOf(line, { peer: theirs.title, values: peer }))
+    }
+  }
+}
+
+function isAbsent(contender: Contender | Absent): contender is Absent {
+  return 'absent' in contender
+}
+
+async function measure(contender: Contender, mode: Mode, quick: boolean): Promise<LoadResult> {
+  const server: RunningServer = await contender.start()
+  try {
+    const options: LoadOptions = {
+      port: server.port,
+      pid: server.pid,
+      connections: CONNECTIONS,
+      peersPerSwarm: PEERS_PER_SWARM,
+      offers: mode.offers,
+      answers: mode.answers,
+      warmMs: quick ? 500 : 1500,
+      measureMs: quick ? 1000 : 3000,
+    }
+    const load = ['-c', String(LOAD_CPU), process.execPath, LOAD, JSON.stringify(options)]
+    const { stdout } = await promisify(execFile)('taskset', load)
+    return JSON.parse(stdout) as LoadResult
+  } finally {
+    await server.stop()
+  }
+}
