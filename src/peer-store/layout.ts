@@ -11,7 +11,7 @@
  * A reservation is less than 8 GiB: word addresses then fit an int32, which V8 never boxes.
  *
  * Hot files take these in as `const { S_DEPTH } = layout`: V8 folds a module's own constants into its code, but reads an imported one
- * through a cell, with three checks, at every use. That was a quarter of the time of a scrape.
+ * through a cell, with three checks, at every use. Put and delete fell from 102 to 97 ns by it.
  *
  *     shard line
  *     0 version (odd: locked)  1 directory depth  2 directory  3 its one entry at depth 0

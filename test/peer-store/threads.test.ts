@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { arch } from 'node:process'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
@@ -104,4 +105,31 @@ test('what is no store is not opened', () => {
       code: 'PEER_STORE_FOREIGN_HANDLE',
     })
   }
+})
+
+// Elsewhere readers lock (memory.ts), and nobody can write beside them.
+const skip = arch !== 'x64' && 'readers lock on this processor'
+
+test('a scrape that somebody wrote beside is read again', { skip }, () => {
+  const store = createPeerStore({ clock: new ManualClock(), maxMemoryBytes: 8 * 2 ** 20 })
+  const view = openPeerStore(store.handle())
+  const hash = new Uint8Array(20)
+  for (let n = 0; n < 5; n++) store.putLeecher(hash, Uint8Array.of(1, 2, 3, n), 5)
+  const seen: number[] = []
+  let writes = 0
+  // The count of completed downloads is given first: what follows was read before the other thread wrote.
+  const counts = {
+    seeders: 0,
+    leechers: 0,
+    set completed(value: number) {
+      seen.push(value)
+      if (writes++ === 0) view.graduateLeecher(hash, Uint8Array.of(9, 9, 9, 9), 5)
+    },
+    get completed(): number {
+      return seen.at(-1)!
+    },
+  }
+  store.scrapeSwarm(hash, 4, counts)
+  assert.deepEqual(seen, [0, 1])
+  assert.deepEqual([counts.seeders, counts.leechers], [1, 5])
 })
