@@ -490,7 +490,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     const index = this.#root.freeEntry()
     if (index !== -1) return index
     throw fsError('FS_ROOT_FULL', `the root block lists ${this.geometry.torrentsMax} torrents`, {
-      mend: 'Remove torrents, or use a volume with larger blocks.',
+      mend: 'Remove torrents, add another device, or use a volume with larger blocks.',
     })
   }
 

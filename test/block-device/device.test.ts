@@ -157,6 +157,22 @@ describe('image file', () => {
     await again.close()
   })
 
+  test('that became larger, or smaller, beneath us is measured again', async () => {
+    const path = fresh()
+    const device = await openFileDevice(path, { create: { bytes: MIB } })
+    truncateSync(path, 2 * MIB + 100)
+    device.remeasure?.()
+    assert.equal(device.sizeBytes, 2 * MIB)
+    truncateSync(path, MIB)
+    device.remeasure?.()
+    assert.equal(
+      device.sizeBytes,
+      2 * MIB,
+      'a smaller size is not believed: reads say what is gone',
+    )
+    await device.close()
+  })
+
   test('discard gives room back to the filesystem beneath', async (context) => {
     const path = fresh()
     const device = await openFileDevice(path, { create: { bytes: 4 * MIB } })
@@ -193,6 +209,19 @@ describe('raw device', () => {
       assert.equal(device.direct, true)
       const mine = new RegExp(`is open in process ${process.pid} \\(.*device\\.test`)
       await assert.rejects(openFileDevice(loop), hasCode('DEVICE_BUSY', mine))
+      await device.close()
+    })
+
+    test(`${sectorBytes}: that became larger says so when it is measured again`, async () => {
+      const { image } = loops.find(({ path }) => path === loop)!
+      const device = await openFileDevice(loop)
+      truncateSync(image, 12 * MIB)
+      execFileSync('losetup', ['-c', loop])
+      assert.equal(device.sizeBytes, 8 * MIB)
+      device.remeasure?.()
+      assert.equal(device.sizeBytes, 12 * MIB)
+      const target = allocateAligned(sectorBytes)
+      await device.read(12 * MIB - sectorBytes, target)
       await device.close()
     })
 

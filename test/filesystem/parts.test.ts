@@ -1,5 +1,6 @@
 /** The parts of the filesystem: checksums, layouts, allocators, slabs. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../src/base/index.ts'
@@ -188,4 +189,16 @@ describe('slabs', () => {
     assert.equal(small.classFor(1), 3)
     assert.equal(small.classFor(BLOCK + 1), undefined)
   })
+})
+
+test('the torrents that a list has room for are those of docs/limits.md', () => {
+  const page = readFileSync(new URL('../../../docs/limits.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| (\d+) ([KM])iB[^|]*\| +([\d,]+) \| +([\d,]+) \|$/gm)]
+  assert.equal(rows.length, 5)
+  for (const [, size, unit, small, large] of rows) {
+    const blockBytes = Number(size) * (unit === 'K' ? 1024 : 1024 * 1024)
+    const told = [small!, large!].map((figure) => Number(figure.replaceAll(',', '')))
+    const real = [512, 4096].map((sector) => new Geometry(blockBytes, sector, 100).torrentsMax)
+    assert.deepEqual(told, real, `${size} ${unit}iB`)
+  }
 })

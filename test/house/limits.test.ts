@@ -8,7 +8,7 @@ const repository = new URL('../../../', import.meta.url)
 test('every constant that the page of limits names is there', () => {
   const page = readFileSync(new URL('docs/limits.md', repository), 'utf8')
   const source = readdirSync(new URL('src', repository), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => /\.c?ts$/.test(name))
     .map((name) => readFileSync(new URL(`src/${name}`, repository), 'utf8'))
     .join('\n')
   const named = [...page.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map((match) => match[1]!)

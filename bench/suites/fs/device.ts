@@ -10,7 +10,7 @@ import {
 import { formatVolume, type MountedVolume, mountVolume } from '../../../src/filesystem/index.ts'
 import { attachLoop } from '../../../test/block-device/loop.ts'
 import { interleave } from '../../statistics.ts'
-import { lineOf, type PeerRuns, type SuiteContext } from '../../suite.ts'
+import { lineOf, type SuiteContext } from '../../suite.ts'
 import { BLOCK_BYTES, formatOptions, GIB, MIB, madeTorrent, mountOptions } from './common.ts'
 
 const CHUNK_BYTES = 16_384
@@ -85,11 +85,9 @@ async function benchFill(place: Place): Promise<void> {
     execFileSync('dd', [...args, 'conv=notrunc,fdatasync'], { stdio: 'pipe' })
     return rate(systemClock.monotonicMs() - begunMs)
   }
-  const results = await interleave<'seedbed' | 'dd', number>(
-    [
-      ['seedbed', ours],
-      ['dd', dd],
-    ],
+  const fio = fioOf(place, 'fill')
+  const results = await interleave<'seedbed' | 'dd' | 'fio', number>(
+    [['seedbed', ours], ['dd', dd], ...fio.contenders],
     place.rounds,
     (name, round, value) => context.log(`fill, round ${round}: ${name} ${value.toFixed(0)} MB/s`),
   )
@@ -98,7 +96,7 @@ async function benchFill(place: Place): Promise<void> {
   const note = `one stripe of 4 MiB at a time, O_DIRECT, synced at the end; the ratio should reach ${FILL_RATIO_TARGET}`
   const version = execFileSync('dd', ['--version'], { encoding: 'utf8' }).split('\n')[0]!
   context.report(lineOf({ ...line, note }, { peer: version, values: results.get('dd')! }))
-  context.report(lineOf(line, fio(place, 'fill')))
+  context.report(lineOf(line, { peer: fio.version, values: results.get('fio') }))
 }
 
 async function benchReads(place: Place): Promise<void> {
@@ -121,10 +119,12 @@ async function benchReads(place: Place): Promise<void> {
   }
   // The device as the volume has it open, under the filesystem.
   const { device } = volume as MountedVolume & { readonly device: BlockDevice }
-  const results = await interleave<'volume' | 'device', number>(
+  const fio = fioOf(place, 'random-reads')
+  const results = await interleave<'volume' | 'device' | 'fio', number>(
     [
       ['volume', () => rate((offset, target) => stored.read(offset, target))],
       ['device', () => rate((offset, target) => device.read(offset, target))],
+      ...fio.contenders,
     ],
     place.rounds,
     (name, round, value) =>
@@ -137,7 +137,7 @@ async function benchReads(place: Place): Promise<void> {
   const line = { suite: 'fs', name: 'random-reads', unit: '1/s', better: 'more', values } as const
   const peer = 'the device without the filesystem'
   context.report(lineOf({ ...line, note }, { peer, values: results.get('device')! }))
-  context.report(lineOf(line, fio(place, 'random-reads')))
+  context.report(lineOf(line, { peer: fio.version, values: results.get('fio') }))
 }
 
 async function benchCreate({ context, path, rounds }: Place): Promise<void> {
@@ -161,28 +161,29 @@ async function benchCreate({ context, path, rounds }: Place): Promise<void> {
   context.report(lineOf({ ...common, name: 'unlink', values: removes, note }))
 }
 
-/** The same by fio, where it is installed. */
-function fio(place: Place, what: 'fill' | 'random-reads'): PeerRuns {
+interface Fio {
+  readonly version: string
+  /** None where it is not installed. */
+  readonly contenders: readonly (readonly ['fio', () => Promise<number>])[]
+}
+
+/** The same by fio. */
+function fioOf(place: Place, what: 'fill' | 'random-reads'): Fio {
   const version = spawnSync('fio', ['--version'], { encoding: 'utf8' })
-  if (version.status !== 0) return { peer: 'fio', values: undefined }
+  if (version.status !== 0) return { version: 'fio', contenders: [] }
+  const reads = ['--rw=randread', `--bs=${CHUNK_BYTES}`, `--iodepth=${DEPTH}`]
   const job =
     what === 'fill'
       ? ['--rw=write', '--bs=4M', '--iodepth=1', '--end_fsync=1']
-      : [
-          '--rw=randread',
-          `--bs=${CHUNK_BYTES}`,
-          `--iodepth=${DEPTH}`,
-          '--runtime=5',
-          '--time_based',
-        ]
+      : [...reads, '--runtime=5', '--time_based']
   const args = ['--name=bench', `--filename=${place.path}`, `--size=${place.dataBytes}`, ...job]
-  const values = Array.from({ length: place.rounds }, () => {
+  const run = async (): Promise<number> => {
     const options = ['--direct=1', '--ioengine=libaio', '--output-format=json']
     const out = execFileSync('fio', [...args, ...options], { encoding: 'utf8' })
     const [result] = (JSON.parse(out) as { jobs: { write: FioFigure; read: FioFigure }[] }).jobs
     return what === 'fill' ? result!.write.bw_bytes / 1e6 : result!.read.iops
-  })
-  return { peer: version.stdout.trim(), values }
+  }
+  return { version: version.stdout.trim(), contenders: [['fio', run]] }
 }
 
 interface FioFigure {
