@@ -6,6 +6,10 @@
  * stride would be cheaper, but can reach only a few of the subsets: neighbours would always be met together.)
  * What is taken is stamped with the number of the call in an array of one entry a position.
  *
+ * Where n is at most 256, as in nearly all swarms, and much of it is taken, Floyd's numbers are taken already again and again, and the processor
+ * guesses wrong as often. There the first k of a shuffle are drawn (Fisher and Yates), each a swap: there is an order of each n, and any
+ * order will do to begin with, so it stays as the last call left it.
+ *
  * A draw is exact: 16 random bits times the bound, of which the upper half is the result and a lower half
  * below 65536 mod bound is drawn again (Lemire, Fast Random Integer Generation in an Interval).
  * The generator is xoshiro128**, seeded from the Random that was handed in: who is met is no secret.
@@ -15,12 +19,16 @@ import { MAX_DENSE } from './layout.ts'
 
 /** Bound on n: positions of small and dense swarms. */
 const MAX_POSITIONS: number = MAX_DENSE
+/** Bounds up to this one have an order, whose numbers are bytes. */
+const MAX_ORDERED = 256
 
 export class Sampler {
   /** The result of `choose`. */
   chosen: Int32Array = new Int32Array(MAX_POSITIONS)
   readonly #stamps = new Int32Array(MAX_POSITIONS)
   #stamp = 0
+  /** The order of n begins at n (n - 1) / 2. */
+  readonly #orders = new Uint8Array((MAX_ORDERED * (MAX_ORDERED + 1)) / 2)
   #s0: number
   #s1: number
   #s2: number
@@ -29,6 +37,9 @@ export class Sampler {
   #seldom: number
 
   constructor(random: Random) {
+    for (let bound = 1; bound <= MAX_ORDERED; bound++) {
+      for (let i = 0; i < bound; i++) this.#orders[(bound * (bound - 1)) / 2 + i] = i
+    }
     this.#seldom = random.uint32() | 0
     this.#s0 = random.uint32() | 0
     this.#s1 = random.uint32() | 0
@@ -83,6 +94,10 @@ export class Sampler {
       for (let i = 0, at = base; i < count; i++, at += stride) chosen[i] = at === self ? last : at
       return
     }
+    if (bound <= MAX_ORDERED) {
+      this.#shuffle(count, bound, base, stride, self, last)
+      return
+    }
     const stamps = this.#stamps
     this.#stamp = (this.#stamp + 1) | 0
     if (this.#stamp === 0) {
@@ -126,6 +141,66 @@ export class Sampler {
       stamps[value] = stamp
       at = (base + Math.imul(value, stride)) | 0
       chosen[i] = at === self ? last : at
+      i = (i + 1) | 0
+    }
+    this.#s0 = s0
+    this.#s1 = s1
+    this.#s2 = s2
+    this.#s3 = s3
+  }
+
+  /** `choose` for a bound that has an order, and fewer than all of it. */
+  #shuffle(
+    count: number,
+    bound: number,
+    base: number,
+    stride: number,
+    self: number,
+    last: number,
+  ): void {
+    const chosen = this.chosen
+    const orders = this.#orders
+    let s0 = this.#s0
+    let s1 = this.#s1
+    let s2 = this.#s2
+    let s3 = this.#s3
+    let place = (bound * (bound - 1)) >>> 1
+    for (let i = 0, range = bound | 0; i < count; ) {
+      const five = Math.imul(s1, 5)
+      const bits = Math.imul((five << 7) | (five >>> 25), 9)
+      const t = s1 << 9
+      s2 ^= s0
+      s3 ^= s1
+      s1 ^= s2
+      s0 ^= s3
+      s2 ^= t
+      s3 = (s3 << 11) | (s3 >>> 21)
+      let product = Math.imul(bits & 0xffff, range)
+      let draw = product >>> 16
+      if ((product & 0xffff) < range && (product & 0xffff) < 65536 % range) {
+        draw = this.#again(range)
+      }
+      let value = orders[(place + draw) | 0]!
+      orders[(place + draw) | 0] = orders[place]!
+      orders[place] = value
+      let at = (base + Math.imul(value, stride)) | 0
+      chosen[i] = at === self ? last : at
+      place = (place + 1) | 0
+      range = (range - 1) | 0
+      i = (i + 1) | 0
+      if (i === count) break
+      product = Math.imul(bits >>> 16, range)
+      draw = product >>> 16
+      if ((product & 0xffff) < range && (product & 0xffff) < 65536 % range) {
+        draw = this.#again(range)
+      }
+      value = orders[(place + draw) | 0]!
+      orders[(place + draw) | 0] = orders[place]!
+      orders[place] = value
+      at = (base + Math.imul(value, stride)) | 0
+      chosen[i] = at === self ? last : at
+      place = (place + 1) | 0
+      range = (range - 1) | 0
       i = (i + 1) | 0
     }
     this.#s0 = s0

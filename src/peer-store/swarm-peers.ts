@@ -123,19 +123,24 @@ export class SwarmPeers extends SwarmShape {
     const end = Math.min(seeder ? this.seeders : this.count, MAX_SMALL)
     const peerWords = this.peerWords
     const base = this.base + from * peerWords
-    let self = -1
-    for (let i = 0, at = base; i < end - from; i++, at += peerWords) {
-      if (this.endpoint.isAt(at)) {
-        self = i
-        break
-      }
-    }
+    const self = this.#placeIn(base, end - from)
     const available = end - from - (self >= 0 ? 1 : 0)
     const count = Math.min(wanted, available)
     if (count <= 0) return 0
-    const at = self < 0 ? -1 : base + self * peerWords
-    sampler.choose(count, available, base, peerWords, at, base + available * peerWords)
+    sampler.choose(count, available, base, peerWords, self, base + available * peerWords)
     return count
+  }
+
+  /** Address of the endpoint among `count` peers from `base` on; -1 when it is not there. */
+  #placeIn(base: number, count: number): number {
+    const peerWords = this.peerWords
+    const end = base + count * peerWords
+    // Who announces was just put: found is where it is, if the same swarm is open still.
+    const found = this.#found
+    const isPlace = found >= base && found < end && (found - base) % peerWords === 0
+    if (isPlace && this.endpoint.isAt(found)) return found
+    for (let at = base; at < end; at += peerWords) if (this.endpoint.isAt(at)) return at
+    return -1
   }
 
   /** Leaves the addresses of a role's peers in `chosen`, from where the sampler has room. Returns how many. */
