@@ -4,6 +4,7 @@ import { errorMaker, type SeedbedError } from '../base/index.ts'
 export const engineErrors = {
   ENGINE_PORT_TAKEN: 'The peer port is in use by another process.',
   ENGINE_LISTEN_FAILED: 'The peer port could not be opened on one of the addresses.',
+  ENGINE_NO_FAMILY: 'The machine has no IPv6.',
   ENGINE_PROTOCOL:
     'A peer sent bytes that are not the BitTorrent protocol; its connection is closed.',
   ENGINE_TRACKER_FAILED:

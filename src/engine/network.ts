@@ -35,6 +35,15 @@ export interface DatagramSocket {
   close(): void
 }
 
+/** A datagram socket that anybody may send to. */
+export interface OpenDatagramSocket {
+  /** The bytes are the receiver's only during the call; the host is an address in its canonical form. */
+  onMessage: (bytes: Uint8Array, host: string, port: number) => void
+  /** What cannot be sent is lost, as on the way. */
+  send(bytes: Uint8Array, host: string, port: number): void
+  close(): void
+}
+
 export interface ResolvedAddress {
   readonly address: string
   readonly family: 4 | 6
@@ -57,6 +66,11 @@ export interface Network {
   resolve(host: string): Promise<readonly ResolvedAddress[]>
   /** A datagram socket to one resolved address; what others send to it is not delivered. */
   datagram(host: string, port: number): Promise<DatagramSocket>
+  /**
+   * A datagram socket on an address and a port of ours. Rejects with ENGINE_PORT_TAKEN, ENGINE_LISTEN_FAILED, and with
+   * ENGINE_NO_FAMILY when the machine has no IPv6.
+   */
+  openDatagram(address: string, port: number): Promise<OpenDatagramSocket>
   /**
    * GET with a bound on time and on the answer's size; redirects are followed, a few. The path and
    * query leave exactly as given (`info_hash=%12%AB…`). `family` forces the address family.

@@ -97,13 +97,15 @@ function portOf(server: Server): number {
   return (server.address() as AddressInfo).port
 }
 
-function hasNoIPv6(address: string, error: unknown): boolean {
+/** Whether opening `address` failed because the machine has no IPv6. */
+export function hasNoIPv6(address: string, error: unknown): boolean {
   const errno = errnoOf(error)
   if (!isIPv6(address)) return false
   return errno === 'EAFNOSUPPORT' || (errno === 'EADDRNOTAVAIL' && address === '::')
 }
 
-function listenError(cause: unknown, address: string, port: number): SeedbedError {
+/** What opening an address for peers or datagrams failed with, told in our words. */
+export function listenError(cause: unknown, address: string, port: number): SeedbedError {
   switch (errnoOf(cause)) {
     case 'EADDRINUSE':
       return engineError('ENGINE_PORT_TAKEN', `port ${port} on ${address} is in use`, {

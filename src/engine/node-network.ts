@@ -11,9 +11,15 @@ import { lookup } from 'node:dns/promises'
 import { connect, isIP, isIPv6, type OnReadOpts } from 'node:net'
 import { type Clock, type Logger, silentLogger, systemClock } from '../base/index.ts'
 import { engineError } from './errors.ts'
-import type { DatagramSocket, Network, PeerSocket, ResolvedAddress } from './network.ts'
+import type {
+  DatagramSocket,
+  Network,
+  OpenDatagramSocket,
+  PeerSocket,
+  ResolvedAddress,
+} from './network.ts'
 import { httpGet } from './node-http.ts'
-import { listenOnAll } from './node-listener.ts'
+import { hasNoIPv6, listenError, listenOnAll } from './node-listener.ts'
 import { KEEP_ALIVE_DELAY_MS, NodePeerSocket } from './node-socket.ts'
 
 export interface NodeNetworkOptions {
@@ -42,7 +48,8 @@ export function nodeNetwork(options: NodeNetworkOptions = {}): Network {
       return listenOnAll(addresses, port, accept, logger)
     },
     resolve: resolveHost,
-    datagram: openDatagram,
+    datagram: connectDatagram,
+    openDatagram,
     httpGet(url, getOptions) {
       return httpGet(url, getOptions, clock)
     },
@@ -88,7 +95,7 @@ async function resolveHost(host: string): Promise<readonly ResolvedAddress[]> {
   }
 }
 
-function openDatagram(host: string, port: number): Promise<DatagramSocket> {
+function connectDatagram(host: string, port: number): Promise<DatagramSocket> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
     let open = true
@@ -125,3 +132,49 @@ function openDatagram(host: string, port: number): Promise<DatagramSocket> {
     })
   })
 }
+
+function openDatagram(address: string, port: number): Promise<OpenDatagramSocket> {
+  return new Promise((resolve, reject) => {
+    const isV6 = isIPv6(address)
+    const socket = createSocket({
+      type: isV6 ? 'udp6' : 'udp4',
+      ipv6Only: isV6,
+      // Nodes are addresses: the default would ask the resolver for each.
+      lookup: (host, _options, callback) => callback(null, host, isV6 ? 6 : 4),
+    })
+    let open = true
+    const face: OpenDatagramSocket = {
+      onMessage: () => {},
+      send(bytes, host, to) {
+        if (open && isIPv6(host) === isV6) socket.send(bytes, to, host, ignore)
+      },
+      close() {
+        if (!open) return
+        open = false
+        socket.close()
+      },
+    }
+    socket.on('message', (bytes, from) => {
+      if (open) face.onMessage(bytes, from.address.replace(/%.*$/, ''), from.port)
+    })
+    const refuse = (cause: Error): void => {
+      face.close()
+      reject(
+        hasNoIPv6(address, cause)
+          ? engineError('ENGINE_NO_FAMILY', `${address}: this machine has no IPv6`, { cause })
+          : listenError(cause, address, port),
+      )
+    }
+    socket.once('error', refuse)
+    socket.bind({ address, port, exclusive: true }, () => {
+      socket.off('error', refuse)
+      // What the network reports of earlier datagrams.
+      socket.on('error', ignore)
+      socket.unref()
+      resolve(face)
+    })
+  })
+}
+
+/** With a callback, a failed send is not an error of the socket. */
+function ignore(): void {}

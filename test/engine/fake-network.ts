@@ -4,13 +4,21 @@
  * written, so a buffer that changes too early shows as corruption.
  */
 import { type Clock, seededRandom } from '../../src/base/index.ts'
-import type { HttpAnswer, Network, PeerListener, PeerSocket } from '../../src/engine/index.ts'
+import type {
+  HttpAnswer,
+  Network,
+  OpenDatagramSocket,
+  PeerListener,
+  PeerSocket,
+} from '../../src/engine/index.ts'
 
 export interface FakeLink {
   readonly latencyMs: number
   /** Bytes a millisecond from each host. */
   readonly bytesPerMs: number
   /** Changes what a host sends, in place; for corrupting peers. */
+  /** Share of datagrams that are lost. */
+  readonly datagramLoss?: number
   readonly tamper?: (from: string, bytes: Uint8Array) => void
 }
 
@@ -19,9 +27,12 @@ export class FakeInternet {
   readonly #link: FakeLink
   readonly #listeners = new Map<string, (socket: PeerSocket) => void>()
   readonly #sockets = new Set<FakeSocket>()
+  readonly #datagramSockets = new Map<string, OpenDatagramSocket>()
   readonly #random = seededRandom(99)
   #nextPort = 20_000
   connections = 0
+  /** Datagrams sent, by host. */
+  readonly datagramsFrom: Map<string, number> = new Map()
 
   constructor(clock: Clock, link: FakeLink) {
     this.#clock = clock
@@ -47,10 +58,37 @@ export class FakeInternet {
       datagram: async () => {
         throw new Error('no datagrams in this network')
       },
+      openDatagram: async (_address, port): Promise<OpenDatagramSocket> =>
+        this.#openDatagram(address, port),
       httpGet: async (): Promise<HttpAnswer> => {
         throw new Error('no HTTP in this network')
       },
     }
+  }
+
+  #openDatagram(host: string, port: number): OpenDatagramSocket {
+    const key = `${host} ${port}`
+    const socket: OpenDatagramSocket = {
+      onMessage: () => {},
+      send: (bytes, to, toPort) => {
+        const copy = Buffer.from(bytes)
+        if (
+          this.#link.datagramLoss !== undefined &&
+          this.#random.uint32() / 2 ** 32 < this.#link.datagramLoss
+        ) {
+          return
+        }
+        this.datagramsFrom.set(host, (this.datagramsFrom.get(host) ?? 0) + 1)
+        this.#clock.after(this.#link.latencyMs, () => {
+          this.#datagramSockets.get(`${to} ${toPort}`)?.onMessage(copy, host, port)
+        })
+      },
+      close: () => {
+        this.#datagramSockets.delete(key)
+      },
+    }
+    this.#datagramSockets.set(key, socket)
+    return socket
   }
 
   /** The host vanishes: its connections end on the other side after the latency, silently on its own. */

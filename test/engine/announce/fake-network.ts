@@ -30,6 +30,9 @@ export class FakeNetwork implements Network {
   listen(): never {
     throw new Error('no peers here')
   }
+  openDatagram(): never {
+    throw new Error('no other nodes here')
+  }
 
   async resolve(host: string): Promise<readonly ResolvedAddress[]> {
     this.resolved.push(host)

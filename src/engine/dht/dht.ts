@@ -1,0 +1,224 @@
+/**
+ * The distributed hash table (BEP 5): finds peers where no tracker is. One node for each address family that we
+ * listen in (BEP 32), under one id.
+ *
+ * ```
+ * torrents -> searches, a few at a time -> node IPv4 -> datagrams
+ *                                       `-> node IPv6 -> datagrams
+ * state kept across restarts: { id, nodes, nodes6 }, bencoded
+ * ```
+ *
+ * Invariants: nobody is asked but nodes that others named, those of the last run, and the bootstrap that was handed in; at
+ * most MAX_SEARCHES at a time; after `stop` no timer and no socket is left.
+ */
+import { type Clock, type Logger, type Random, SeedbedError } from '../../base/index.ts'
+import { decodeDictionary, encode, getBytes } from '../../bencode/index.ts'
+import type { PeerAddress } from '../announce/types.ts'
+import type { Network } from '../network.ts'
+import { type Contact, ID_BYTES, parseContacts, writeContacts } from './contact.ts'
+import type { Endpoint } from './messenger.ts'
+import { DhtNode } from './node.ts'
+
+const TICK_MS = 10_000
+const MAX_SEARCHES = 8
+/** Of each family, from the last run. */
+const MAX_KEPT = 200
+
+export interface DhtOptions {
+  /** Nodes to begin with, by name or address; none are built in. */
+  readonly bootstrap: readonly Endpoint[]
+  /** What `state` gave in the last run. */
+  readonly state?: Uint8Array
+  /** Ask, but answer nobody (BEP 43): for machines that others cannot reach. */
+  readonly readOnly?: boolean
+}
+
+interface DhtTools {
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+interface Search {
+  readonly infoHash: Uint8Array
+  readonly port: number | undefined
+  readonly onPeers: (peers: readonly PeerAddress[]) => void
+}
+
+export class Dht {
+  readonly #tools: DhtTools
+  readonly #options: DhtOptions
+  readonly #id: Uint8Array
+  readonly #nodes = new Map<4 | 6, DhtNode>()
+  /** Searches that wait for their turn. */
+  readonly #waiting: Search[] = []
+  /** All that are not over, with what to call when they are. */
+  readonly #pending = new Map<Search, () => void>()
+  #searching = 0
+  #cancelTick: (() => void) | undefined
+  #stopped = false
+
+  private constructor(tools: DhtTools, options: DhtOptions, id: Uint8Array) {
+    this.#tools = tools
+    this.#options = options
+    this.#id = id
+  }
+
+  /** Opens UDP `port` on the first address of each family. Rejects with ENGINE_PORT_TAKEN, ENGINE_LISTEN_FAILED. */
+  static async open(
+    tools: DhtTools,
+    bind: readonly string[],
+    port: number,
+    options: DhtOptions,
+  ): Promise<Dht> {
+    const kept = parseState(options.state)
+    const id = kept?.id ?? new Uint8Array(ID_BYTES)
+    if (kept === undefined) tools.random.fill(id)
+    const dht = new Dht(tools, options, id)
+    try {
+      await dht.#open(bind, port)
+    } catch (error) {
+      dht.stop()
+      throw error
+    }
+    for (const [family, node] of dht.#nodes) node.meet(kept?.contacts[family] ?? [])
+    dht.#tick()
+    return dht
+  }
+
+  async #open(bind: readonly string[], port: number): Promise<void> {
+    const { network, clock, random, logger } = this.#tools
+    for (const family of [4, 6] as const) {
+      const address = bind.find((address) => address.includes(':') === (family === 6))
+      if (address === undefined) continue
+      let socket: Awaited<ReturnType<Network['openDatagram']>>
+      try {
+        socket = await network.openDatagram(address, port)
+      } catch (error) {
+        const isLack = error instanceof SeedbedError && error.code === 'ENGINE_NO_FAMILY'
+        if (!isLack || this.#nodes.size === 0) throw error
+        logger.info({ address }, 'this machine has no IPv6: no node of the DHT there')
+        continue
+      }
+      const node = new DhtNode({
+        family,
+        id: this.#id,
+        socket,
+        clock,
+        random,
+        logger,
+        readOnly: this.#options.readOnly ?? false,
+        bootstrap: () => this.#resolve(family),
+        other: () => this.#nodes.get(family === 4 ? 6 : 4),
+      })
+      this.#nodes.set(family, node)
+    }
+  }
+
+  /** Nodes that are known, of both families. */
+  get size(): number {
+    let size = 0
+    for (const node of this.#nodes.values()) size += node.size
+    return size
+  }
+
+  /** A node that may be there: a peer said so (BEP 5, message `port`). */
+  meet(endpoint: Endpoint): void {
+    this.#nodes.get(endpoint.host.includes(':') ? 6 : 4)?.meet([endpoint])
+  }
+
+  /**
+   * Finds peers, and announces `port` unless it is undefined. Resolves when it is over, also when it was stopped;
+   * waits for its turn before.
+   */
+  search(search: Search): Promise<void> {
+    if (this.#stopped) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#pending.set(search, resolve)
+      this.#waiting.push(search)
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    while (this.#searching < MAX_SEARCHES) {
+      const search = this.#waiting.shift()
+      if (search === undefined) return
+      this.#searching++
+      let left = this.#nodes.size
+      for (const node of this.#nodes.values()) {
+        node.search(search.infoHash, search.port, search.onPeers, () => {
+          if (--left > 0) return
+          this.#searching--
+          this.#pending.get(search)?.()
+          this.#pending.delete(search)
+          this.#next()
+        })
+      }
+    }
+  }
+
+  /** For the next run. */
+  state(): Uint8Array {
+    const contacts = (family: 4 | 6): Uint8Array | undefined => {
+      const node = this.#nodes.get(family)
+      return node && writeContacts(node.contacts().slice(0, MAX_KEPT), family)
+    }
+    return encode({ id: this.#id, nodes: contacts(4), nodes6: contacts(6) })
+  }
+
+  stop(): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#cancelTick?.()
+    for (const node of this.#nodes.values()) node.stop()
+    this.#waiting.length = 0
+    for (const resolve of this.#pending.values()) resolve()
+    this.#pending.clear()
+  }
+
+  #tick(): void {
+    for (const node of this.#nodes.values()) node.tick()
+    this.#cancelTick = this.#tools.clock.after(TICK_MS, () => this.#tick(), true)
+  }
+
+  async #resolve(family: 4 | 6): Promise<readonly Endpoint[]> {
+    const { network, logger } = this.#tools
+    const found: Endpoint[] = []
+    for (const { host, port } of this.#options.bootstrap) {
+      try {
+        for (const resolved of await network.resolve(host)) {
+          if (resolved.family === family) found.push({ host: resolved.address, port })
+        }
+      } catch (error) {
+        logger.info({ host, err: error }, 'a node of the DHT to begin with has no address')
+      }
+    }
+    return found
+  }
+}
+
+interface KeptState {
+  readonly id: Uint8Array
+  readonly contacts: Readonly<Record<4 | 6, readonly Contact[]>>
+}
+
+/** Undefined when there is none, or it is no state: the DHT begins anew. */
+function parseState(bytes: Uint8Array | undefined): KeptState | undefined {
+  if (bytes === undefined) return undefined
+  try {
+    const dictionary = decodeDictionary(bytes, { valuesMax: 8, depthMax: 2 })
+    const id = getBytes(dictionary, 'id')
+    if (id?.length !== ID_BYTES) return undefined
+    const contacts = (key: string, family: 4 | 6): readonly Contact[] =>
+      parseContacts(getBytes(dictionary, key) ?? new Uint8Array(0), family, MAX_KEPT)
+    return {
+      id: Uint8Array.from(id),
+      contacts: { 4: contacts('nodes', 4), 6: contacts('nodes6', 6) },
+    }
+  } catch (error) {
+    if (error instanceof SeedbedError) return undefined
+    throw error
+  }
+}
