@@ -74,6 +74,48 @@ export const encryptionOption = (): Option =>
     .choices(encryptionPolicies)
     .default('offered')
 
+export const dhtOption = (): Option =>
+  new Option('--dht', 'find peers, and be found, by the public DHT too')
+
+export const dhtNodeOption = (): Option =>
+  new Option(
+    '--dht-node <host:port...>',
+    `nodes of the DHT to begin with, in place of ${PUBLIC_DHT_NODES.map(({ host }) => host).join(', ')}; implies --dht`,
+  ).argParser(parseDhtNodes)
+
+/** Nodes that have been there for many years, run by makers of BitTorrent clients. */
+const PUBLIC_DHT_NODES: readonly HostPort[] = [
+  { host: 'dht.libtorrent.org', port: 25401 },
+  { host: 'dht.transmissionbt.com', port: 6881 },
+  { host: 'router.bittorrent.com', port: 6881 },
+]
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export interface DhtFlags {
+  readonly dht?: boolean
+  readonly dhtNode?: readonly HostPort[]
+}
+
+/** Whom to begin with; undefined when the DHT is not wanted. */
+export function dhtNodesOf({ dht, dhtNode }: DhtFlags): readonly HostPort[] | undefined {
+  if (dhtNode !== undefined) return dhtNode
+  return dht === true ? PUBLIC_DHT_NODES : undefined
+}
+
+function parseDhtNodes(text: string, before: readonly HostPort[] | undefined): HostPort[] {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  const number = Number(port)
+  if (host === undefined || !(number >= 1 && number <= 65535)) {
+    throw new InvalidArgumentError('a node is HOST:PORT, an IPv6 address in brackets')
+  }
+  return [...(before ?? []), { host, port: number }]
+}
+
 export const logLevelOption = (): Option =>
   new Option('--log-level <level>', 'logs on stderr')
     .choices(['debug', 'info', 'warn', 'error', 'silent'])

@@ -10,7 +10,7 @@
  * - An info-hash is one torrent, a hybrid's two info-hashes are the same one, also while that is being made on the volume.
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
-import { type Clock, type Logger, toHex, toLatin1 } from '../base/index.ts'
+import { type Clock, type Logger, SeedbedError, toHex, toLatin1 } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import {
   encodePieceLayers,
@@ -25,6 +25,7 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Budget } from './budget.ts'
 import { Connections } from './connections.ts'
+import { Dht } from './dht/dht.ts'
 import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
@@ -82,6 +83,7 @@ class TorrentEngine implements Engine {
   readonly #disks = new Disks<ReadBlock>()
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
+  #dht: Dht | undefined
   #cancelTick: (() => void) | undefined
   #lastTickMs = 0
   #turn = 0
@@ -119,7 +121,9 @@ class TorrentEngine implements Engine {
     const { network, bind, peerPort, random, volume } = this.#options
     try {
       this.#listener = await network.listen(bind, peerPort, (socket) => this.#accept(socket))
+      this.#dht = await this.#openDht(this.#listener.port)
     } catch (error) {
+      await this.#listener?.close()
       this.#trackerClient.close()
       throw error
     }
@@ -147,14 +151,44 @@ class TorrentEngine implements Engine {
       syncSoon: (sync) => this.#syncs.soon(sync),
       connections: this.#connections,
       encryption: this.#doorway.encryption,
+      dht: this.#dht,
     }
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
   }
 
+  async #openDht(port: number): Promise<Dht | undefined> {
+    const { network, random, bind, dht } = this.#options
+    if (dht === undefined) return undefined
+    const tools = {
+      network,
+      clock: this.#clock,
+      random,
+      logger: this.#logger,
+      onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
+        this.#torrents.get(toLatin1(infoHash))?.addDhtPeers([peer]),
+    }
+    try {
+      return await Dht.open(tools, bind, port, dht)
+    } catch (error) {
+      // The system chose a port that is free for TCP only.
+      const isTaken = error instanceof SeedbedError && error.code === 'ENGINE_PORT_TAKEN'
+      if (!isTaken || this.#options.peerPort !== 0) throw error
+      return Dht.open(tools, bind, 0, dht)
+    }
+  }
+
   get port(): number {
     return this.#listener!.port
+  }
+
+  get dhtNodes(): number {
+    return this.#dht?.size ?? 0
+  }
+
+  dhtState(): Uint8Array | undefined {
+    return this.#dht?.state()
   }
 
   torrents(): IterableIterator<EngineTorrent> {
@@ -277,6 +311,7 @@ class TorrentEngine implements Engine {
     this.#cancelTick?.()
     this.#syncs.stop()
     for (const cutOff of [...this.#inbound]) cutOff()
+    this.#dht?.stop()
     const closed = this.#listener?.close()
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
     await Promise.allSettled(this.#making.values())

@@ -1,5 +1,6 @@
 /** Downloading and seeding: torrents on a volume, over a network, both handed in. */
 export type { TrackerStatus } from './announce/announcer.ts'
+export type { DhtOptions } from './dht/dht.ts'
 export { type EncryptionPolicy, encryptionPolicies } from './encryption/policy.ts'
 export { startEngine } from './engine.ts'
 export { engineErrors } from './errors.ts'

@@ -4,6 +4,7 @@ import type { TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Budget } from './budget.ts'
 import type { Connections } from './connections.ts'
+import type { Dht } from './dht/dht.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
@@ -28,6 +29,7 @@ export interface TorrentContext {
   readonly messageMemory: Budget
   readonly connections: Connections
   readonly encryption: EncryptionPolicy
+  readonly dht: Dht | undefined
   readonly uploadSlots: number
   /** Something was written or marked that a sync has to make durable. */
   changed(): void

@@ -31,6 +31,7 @@ import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { Content } from './content.ts'
+import { DhtSeeker } from './dht/seeker.ts'
 import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
 import { engineError } from './errors.ts'
@@ -89,6 +90,7 @@ export class Torrent
   readonly #announcers: Announcer[] = []
   readonly #hashes: TorrentHashes
   #started = false
+  readonly #seekers: DhtSeeker[] = []
   readonly #connector: Connector
   readonly #choking: Choking
   readonly #downloaded = new RateMeter()
@@ -167,6 +169,11 @@ export class Torrent
     })
     this.#announcers.push(announcer)
     if (this.#started) announcer.start()
+    const { dht, listenPort, random } = context
+    if (dht === undefined) return
+    this.#seekers.push(
+      new DhtSeeker(dht, name, listenPort, random, (peers) => this.addDhtPeers(peers)),
+    )
   }
 
   get state(): TorrentState {
@@ -425,6 +432,11 @@ export class Torrent
     this.#connect()
   }
 
+  /** A private torrent (BEP 27) believes its own trackers only. */
+  addDhtPeers(peers: readonly { readonly host: string; readonly port: number }[]): void {
+    if (this.info?.private !== true) this.addPeers(peers)
+  }
+
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
   accept(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
     const peer = this.#connector.accept(socket, arrival, this.running)
@@ -605,6 +617,12 @@ export class Torrent
     this.#downloaded.tick(elapsedMs)
     this.#uploaded.tick(elapsedMs)
     this.#connect()
+    const hungry =
+      (this.#state === 'downloading' || this.#state === 'metadata') && this.peers.size < FEW_PEERS
+    // A private torrent (BEP 27) is told to its own trackers only.
+    if (this.info?.private !== true) {
+      for (const seeker of this.#seekers) seeker.tick(this.nowMs, hungry)
+    }
     if (this.peers.size === 0 && this.#state === 'seeding') return
     for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
@@ -613,8 +631,7 @@ export class Torrent
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
     this.#suggest()
     this.#download?.tick(this.nowMs)
-    const hungry = this.#state === 'downloading' || this.#state === 'metadata'
-    if (!hungry || this.peers.size >= FEW_PEERS) return
+    if (!hungry) return
     for (const announcer of this.#announcers) announcer.announceNow()
   }
 

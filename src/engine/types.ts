@@ -4,6 +4,7 @@ import type { Clock, Logger, Random } from '../base/index.ts'
 import type { Magnet, PieceLayers, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
+import type { DhtOptions } from './dht/dht.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
 import type { Priority } from './pick-order.ts'
@@ -41,6 +42,8 @@ export interface EngineOptions {
   readonly uploadSlots?: number
   /** Of what is said to peers (MSE); `offered` by default. */
   readonly encryption?: EncryptionPolicy
+  /** Find peers by the DHT too, on UDP `peerPort`; absent: not. */
+  readonly dht?: DhtOptions
 }
 
 export interface AddOptions {
@@ -141,6 +144,10 @@ export interface EngineTorrent {
 export interface Engine {
   /** The port that peers reach. */
   readonly port: number
+  /** Nodes of the DHT that are known; 0 without it. */
+  readonly dhtNodes: number
+  /** What the DHT wants to be handed at the next start; undefined without it. */
+  dhtState(): Uint8Array | undefined
   torrents(): IterableIterator<EngineTorrent>
   /** By any of its names: the info-hash of v1, or the first 20 bytes of that of v2. */
   get(infoHash: Uint8Array): EngineTorrent | undefined

@@ -30,6 +30,7 @@ import { createPeerStore } from '../peer-store/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { startTracker, type Tracker } from '../tracker/index.ts'
 import { decodeAttributes, encodeAttributes } from './attributes.ts'
+import { DhtMemory } from './dht-memory.ts'
 import type { DeviceRoom, NodeEvent } from './events.ts'
 import type { FetchSource } from './fetch-source.ts'
 import { announceTiers } from './hosts.ts'
@@ -68,6 +69,11 @@ export interface NodeOptions {
   readonly cacheBytes: number
   readonly maxConnections: number
   readonly encryption?: EncryptionPolicy
+  /** Find peers by the DHT too, beginning with these nodes; what it learns is kept in the file, if one is named. */
+  readonly dht?: {
+    readonly bootstrap: readonly { readonly host: string; readonly port: number }[]
+    readonly statePath?: string
+  }
   readonly clock: Clock
   readonly random: Random
   readonly network: Network
@@ -91,6 +97,7 @@ export class SeedbedNode {
   readonly #records: ImportRecords
   #scrubber: Scrubber | undefined
   #refreshing: Promise<void> | undefined
+  #dhtMemory: DhtMemory | undefined
   #stopping: Promise<void> | undefined
 
   private constructor(
@@ -147,6 +154,8 @@ export class SeedbedNode {
       for (const { path, error } of place.kind === 'pool' ? place.devices.absent : []) {
         options.onEvent(deviceTrouble('absent', path, error))
       }
+      const memory = memoryOf(options)
+      const dhtState = await memory?.load()
       const engine = await startEngine({
         volume: place.store,
         network: options.network,
@@ -158,12 +167,18 @@ export class SeedbedNode {
         cacheBytes: options.cacheBytes,
         maxConnections: options.maxConnections,
         ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
+        ...(options.dht === undefined
+          ? {}
+          : { dht: { ...options.dht, ...(dhtState && { state: dhtState }) } }),
       })
       undo.push(() => engine.stop())
+      memory?.keep(() => engine.dhtState())
+      undo.push(async () => memory?.stop())
       const ownTiers =
         tracker === undefined ? [] : announceTiers(options.tracker!.hosts, tracker.port)
       const records = await ImportRecords.load(join(options.dataDir, 'imports.json'))
       const node = new SeedbedNode(options, place, engine, tracker, ownTiers, records)
+      node.#dhtMemory = memory
       await node.#openAll()
       await node.#ready()
       node.#beginScrubs()
@@ -502,6 +517,8 @@ export class SeedbedNode {
   async #drain(): Promise<void> {
     await this.#scrubber?.stop()
     await this.#refreshing?.catch(() => {})
+    this.#dhtMemory?.stop()
+    await this.#dhtMemory?.save(this.#engine.dhtState())
     await this.#engine.stop()
     await this.#tracker?.stop()
     await this.store.close()
@@ -510,6 +527,11 @@ export class SeedbedNode {
 
 function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {
   return { priorities: (info) => selectFiles(info, only) }
+}
+
+function memoryOf({ dht, clock, logger }: NodeOptions): DhtMemory | undefined {
+  if (dht?.statePath === undefined) return undefined
+  return new DhtMemory(dht.statePath, clock, logger)
 }
 
 export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress): NodeEvent {

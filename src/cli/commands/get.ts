@@ -16,7 +16,11 @@ import {
   connectionsOption,
   dataOption,
   deviceOption,
+  dhtNodeOption,
+  dhtNodesOf,
+  dhtOption,
   encryptionOption,
+  type HostPort,
   jsonOption,
   logLevelOption,
   makeLogger,
@@ -39,6 +43,8 @@ interface GetFlags {
   readonly cache: number
   readonly maxConnections: number
   readonly encryption: EncryptionPolicy
+  readonly dht?: boolean
+  readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
 }
 
@@ -56,6 +62,8 @@ export function getCommand(): Command {
     .addOption(cacheOption())
     .addOption(connectionsOption())
     .addOption(encryptionOption())
+    .addOption(dhtOption())
+    .addOption(dhtNodeOption())
     .addOption(jsonOption())
     .addOption(logLevelOption())
     .action(run)
@@ -66,6 +74,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
   const signals = catchSignals()
   const logger = makeLogger(flags.logLevel)
   const devices = flags.device ?? (flags.data === undefined ? undefined : [imagePath(flags.data)])
+  const dhtNodes = dhtNodesOf(flags)
   try {
     await get({
       source,
@@ -78,6 +87,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       cacheBytes: flags.cache,
       maxConnections: flags.maxConnections,
       encryption: flags.encryption,
+      ...(dhtNodes === undefined ? {} : { dht: { bootstrap: dhtNodes } }),
       clock: systemClock,
       random: systemRandom(),
       network: nodeNetwork({ clock: systemClock, logger }),

@@ -1,4 +1,5 @@
 /** `seedbed up`: tracker, storage and engine in one process; shares what it is given, seeds what it has. */
+
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
@@ -26,8 +27,12 @@ import {
   dataOption,
   defaultDataDir,
   deviceOption,
+  dhtNodeOption,
+  dhtNodesOf,
+  dhtOption,
   encryptionOption,
   filesOption,
+  type HostPort,
   jsonOption,
   logLevelOption,
   makeLogger,
@@ -61,6 +66,8 @@ interface UpOptions {
   readonly cache: number
   readonly maxConnections: number
   readonly encryption: EncryptionPolicy
+  readonly dht?: boolean
+  readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
 }
 
@@ -109,6 +116,8 @@ export function upCommand(): Command {
     .addOption(cacheOption())
     .addOption(connectionsOption())
     .addOption(encryptionOption())
+    .addOption(dhtOption())
+    .addOption(dhtNodeOption())
     .addOption(jsonOption())
     .addOption(logLevelOption())
     .action(up)
@@ -146,6 +155,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       asked('the access log', (node) => node.toggleAccessLog(logBase)),
     ),
   ]
+  const dhtNodes = dhtNodesOf(options)
   const node = await SeedbedNode.start({
     devices:
       options.files === undefined ? (options.device ?? [imagePath(dataDir)]) : [options.files],
@@ -160,6 +170,9 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     cacheBytes: options.cache,
     maxConnections: options.maxConnections,
     encryption: options.encryption,
+    ...(dhtNodes === undefined
+      ? {}
+      : { dht: { bootstrap: dhtNodes, statePath: join(dataDir, 'dht') } }),
     clock: systemClock,
     random: systemRandom(),
     network,

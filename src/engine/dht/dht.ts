@@ -38,6 +38,8 @@ interface DhtTools {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** A peer announced itself to us: it is in a swarm of that info-hash. */
+  onAnnounced?(infoHash: Uint8Array, peer: PeerAddress): void
 }
 
 interface Search {
@@ -109,6 +111,7 @@ export class Dht {
         random,
         logger,
         readOnly: this.#options.readOnly ?? false,
+        onAnnounced: (infoHash, peer) => this.#tools.onAnnounced?.(infoHash, peer),
         bootstrap: () => this.#resolve(family),
         other: () => this.#nodes.get(family === 4 ? 6 : 4),
       })
@@ -116,7 +119,7 @@ export class Dht {
     }
   }
 
-  /** Nodes that are known, of both families. */
+  /** Nodes that are known to be there, of both families. */
   get size(): number {
     let size = 0
     for (const node of this.#nodes.values()) size += node.size

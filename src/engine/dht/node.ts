@@ -4,7 +4,7 @@
  * Invariants: nobody is announced without a token of ours; a node that says it is read-only enters no table (BEP 43), and a
  * read-only node of ours answers nothing.
  */
-import { type Clock, type Logger, type Random, toHex } from '../../base/index.ts'
+import type { Clock, Logger, Random } from '../../base/index.ts'
 import type { PeerAddress } from '../announce/types.ts'
 import type { OpenDatagramSocket } from '../network.ts'
 import { AnnouncedPeers } from './announced.ts'
@@ -40,6 +40,8 @@ export interface DhtNodeOptions {
   readonly random: Random
   readonly logger: Logger
   readonly readOnly: boolean
+  /** Somebody announced itself here. */
+  onAnnounced(infoHash: Uint8Array, peer: PeerAddress): void
   /** Whom to ask when nobody is known. */
   bootstrap(): Promise<readonly Endpoint[]>
   /** The node of the other family, when there is one: each asks for contacts of both. */
@@ -70,8 +72,9 @@ export class DhtNode implements MessengerHost {
     this.#tokens = new Tokens(random, clock.monotonicMs())
   }
 
+  /** Nodes that have answered. */
   get size(): number {
-    return this.#table.size
+    return this.#table.answered
   }
 
   contacts(): readonly Contact[] {
@@ -228,8 +231,12 @@ export class DhtNode implements MessengerHost {
     if (this.readOnly || this.#isOwn(query.id)) return
     const nowMs = this.#options.clock.monotonicMs()
     const reply = this.#replyTo(query, from, nowMs)
-    if (!query.readOnly) this.#table.heard({ id: query.id, ...from }, false, nowMs)
     this.#messenger.send(reply, from)
+    if (query.readOnly) return
+    const contact = { id: query.id, ...from }
+    this.#table.heard(contact, false, nowMs)
+    // Who knows few has no reason to wait before it asks whether one is really there.
+    if (this.#table.answered < FEW_NODES) this.meet([contact])
   }
 
   #replyTo(query: Query, from: Endpoint, nowMs: number): Uint8Array {
@@ -261,10 +268,10 @@ export class DhtNode implements MessengerHost {
         if (!this.#tokens.isGood(token, from.host, nowMs)) {
           return encodeFailure(transaction, KRPC_PROTOCOL, 'bad token')
         }
-        const endpoint = writeEndpoint(from.host, query.port ?? from.port)
-        if (endpoint !== null && this.#announced.add(target, endpoint, nowMs)) {
-          this.#options.logger.debug({ infoHash: toHex(target) }, 'a peer was announced to the DHT')
-        }
+        const port = query.port ?? from.port
+        const endpoint = writeEndpoint(from.host, port)
+        if (endpoint !== null) this.#announced.add(target, endpoint, nowMs)
+        this.#options.onAnnounced(target, { host: from.host, port })
         return encodeResponse(transaction, { id })
       }
     }

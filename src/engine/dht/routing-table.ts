@@ -54,6 +54,13 @@ export class RoutingTable {
     return this.#byId.size
   }
 
+  /** Of them, those that have answered. */
+  get answered(): number {
+    let count = 0
+    for (const { answered } of this.#byId.values()) if (answered) count++
+    return count
+  }
+
   /** The node said something; `answered`: to a question of ours. */
   heard(contact: Contact, answered: boolean, nowMs: number): void {
     const known = this.#byId.get(toLatin1(contact.id))

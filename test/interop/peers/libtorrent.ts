@@ -26,6 +26,8 @@ export interface LibtorrentOptions {
   readonly trackers?: readonly string[]
   /** RC4 or nothing. */
   readonly encrypted?: boolean
+  /** Speak to the DHT, beginning with the node at this UDP port of `host`; 0: with nobody. */
+  readonly dhtPort?: number
 }
 
 export function libtorrent(options: LibtorrentOptions): Child {
@@ -41,6 +43,7 @@ export function libtorrent(options: LibtorrentOptions): Child {
     ...('torrent' in source ? ['--torrent', source.torrent] : ['--magnet', source.magnet]),
     ...(options.seed ? ['--seed'] : []),
     ...(options.encrypted === true ? ['--encrypted'] : []),
+    ...(options.dhtPort === undefined ? [] : ['--dht', `${options.dhtPort}`]),
     ...(options.uploadLimit === undefined ? [] : ['--upload-limit', `${options.uploadLimit}`]),
     ...(options.trackers ?? []).flatMap((url) => ['--tracker', url]),
   ])

@@ -3,7 +3,7 @@
     libtorrent_peer.py version
     libtorrent_peer.py create PATH OUT --piece-bytes N --tracker URL...
     libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--upload-limit N]
-                            [--tracker URL...] [--encrypted] (--torrent FILE | --magnet URI)
+                            [--tracker URL...] [--encrypted] [--dht PORT] (--torrent FILE | --magnet URI)
 
 It prints one JSON object a line: {"event": "listening", "port"}, {"event": "first-byte"} when the
 first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
@@ -53,11 +53,22 @@ def open_session(arguments):
             "in_enc_policy": forced,
             "allowed_enc_level": rc4,
         }
+    dht = {"enable_dht": False}
+    if arguments.dht is not None:
+        # All nodes of a test have the same address, and no public one.
+        dht = {
+            "enable_dht": True,
+            "dht_bootstrap_nodes": "",
+            "dht_restrict_routing_ips": False,
+            "dht_restrict_search_ips": False,
+            "dht_ignore_dark_internet": False,
+            "dht_prefer_verified_node_ids": False,
+        }
     return lt.session(
         {
             **encryption,
+            **dht,
             "listen_interfaces": arguments.listen,
-            "enable_dht": False,
             "enable_lsd": False,
             "enable_upnp": False,
             "enable_natpmp": False,
@@ -111,6 +122,8 @@ def report_alerts(session):
 
 def peer(arguments):
     session = open_session(arguments)
+    if arguments.dht:
+        session.add_dht_node((arguments.listen.rsplit(":", 1)[0].strip("[]"), arguments.dht))
     handle = add_torrent(session, arguments)
     say("listening", port=session.listen_port())
     had_metadata = arguments.magnet is None
@@ -193,6 +206,7 @@ def main():
     peering.add_argument("--listen", required=True)
     peering.add_argument("--seed", action="store_true")
     peering.add_argument("--encrypted", action="store_true")
+    peering.add_argument("--dht", type=int)
     peering.add_argument("--upload-limit", type=int, default=0)
     peering.add_argument("--tracker", action="append", default=[])
     source = peering.add_mutually_exclusive_group(required=True)

@@ -41,6 +41,7 @@ export interface Up {
   /** The one that begins with http. */
   readonly httpTracker: string
   readonly udpTracker: string
+  readonly peerPort: number
 }
 
 /** `seedbed up`, on ports that the system chooses, ready when this resolves. */
@@ -56,6 +57,7 @@ export async function up(options: UpOptions): Promise<Up> {
     trackers,
     httpTracker: trackers.find((url) => url.startsWith('http:')) ?? '',
     udpTracker: trackers.find((url) => url.startsWith('udp:')) ?? '',
+    peerPort: Number(ready.peerPort),
   }
 }
 
