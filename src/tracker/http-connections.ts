@@ -46,8 +46,11 @@ export interface ConnectionLimits {
  * back from within `send`.
  */
 export interface HttpTransport {
-  /** Takes all of `bytes[start…end)`. False: not all of it has left yet; `flushed` is to be called when it has. */
-  send(slot: number, bytes: Uint8Array, start: number, end: number): boolean
+  /**
+   * Takes all of `bytes[start…end)`. False: not all of it has left yet; `flushed` is to be called when it has. `isLast`: `finish`
+   * follows at once.
+   */
+  send(slot: number, bytes: Uint8Array, start: number, end: number, isLast: boolean): boolean
   /**
    * Nothing more is sent. Closes when all has left and calls `closed`. `abrupt`: more may be coming that nobody reads, and the
    * last answer must not be lost by it.
@@ -268,7 +271,7 @@ export class HttpConnections {
       const parsed = parseHead(bytes, at, end, head)
       if (parsed === 'more') break
       if (parsed === 'request' && head.upgrade && transport.takeOver !== undefined) {
-        if (gathered > 0) transport.send(slot, this.#gathered, 0, gathered)
+        if (gathered > 0) transport.send(slot, this.#gathered, 0, gathered, false)
         this.#leave(slot, bytes, at, end)
         return
       }
@@ -279,21 +282,21 @@ export class HttpConnections {
       const length = handler.end - handler.start
       const isLast = closes || at === end
       if ((isLast && gathered === 0) || length > GATHER_BYTES - gathered) {
-        if (gathered > 0) leaves = transport.send(slot, this.#gathered, 0, gathered)
+        if (gathered > 0) leaves = transport.send(slot, this.#gathered, 0, gathered, false)
         // When the first did not leave, this one waits behind it.
-        leaves = transport.send(slot, handler.reply, handler.start, handler.end) && leaves
+        leaves = transport.send(slot, handler.reply, handler.start, handler.end, closes) && leaves
         gathered = 0
       } else {
         this.#gathered.set(handler.reply.subarray(handler.start, handler.end), gathered)
         gathered += length
       }
       if (closes) {
-        if (gathered > 0) transport.send(slot, this.#gathered, 0, gathered)
+        if (gathered > 0) transport.send(slot, this.#gathered, 0, gathered, true)
         this.#end(slot, parsed !== 'request' || at < end)
         return
       }
     }
-    if (gathered > 0) leaves = transport.send(slot, this.#gathered, 0, gathered) && leaves
+    if (gathered > 0) leaves = transport.send(slot, this.#gathered, 0, gathered, false) && leaves
     this.#rest(slot, bytes, start, at, end, leaves)
   }
 

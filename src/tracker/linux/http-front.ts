@@ -38,6 +38,7 @@ import {
   EPROTO,
   IPPROTO_TCP,
   type Libc,
+  MSG_MORE,
   MSG_NOSIGNAL,
   SHUT_WR,
   SOCK_CLOEXEC,
@@ -290,7 +291,7 @@ export class HttpFront {
 
   #transport(takeOver: TakeDescriptor | undefined): HttpTransport {
     return {
-      send: (fd, bytes, start, end) => this.#send(fd, bytes, start, end),
+      send: (fd, bytes, start, end, isLast) => this.#send(fd, bytes, start, end, isLast),
       finish: (fd, abrupt) => this.#finish(fd, abrupt),
       cut: (fd) => this.#close(fd),
       secure: (fd) => this.#close(fd),
@@ -308,7 +309,7 @@ export class HttpFront {
     }
   }
 
-  #send(fd: number, bytes: Uint8Array, start: number, end: number): boolean {
+  #send(fd: number, bytes: Uint8Array, start: number, end: number, isLast: boolean): boolean {
     const state = this.#states[fd]!
     if ((state & BROKEN) !== 0) return true
     if ((state & WAITS_TO_SEND) !== 0) {
@@ -317,7 +318,9 @@ export class HttpFront {
     }
     const libc = this.#libc
     const length = end - start
-    const sent = libc.send(fd, this.#pointerTo(bytes, start), length, MSG_NOSIGNAL)
+    // The last answer and the end of the connection travel in one segment.
+    const flags = isLast ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL
+    const sent = libc.send(fd, this.#pointerTo(bytes, start), length, flags)
     if (sent === length) return true
     if (sent < 0) {
       const errno = libc.errno()

@@ -95,6 +95,8 @@ export const F_GETFL = 3
 export const F_SETFL = 4
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
+/** More follows at once: what is sent waits for it. */
+export const MSG_MORE = 0x8000
 /** In the flags of a received message: it was longer than its buffer. */
 export const MSG_TRUNC = 0x20
 export const EPOLL_CTL_ADD = 1
