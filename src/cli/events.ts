@@ -50,6 +50,9 @@ export function printEvent(output: Output, event: NodeEvent): void {
     case 'skipped':
       output.text(`skipped  ${formatName(event.path)}: ${event.reason}`)
       break
+    case 'resumed':
+      output.text(`resumed  ${formatName(event.name)}`)
+      break
     case 'added':
       output.text(`added    ${formatName(event.name ?? event.infoHash)}`)
       break

@@ -4,7 +4,7 @@
  * ```
  * metadata --> downloading --> seeding
  *     |             |             |
- *     `-------------+-------------+--> failed (keeps what it has) or stopped
+ *     `-------------+-------------+--> failed (keeps what it has; resumed when that has passed) or stopped
  * ```
  *
  * What it does not do itself: connector.ts finds peers, download.ts gets what is missing, choking.ts
@@ -113,6 +113,8 @@ export class Torrent
   /** Resolves when the stripes of a download that has ended are written. */
   #leaving: Promise<void> = Promise.resolve()
   #stopping: Promise<void> | undefined
+  /** Taken out of the engine, or the engine stops. */
+  #ended = false
 
   constructor(
     context: TorrentContext,
@@ -234,7 +236,7 @@ export class Torrent
     }
     this.content = content
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
-    this.#files = this.#wish?.(info)
+    this.#files ??= this.#wish?.(info)
     this.#enter()
   }
 
@@ -690,6 +692,24 @@ export class Torrent
     this.emit('failed', error)
   }
 
+  async resume(): Promise<void> {
+    await this.#stopping
+    if (this.#state !== 'failed' || this.#ended) return
+    const { stored, content, info } = this
+    if (stored === undefined || content === undefined || info === undefined) throw this.error
+    if (stored.failure !== undefined) throw stored.failure
+    this.error = undefined
+    this.#stopping = undefined
+    this.#started = false
+    this.#announcers.length = 0
+    for (const name of this.names.all) this.announce(name)
+    this.#hashFailures += this.#download?.hashFailures ?? 0
+    this.#download = undefined
+    this.begin(stored, info, content.hashes.layers)
+    this.#connector.wakeAll()
+    this.start()
+  }
+
   trackers(): readonly TrackerStatus[] {
     return this.#announcers.flatMap((announcer) => announcer.status())
   }
@@ -700,6 +720,7 @@ export class Torrent
 
   /** Says goodbye to trackers, cuts off peers, writes what is verified. Durable after the next sync. */
   stop(): Promise<void> {
+    this.#ended = true
     if (this.running) {
       this.#state = 'stopped'
       this.#cutOff()

@@ -69,7 +69,7 @@ export type TorrentState =
   | 'downloading'
   /** All that is wanted is there. */
   | 'seeding'
-  /** Stopped by an error (`error` says which) until removed and added again; it keeps what it has. */
+  /** Paused by an error (`error` says which) until it is resumed; it keeps what it has. */
   | 'failed'
   | 'stopped'
 
@@ -104,7 +104,7 @@ export interface TorrentEvents {
    * only when more was wanted meanwhile.
    */
   complete: []
-  /** The state is `failed`, peers are cut off; nothing is emitted after it. */
+  /** The state is `failed`, peers are cut off; nothing is emitted until it is resumed. */
   failed: [error: Error]
 }
 
@@ -137,6 +137,12 @@ export interface EngineTorrent {
     file: number,
     range?: { readonly start?: number; readonly end?: number },
   ): Readable
+  /**
+   * Goes on after an error that has passed, such as a full or an unplugged disk, from what the store holds.
+   * Rejects with that error when it came before the torrent was stored, or with that of a store which takes
+   * no more data; harmless when nothing is wrong.
+   */
+  resume(): Promise<void>
   on<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
   off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
 }

@@ -51,6 +51,7 @@ export type NodeEvent =
       readonly name: string
     } & ScrubReport)
   | { readonly event: 'skipped'; readonly path: string; readonly reason: string }
+  | { readonly event: 'resumed'; readonly infoHash: string; readonly name: string }
   | { readonly event: 'added'; readonly infoHash: string; readonly name: string | null }
   | {
       readonly event: 'metadata'
@@ -100,6 +101,8 @@ export type NodeEvent =
       readonly infoHash: string
       readonly code: string
       readonly message: string
+      /** After this time it is tried again; null: never. */
+      readonly retryMs: number | null
     }
   | { readonly event: 'stopping'; readonly signal: string }
   | { readonly event: 'stopped' }

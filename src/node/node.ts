@@ -37,6 +37,7 @@ import { announceTiers } from './hosts.ts'
 import { type Imported, type ImportOptions, importSource } from './import.ts'
 import { ImportRecords } from './import-records.ts'
 import { contentPath, openPlace, type Place } from './place.ts'
+import { Retries } from './retries.ts'
 import { scrubTorrent } from './scrub.ts'
 import { Scrubber, type ScrubSchedule } from './scrubber.ts'
 import { selectFiles } from './selection.ts'
@@ -95,6 +96,7 @@ export class SeedbedNode {
   readonly #tracker: Tracker | undefined
   readonly #ownTiers: Tiers
   readonly #records: ImportRecords
+  readonly #retries: Retries
   #scrubber: Scrubber | undefined
   #refreshing: Promise<void> | undefined
   #dhtMemory: DhtMemory | undefined
@@ -114,6 +116,7 @@ export class SeedbedNode {
     this.#tracker = tracker
     this.#ownTiers = ownTiers
     this.#records = records
+    this.#retries = new Retries(options.clock, (infoHash) => this.resume(infoHash))
   }
 
   /** What was begun is undone when a later step fails. */
@@ -394,12 +397,33 @@ export class SeedbedNode {
         path: this.contentPath(torrent.infoHash),
       })
     })
-    torrent.on('failed', (error) => this.#failed(torrent.infoHash, error))
+    torrent.on('failed', (error) => {
+      this.#failed(torrent.infoHash, error, this.#retries.failed(torrent))
+    })
   }
 
-  #failed(infoHash: Uint8Array, error: unknown): void {
+  /**
+   * Goes on with a torrent that an error has paused; what is in doubt since is hashed first. Happens by itself
+   * after a while; this is for who knows that the cause has gone. Rejects when it has not.
+   */
+  async resume(infoHash: Uint8Array): Promise<void> {
+    const torrent = this.#engine.get(infoHash)
+    if (torrent?.error === undefined || torrent.info === undefined) return
+    if (torrent.stored !== undefined) await this.#recheck(torrent.stored, torrent.info)
+    await torrent.resume()
+    this.#options.onEvent({ event: 'resumed', infoHash: toHex(infoHash), name: torrent.info.name })
+  }
+
+  /** Stops serving a torrent and deletes it with its data; what is shared from where it lies stays there. */
+  async remove(infoHash: Uint8Array): Promise<void> {
+    await this.#engine.remove(infoHash)
+    await this.store.remove(infoHash)
+  }
+
+  #failed(infoHash: Uint8Array, error: unknown, retryMs: number | null = null): void {
     this.#options.onEvent({
       event: 'failed',
+      retryMs,
       infoHash: toHex(infoHash),
       code: errnoOf(error) ?? 'TORRENT_FAILED',
       message: error instanceof Error ? error.message : String(error),
@@ -515,6 +539,7 @@ export class SeedbedNode {
   }
 
   async #drain(): Promise<void> {
+    await this.#retries.stop()
     await this.#scrubber?.stop()
     await this.#refreshing?.catch(() => {})
     this.#dhtMemory?.stop()

@@ -225,6 +225,37 @@ test('a torrent whose disk fails keeps the error, others go on', async () => {
   await swarm.stop()
 })
 
+test('a torrent whose disk failed goes on when it is well, from what is there', async () => {
+  const swarm = new Swarm(18, { bytesPerMs: 500 })
+  const { volumes, torrents, content } = await start(swarm, 3_000_000, 65_536, 1)
+  const [torrent] = torrents
+  await swarm.until(() => torrent!.stored!.have.count > 8, 60_000)
+  volumes[0]!.failWith = new Error('no such sector')
+  await swarm.until(() => torrent!.progress().state === 'failed', 60_000)
+  const held = torrent!.stored!.have.count
+  assert.equal(torrent!.progress().peers, 0)
+  // Not well yet: it fails again.
+  let failures = 0
+  let completed = 0
+  torrent!.on('failed', () => failures++)
+  torrent!.on('complete', () => completed++)
+  await swarm.settled(torrent!.resume())
+  assert.notEqual(torrent!.progress().state, 'failed')
+  await swarm.until(() => torrent!.progress().state === 'failed', 60_000)
+  volumes[0]!.failWith = undefined
+  const before = torrent!.progress().downloadedBytes
+  await swarm.settled(torrent!.resume())
+  await swarm.settled(torrent!.resume())
+  await swarm.until(() => seeding(torrents), 120_000)
+  assertSame(volumes[0]!, content)
+  assert.deepEqual([failures, completed], [1, 1])
+  const fetched = torrent!.progress().downloadedBytes - before
+  assert.ok(fetched <= content.bytes.length - held * 65_536 + 65_536, 'only what was missing')
+  await swarm.stop()
+  await torrent!.resume()
+  assert.equal(torrent!.progress().state, 'stopped')
+})
+
 test('an engine does not connect to itself for long', async () => {
   const swarm = new Swarm(9)
   const { torrents } = await start(swarm, 300_000, 65_536, 1)
