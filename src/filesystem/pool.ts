@@ -210,10 +210,11 @@ export class Pool implements Volume {
       .filter(takesWrites)
       .map((volume) => {
         const { freeBlocks, promisedBlocks, blockBytes } = volume.stats()
+        const spareBytes = volume.spareBytes()
         return {
           volume,
-          fits: freeBlocks * blockBytes >= totalBytes,
-          openBytes: (freeBlocks - promisedBlocks) * blockBytes,
+          fits: Math.min(freeBlocks * blockBytes, spareBytes) >= totalBytes,
+          openBytes: Math.min((freeBlocks - promisedBlocks) * blockBytes, spareBytes),
         }
       })
       .sort((a, b) => Number(b.fits) - Number(a.fits) || b.openBytes - a.openBytes)

@@ -175,6 +175,8 @@ export interface MountOptions {
   readonly allocator?: AllocatorKind
   /** Called before each flush: for tests and traces. */
   readonly onBarrier?: (name: BarrierName) => void
+  /** What the disk beneath an image file has room for. Default: without end. */
+  readonly spareBytes?: () => number
   /** Called once, when `failure` is set. */
   readonly onFailure?: (error: Error) => void
   /** Torrents read so far, and in all. */
@@ -186,6 +188,8 @@ export interface MountedVolume extends Volume {
   /** The path of the device or image. */
   readonly path: string
   stats(): VolumeStats
+  /** What can be written beside `freeBlocks`: a sparse image may be larger than the disk beneath it. */
+  spareBytes(): number
   /** What mount found. Torrents with an `error` are refused: they are not among `torrents()`. */
   readonly problems: readonly Problem[]
   /** The first failure of a write of metadata, after which the volume takes no more writes. */

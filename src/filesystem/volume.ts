@@ -81,6 +81,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   readonly #header: HeaderTwin
   readonly #writer: MetadataWriter
   readonly #clock: Clock
+  readonly #spareBytes: () => number
   readonly #space: Space
   readonly #root: RootList
   readonly #torrents = new Map<string, Entry>()
@@ -100,6 +101,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     this.readOnly = readOnly
     this.problems = scan.problems
     this.#clock = options.clock
+    this.#spareBytes = options.spareBytes ?? (() => Number.POSITIVE_INFINITY)
     const { geometry, allocator, slabs, sealer } = scan
     this.#space = new Space(device, geometry, allocator, slabs, options.random)
     const { onBarrier, onFailure } = options
@@ -178,6 +180,10 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       largestBytes: freeBytes,
       torrents: this.#torrents.size,
     }
+  }
+
+  spareBytes(): number {
+    return this.#spareBytes()
   }
 
   allocatorStats(): AllocatorStats {

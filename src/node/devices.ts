@@ -61,8 +61,9 @@ export class Devices {
     this.pool = new Pool(volumes)
   }
 
-  /** As openStorage rejects, when not one of `paths` can be opened. */
-  static async open(paths: readonly string[], options: DevicesOptions): Promise<Devices> {
+  /** As openStorage rejects, when not one of them can be opened. */
+  static async open(named: readonly string[], options: DevicesOptions): Promise<Devices> {
+    const paths = [...new Set(named)]
     const none = !paths.some((path) => existsSync(path))
     const results = await Promise.allSettled(
       paths.map((path) => openOne(paths, path, options, none)),

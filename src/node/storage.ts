@@ -3,7 +3,7 @@
  * it is not and the caller wants that. Never over something else: a device that holds anything foreign
  * is refused.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, statfsSync } from 'node:fs'
 import { access, constants, mkdir, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Clock, errnoOf, type Random, SeedbedError } from '../base/index.ts'
@@ -98,6 +98,7 @@ export async function openStorage(path: string, options: StorageOptions): Promis
       random: options.random,
       readOnly: options.readOnly === true,
       ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
+      ...(file.isBlockDevice ? {} : { spareBytes: () => freeBytesOf(dirname(path)) }),
     })
     return { path, volume, logged: device, created, fileCreated: isNew }
   } catch (error) {
@@ -183,6 +184,16 @@ export async function imageBytesFor(directory: string, shares = 1): Promise<numb
 /** NODE_NO_SPACE when the disk beneath an image could not take `bytes` more. Devices have their own. */
 export async function checkRoomBeneath(path: string, bytes: number): Promise<void> {
   if ((await stat(path)).isFile()) await checkRoom(dirname(path), bytes)
+}
+
+function freeBytesOf(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory)
+    return bavail * bsize
+  } catch {
+    // Gone: what is written will say so.
+    return 0
+  }
 }
 
 /** NODE_NO_SPACE when the disk of `directory` has less than `bytes` free. */

@@ -1,5 +1,6 @@
 /** Several devices as one pool, and what a running node does when it is asked: by the command, as a user would. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import {
   closeSync,
@@ -181,6 +182,36 @@ test('a running node takes what its image gained, and what had no room then has'
   const large = up('growing', ...devicesOf(['f.img']), content('second', 150 * MIB))
   await large.event('shared')
   await large.stop()
+})
+
+test('an image whose disk is full is passed over', {
+  skip: process.getuid?.() !== 0 && 'needs root, for a disk of its own',
+}, async (context) => {
+  const small = inRoot('small')
+  mkdirSync(small)
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', small]).status !== 0) {
+    context.skip('mount is not allowed')
+    return
+  }
+  try {
+    const names = ['small/a.img', 'roomy.img']
+    for (const [i, name] of names.entries()) {
+      const made = await seedbed(['mkfs', inRoot(name), '--size', ['512MiB', '256MiB'][i]!])
+      assert.equal(made.status, 0, made.stderr)
+    }
+    const origin = up('origin of full', content('for the full', 9 * MIB))
+    const { magnet } = await origin.event('shared')
+    // Every byte of the small disk: not even an i-node can be written there.
+    assert.throws(() => writeFileSync(inRoot('small', 'filler'), Buffer.alloc(32 * MIB)))
+    const mirror = up('mirror of full', magnet, ...devicesOf(names))
+    await mirror.event('ready')
+    const complete = await mirror.event('complete')
+    assert.equal(complete.path, inRoot('roomy.img'))
+    await origin.stop()
+    assert.equal((await mirror.stop()).status, 0)
+  } finally {
+    spawnSync('umount', ['-l', small])
+  }
 })
 
 test('the access log begins and ends with SIGUSR2', async () => {

@@ -72,6 +72,15 @@ describe('a torrent', () => {
     await pool.close()
   })
 
+  test('does not go to an image for which the disk beneath has no room', async () => {
+    const [a, b] = await Promise.all([make(60, BLOCK, { spareBytes: () => 4 * BLOCK }), make(20)])
+    const pool = new Pool([a.volume, b.volume])
+    assert.equal(pool.choose(5 * BLOCK), b.volume)
+    await put(pool, sample(18, 14 * BLOCK, BLOCK), 14)
+    assert.equal(pool.choose(3 * BLOCK), a.volume)
+    await pool.close()
+  })
+
   test('is found again, whatever the order of the devices', async () => {
     const made = await Promise.all([make(20), make(25), make(30)])
     const pool = new Pool(made.map(({ volume }) => volume))
