@@ -290,6 +290,14 @@ forBoth(
   },
 )
 
+forBoth('where nobody takes connections over, the header means nothing', async (t, frontEnd) => {
+  const { port } = await startFrontEnd(t, frontEnd, { clock: systemClock })
+  const client = new Client(t, port)
+  client.socket.write('GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await client.until(() => client.answers() === 1)
+  assert.match(client.text, /^HTTP\/1.1 404 /)
+})
+
 test('epoll: with no descriptor left clients are refused, and served when there are some again', {
   skip: skipped('epoll'),
 }, async (t) => {
