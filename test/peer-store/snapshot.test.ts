@@ -1,6 +1,7 @@
 /** What comes back from a snapshot, and what is refused. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -153,9 +154,18 @@ test('a save that cannot be finished leaves the file that was there', async () =
   const { store } = create(1e12)
   store.putLeecher(hashOf(1), addressOf(4, 1), 1)
   await store.save(path)
-  await rm(`${path}.tmp`, { force: true })
+  const before = await readFile(path)
+  store.putLeecher(hashOf(2), addressOf(4, 2), 1)
   await assert.rejects(store.save(join(directory, 'no', 'such', 'place')), { code: 'ENOENT' })
-  await truncate(path, (await readFile(path)).length)
+  // A disk that is full, in the middle of writing beside the file; and a name that cannot be taken.
+  if (existsSync('/dev/full')) {
+    await symlink('/dev/full', `${path}.tmp`)
+    await assert.rejects(store.save(path), { code: 'ENOSPC' })
+    assert.ok(!existsSync(`${path}.tmp`), 'nothing is left of it')
+  }
+  await mkdir(`${path}.tmp`)
+  await assert.rejects(store.save(path), { code: 'EISDIR' })
+  assert.deepEqual(await readFile(path), before)
   const again = create(1e12)
   assert.equal(await again.store.load(path), 1)
 })
