@@ -167,7 +167,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#torrents.get(toLatin1(infoHash))?.addDhtPeers([peer]),
+        this.#torrents.get(toLatin1(infoHash))?.believe([peer]),
     }
     try {
       return await Dht.open(tools, bind, port, dht)

@@ -50,7 +50,13 @@ import { WireReader, type WireSink } from './wire/reader.ts'
 
 /** Our numbers for the extensions that we speak. */
 export const UT_METADATA_ID = 1
-const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([['ut_metadata', UT_METADATA_ID]])
+const UT_PEX_ID = 2
+const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([
+  ['ut_metadata', UT_METADATA_ID],
+  ['ut_pex', UT_PEX_ID],
+])
+/** A private torrent (BEP 27) gossips about nobody. */
+const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([['ut_metadata', UT_METADATA_ID]])
 const CLIENT = 'seedbed 0.1'
 
 const HANDSHAKE_TIMEOUT_MS = 20_000
@@ -77,6 +83,8 @@ export interface PeerHost extends PeerTorrent {
   onMet(peer: Peer): void
   onInterest(peer: Peer): void
   onMetadata(peer: Peer, payload: Uint8Array): void
+  onPex(peer: Peer, payload: Uint8Array): void
+  readonly isPrivate: boolean
   onExtended(peer: Peer): void
   /** BEP 52. The bytes are the receiver's only during the call. */
   onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void
@@ -292,7 +300,7 @@ export class Peer implements WireSink, ChokeCandidate {
     this.sendExtended(
       EXTENDED_HANDSHAKE_ID,
       encodeExtendedHandshake({
-        messages: OUR_EXTENSIONS,
+        messages: this.#torrent.isPrivate ? PRIVATE_EXTENSIONS : OUR_EXTENSIONS,
         client: CLIENT,
         port: this.#torrent.listenPort,
         requestQueue: MAX_REQUESTS,
@@ -315,6 +323,26 @@ export class Peer implements WireSink, ChokeCandidate {
     if (id > 0) this.sendExtended(id, payload)
   }
 
+  /** Where it listens; undefined while that is not known. */
+  get listenPort(): number | undefined {
+    if (this.peerId === undefined) return undefined
+    return this.outgoing ? this.port : this.extended?.port
+  }
+
+  get isSeed(): boolean {
+    return this.pieces.isSeed
+  }
+
+  /** Whether it wants to be told of other peers (BEP 11). */
+  get wantsPex(): boolean {
+    return (this.extended?.messages.get('ut_pex') ?? 0) > 0
+  }
+
+  sendPex(payload: Uint8Array): void {
+    const id = this.extended?.messages.get('ut_pex') ?? 0
+    if (id > 0) this.sendExtended(id, payload)
+  }
+
   /** An extended message with the receiver's number for it. */
   sendExtended(id: number, payload: Uint8Array): void {
     this.#writer.message(messages.EXTENDED_HEADER_BYTES + payload.length, (bytes, at) =>
@@ -330,6 +358,7 @@ export class Peer implements WireSink, ChokeCandidate {
       this.download.requestQueue = this.extended.requestQueue
       this.#torrent.onExtended(this)
     } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
+    else if (id === UT_PEX_ID) this.#torrent.onPex(this, payload)
   }
 
   onHashRequest(root: Uint8Array, range: HashRange): void {

@@ -25,13 +25,14 @@ import {
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
-import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
+import type { TrackerStatus } from './announce/announcer.ts'
+import type { AnnounceCounters, PeerAddress } from './announce/types.ts'
 import type { Budget } from './budget.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { Content } from './content.ts'
-import { DhtSeeker } from './dht/seeker.ts'
+import { Discovery, type DiscoveryHost } from './discovery.ts'
 import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
 import { engineError } from './errors.ts'
@@ -62,7 +63,6 @@ import {
   parseMetadataMessage,
 } from './wire/extended.ts'
 
-const STOP_ANNOUNCE_MS = 3_000
 /** Pieces in memory that are suggested a second (BEP 6). */
 const SUGGESTIONS = 4
 /** With fewer peers a download asks its trackers as often as they allow. */
@@ -70,7 +70,7 @@ const FEW_PEERS = 10
 
 export class Torrent
   extends Emitter<TorrentEvents>
-  implements EngineTorrent, PeerHost, DownloadHost, ReadableTorrent
+  implements EngineTorrent, PeerHost, DownloadHost, ReadableTorrent, DiscoveryHost
 {
   readonly names: TorrentNames
   readonly peerId: Uint8Array
@@ -86,11 +86,8 @@ export class Torrent
   readonly #context: TorrentContext
   readonly #logger: Logger
   readonly #trackers: readonly (readonly string[])[]
-  /** One for each name: each is a swarm of its own. */
-  readonly #announcers: Announcer[] = []
+  #discovery: Discovery<Peer>
   readonly #hashes: TorrentHashes
-  #started = false
-  readonly #seekers: DhtSeeker[] = []
   readonly #connector: Connector
   readonly #choking: Choking
   readonly #downloaded = new RateMeter()
@@ -139,43 +136,35 @@ export class Torrent
       () => this.nowMs,
       (peer, reason) => this.ban(peer, reason),
     )
-    for (const name of names.all) this.announce(name)
+    this.#discovery = this.#discover()
   }
 
   get infoHash(): Uint8Array {
     return this.names.primary
   }
 
-  /** Announces the torrent by this name, too. */
+  #discover(): Discovery<Peer> {
+    const discovery = new Discovery<Peer>(this.#context, this, this.#trackers)
+    for (const name of this.names.all) discovery.announce(name)
+    return discovery
+  }
+
+  /** The torrent is known by this name, too. */
   announce(name: Uint8Array): void {
-    const context = this.#context
-    const announcer = createAnnouncer({
-      trackers: this.#trackers,
-      infoHash: name,
-      peerId: context.peerId,
-      port: context.listenPort,
-      key: context.key,
-      network: context.network,
-      clock: context.clock,
-      random: context.random,
-      logger: context.logger,
-      client: context.trackerClient,
-      // Our links have a tier for each address family: a swarm is whole only when all are told.
-      announceToAllTiers: true,
-      counters: () => ({
-        uploaded: this.#uploaded.total,
-        downloaded: this.#downloaded.total,
-        left: this.#leftBytes(),
-      }),
-      onPeers: (peers) => this.addPeers(peers),
-    })
-    this.#announcers.push(announcer)
-    if (this.#started) announcer.start()
-    const { dht, listenPort, random } = context
-    if (dht === undefined) return
-    this.#seekers.push(
-      new DhtSeeker(dht, name, listenPort, random, (peers) => this.addDhtPeers(peers)),
-    )
+    this.#discovery.announce(name)
+  }
+
+  /** Not known of a magnet whose info dictionary is not there yet. */
+  get isPrivate(): boolean {
+    return this.info?.private === true
+  }
+
+  counters(): AnnounceCounters {
+    return {
+      uploaded: this.#uploaded.total,
+      downloaded: this.#downloaded.total,
+      left: this.#leftBytes(),
+    }
   }
 
   get state(): TorrentState {
@@ -413,8 +402,7 @@ export class Torrent
 
   /** To be called once, after `begin` or `beginMetadata`. */
   start(): void {
-    this.#started = true
-    for (const announcer of this.#announcers) announcer.start()
+    this.#discovery.start()
     this.#connect()
   }
 
@@ -434,9 +422,13 @@ export class Torrent
     this.#connect()
   }
 
-  /** A private torrent (BEP 27) believes its own trackers only. */
-  addDhtPeers(peers: readonly { readonly host: string; readonly port: number }[]): void {
-    if (this.info?.private !== true) this.addPeers(peers)
+  /** Peers that somebody else than a tracker has named. */
+  believe(peers: readonly PeerAddress[]): void {
+    this.#discovery.believe(peers)
+  }
+
+  onPex(peer: Peer, payload: Uint8Array): void {
+    this.#discovery.onPex(peer, payload)
   }
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
@@ -573,9 +565,7 @@ export class Torrent
   }
 
   #completed(): void {
-    if (this.content!.verified.full) {
-      for (const announcer of this.#announcers) announcer.completed()
-    }
+    if (this.content!.verified.full) this.#discovery.completed()
     this.#closeSeeds()
     this.#logger.info({ infoHash: toHex(this.infoHash) }, 'a torrent is complete')
     this.emit('complete')
@@ -621,10 +611,7 @@ export class Torrent
     this.#connect()
     const hungry =
       (this.#state === 'downloading' || this.#state === 'metadata') && this.peers.size < FEW_PEERS
-    // A private torrent (BEP 27) is told to its own trackers only.
-    if (this.info?.private !== true) {
-      for (const seeker of this.#seekers) seeker.tick(this.nowMs, hungry)
-    }
+    this.#discovery.tick(hungry, this.peers)
     if (this.peers.size === 0 && this.#state === 'seeding') return
     for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
@@ -633,8 +620,6 @@ export class Torrent
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
     this.#suggest()
     this.#download?.tick(this.nowMs)
-    if (!hungry) return
-    for (const announcer of this.#announcers) announcer.announceNow()
   }
 
   #leftBytes(): number {
@@ -688,7 +673,7 @@ export class Torrent
     this.#logger.error({ infoHash: toHex(this.infoHash), error }, 'a torrent failed')
     this.#cutOff()
     const dropped = Promise.all([this.content?.download?.stripes.drop(), this.#leaving])
-    this.#stopping = Promise.all([this.#leave(), dropped]).then(() => {})
+    this.#stopping = Promise.all([this.#discovery.stop(), dropped]).then(() => {})
     this.emit('failed', error)
   }
 
@@ -700,9 +685,7 @@ export class Torrent
     if (stored.failure !== undefined) throw stored.failure
     this.error = undefined
     this.#stopping = undefined
-    this.#started = false
-    this.#announcers.length = 0
-    for (const name of this.names.all) this.announce(name)
+    this.#discovery = this.#discover()
     this.#hashFailures += this.#download?.hashFailures ?? 0
     this.#download = undefined
     this.begin(stored, info, content.hashes.layers)
@@ -711,11 +694,7 @@ export class Torrent
   }
 
   trackers(): readonly TrackerStatus[] {
-    return this.#announcers.flatMap((announcer) => announcer.status())
-  }
-
-  async #leave(): Promise<void> {
-    await Promise.all(this.#announcers.map((announcer) => announcer.stop(STOP_ANNOUNCE_MS)))
+    return this.#discovery.trackers()
   }
 
   /** Says goodbye to trackers, cuts off peers, writes what is verified. Durable after the next sync. */
@@ -725,7 +704,7 @@ export class Torrent
       this.#state = 'stopped'
       this.#cutOff()
       const written = Promise.all([this.content?.download?.stripes.close(), this.#leaving])
-      this.#stopping = Promise.all([this.#leave(), written]).then(() => {})
+      this.#stopping = Promise.all([this.#discovery.stop(), written]).then(() => {})
     }
     return this.#stopping ?? Promise.resolve()
   }

@@ -1,0 +1,108 @@
+/**
+ * All the ways by which a torrent finds peers: its trackers, the DHT, and what its peers tell of others. A hybrid is two
+ * swarms, each is asked for by its own name.
+ *
+ * Invariant: of a private torrent (BEP 27) nobody hears but its trackers, and nobody else is believed.
+ */
+import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
+import type { AnnounceCounters, PeerAddress } from './announce/types.ts'
+import { DhtSeeker } from './dht/seeker.ts'
+import { type Gossip, PeerExchange } from './peer-exchange.ts'
+import type { TorrentContext } from './torrent-context.ts'
+
+const STOP_ANNOUNCE_MS = 3_000
+
+export interface DiscoveryHost {
+  readonly nowMs: number
+  /** False also while that is not known: a magnet has nothing but its name. */
+  readonly isPrivate: boolean
+  counters(): AnnounceCounters
+  addPeers(peers: readonly PeerAddress[]): void
+}
+
+export class Discovery<P extends Gossip> {
+  readonly #context: TorrentContext
+  readonly #host: DiscoveryHost
+  readonly #trackers: readonly (readonly string[])[]
+  readonly #announcers: Announcer[] = []
+  readonly #seekers: DhtSeeker[] = []
+  readonly #exchange: PeerExchange<P>
+  #started = false
+
+  constructor(
+    context: TorrentContext,
+    host: DiscoveryHost,
+    trackers: readonly (readonly string[])[],
+  ) {
+    this.#context = context
+    this.#host = host
+    this.#trackers = trackers
+    this.#exchange = new PeerExchange(context.clock.monotonicMs())
+  }
+
+  /** The torrent is known by this name, too. */
+  announce(name: Uint8Array): void {
+    const { peerId, listenPort, key, network, clock, random, logger, trackerClient, dht } =
+      this.#context
+    const announcer = createAnnouncer({
+      trackers: this.#trackers,
+      infoHash: name,
+      peerId,
+      port: listenPort,
+      key,
+      network,
+      clock,
+      random,
+      logger,
+      client: trackerClient,
+      // Our links have a tier for each address family: a swarm is whole only when all are told.
+      announceToAllTiers: true,
+      counters: () => this.#host.counters(),
+      onPeers: (peers) => this.#host.addPeers(peers),
+    })
+    this.#announcers.push(announcer)
+    if (this.#started) announcer.start()
+    if (dht === undefined) return
+    this.#seekers.push(new DhtSeeker(dht, name, listenPort, random, (peers) => this.believe(peers)))
+  }
+
+  start(): void {
+    this.#started = true
+    for (const announcer of this.#announcers) announcer.start()
+  }
+
+  /** Peers that somebody else than a tracker has named. */
+  believe(peers: readonly PeerAddress[]): void {
+    if (!this.#host.isPrivate) this.#host.addPeers(peers)
+  }
+
+  /** The download is complete. */
+  completed(): void {
+    for (const announcer of this.#announcers) announcer.completed()
+  }
+
+  /** Once a second. `hungry`: more peers are wanted than there are. */
+  tick(hungry: boolean, peers: ReadonlySet<P>): void {
+    const { nowMs, isPrivate } = this.#host
+    if (!isPrivate) {
+      for (const seeker of this.#seekers) seeker.tick(nowMs, hungry)
+      if (peers.size > 0) this.#exchange.tick(nowMs, peers)
+    }
+    if (!hungry) return
+    for (const announcer of this.#announcers) announcer.announceNow()
+  }
+
+  /** A peer tells of others (BEP 11). */
+  onPex(peer: P, payload: Uint8Array): void {
+    this.believe(this.#exchange.receive(peer, payload, this.#host.nowMs))
+  }
+
+  trackers(): readonly TrackerStatus[] {
+    return this.#announcers.flatMap((announcer) => announcer.status())
+  }
+
+  /** Says goodbye; resolves when that was heard, or took too long. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#announcers.map((announcer) => announcer.stop(STOP_ANNOUNCE_MS)))
+  }
+}

@@ -1,0 +1,123 @@
+/** Peer exchange: the message, the gossip, and swarms whose members know only one of the others. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Gossip, PeerExchange } from '../../src/engine/peer-exchange.ts'
+import { encodePex, MAX_PEX_PEERS, parsePex } from '../../src/engine/wire/pex.ts'
+import { buildInfo, type TorrentInfo } from '../../src/metainfo/index.ts'
+import { Swarm } from './swarm.ts'
+
+const MINUTE_MS = 60_000
+
+test('peers are read as they were written, fifty of each family', () => {
+  const peer4 = { host: '10.0.0.1', port: 6881, flags: 2 }
+  const peer6 = { host: '2001:db8::5', port: 7, flags: 0 }
+  const bare = ({ host, port }: typeof peer4) => ({ host, port })
+  assert.deepEqual(parsePex(encodePex([peer6, peer4], [])), [bare(peer4), bare(peer6)])
+  assert.deepEqual(parsePex(encodePex([], [peer4])), [], 'those that left are nobody to connect to')
+  const many = Array.from({ length: 80 }, (_, i) => ({ ...peer4, port: 1000 + i }))
+  assert.equal(parsePex(encodePex(many, [])).length, MAX_PEX_PEERS)
+})
+
+test('any payload is peers or a broken protocol', () => {
+  const whole = encodePex([{ host: '10.0.0.1', port: 6881, flags: 2 }], [])
+  fc.assert(
+    fc.property(fc.nat(whole.length - 1), fc.integer({ min: 0, max: 255 }), (at, byte) => {
+      const bytes = whole.slice()
+      bytes[at] = byte
+      try {
+        for (const { port } of parsePex(bytes)) assert.ok(port > 0)
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, 'ENGINE_PROTOCOL')
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
+class Listener implements Gossip {
+  readonly outgoing = true
+  readonly isSeed = false
+  readonly wantsPex = true
+  readonly listenPort = 6881
+  readonly host: string
+  readonly heard: string[][] = []
+
+  constructor(host: string) {
+    this.host = host
+  }
+
+  sendPex(payload: Uint8Array): void {
+    this.heard.push(parsePex(payload).map(({ host }) => host))
+  }
+}
+
+test('who comes is told of once a minute, and of everybody to who is new', () => {
+  const exchange = new PeerExchange<Listener>(0)
+  const peers = Array.from({ length: 120 }, (_, i) => new Listener(`10.0.0.${i}`))
+  const first = peers.slice(0, 3)
+  for (let ms = 0; ms <= 3 * MINUTE_MS; ms += 1000) exchange.tick(ms, first)
+  // One message for all: each is told of itself, too, which it will find out.
+  const everybody = ['10.0.0.0', '10.0.0.1', '10.0.0.2']
+  for (const { heard } of first) {
+    assert.deepEqual(
+      heard.map((hosts) => hosts.sort()),
+      [everybody],
+    )
+  }
+  for (let ms = 3 * MINUTE_MS; ms <= 9 * MINUTE_MS; ms += 1000) exchange.tick(ms, peers)
+  for (const { host, heard } of peers) {
+    assert.ok(heard.every((hosts) => hosts.length <= MAX_PEX_PEERS))
+    assert.ok(heard.length <= 5, 'no more than a message a minute, and one at first')
+    if (host !== '10.0.0.0') continue
+    assert.equal(heard.flat().length, 120, 'all that came are told of, in the end')
+  }
+})
+
+test('of what a peer says too often nothing is believed', () => {
+  const exchange = new PeerExchange<Listener>(0)
+  const liar = new Listener('10.6.6.6')
+  const payload = encodePex([{ host: '10.0.0.1', port: 6881, flags: 0 }], [])
+  const believed = [0, 1, 1000, 44_000, MINUTE_MS, MINUTE_MS + 1].map(
+    (ms) => exchange.receive(liar, payload, ms).length,
+  )
+  assert.deepEqual(believed, [1, 0, 0, 0, 1, 0])
+})
+
+/** A seeder, a leecher that knows it, and one that knows only that leecher: how many peers the last one gets to. */
+async function chain(seed: number, hide: boolean): Promise<number> {
+  // So slow that the first leecher is not complete meanwhile, when it would leave the seeder.
+  const swarm = new Swarm(seed, { bytesPerMs: 2 })
+  const content = swarm.content(2_000_000, 64 * 1024)
+  const { info } = content
+  const shown: TorrentInfo = !hide
+    ? info
+    : buildInfo({
+        name: info.name,
+        multiFile: false,
+        files: info.files,
+        pieceBytes: info.pieceBytes,
+        pieceHashes: info.pieceHashes,
+        private: true,
+      })
+  const volume = await swarm.holding({ bytes: content.bytes, info: shown })
+  const seeder = await swarm.engine('10.0.0.1', volume)
+  seeder.open(volume.get(shown.infoHash)!, shown, { trackers: [] })
+  const near = await swarm.engine('10.0.0.2', swarm.volume())
+  const far = await swarm.engine('10.0.0.3', swarm.volume())
+  await near.add(shown, { trackers: [], peers: [{ host: '10.0.0.1', port: 6881 }] })
+  const torrent = await far.add(shown, {
+    trackers: [],
+    peers: [{ host: '10.0.0.2', port: 6881 }],
+  })
+  const endMs = swarm.clock.monotonicMs() + 3 * MINUTE_MS
+  await swarm.until(() => swarm.clock.monotonicMs() >= endMs, 4 * MINUTE_MS, 200)
+  const { peers } = torrent.progress()
+  await swarm.stop()
+  return peers
+}
+
+test('a peer is found through another one, unless the torrent is private', async () => {
+  assert.equal(await chain(80, false), 2)
+  assert.equal(await chain(80, true), 1)
+})
