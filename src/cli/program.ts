@@ -8,6 +8,7 @@ import { growCommand } from './commands/grow.ts'
 import { infoCommand } from './commands/info.ts'
 import { lsCommand } from './commands/ls.ts'
 import { mkfsCommand } from './commands/mkfs.ts'
+import { mvCommand } from './commands/mv.ts'
 import { plotCommand } from './commands/plot.ts'
 import { rmCommand } from './commands/rm.ts'
 import { scrubCommand } from './commands/scrub.ts'
@@ -29,6 +30,7 @@ export function makeProgram(): Command {
     infoCommand(),
     dfCommand(),
     exportCommand(),
+    mvCommand(),
     rmCommand(),
     fsckCommand(),
     scrubCommand(),

@@ -10,6 +10,7 @@ export { type FetchSource, looksLikeFetchSource, readFetchSource } from './fetch
 export { type GetOptions, get } from './get.ts'
 export { announceTiers, reachableHosts } from './hosts.ts'
 export { type Imported, type ImportOptions, importSource } from './import.ts'
+export { type MoveOptions, type MoveReport, moveTorrent } from './move.ts'
 export { type NodeOptions, SeedbedNode } from './node.ts'
 export { openPlace, type Place, type PlaceRequest } from './place.ts'
 export { type ScrubOptions, type ScrubReport, scrubTorrent } from './scrub.ts'

@@ -20,7 +20,11 @@ import { nodeError } from './errors.ts'
 
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** Of data: a finding, no reason to stop. */
-const UNREADABLE: ReadonlySet<string> = new Set(['DEVICE_IO', 'DEVICE_MISSING', 'FILES_CHANGED'])
+export const UNREADABLE: ReadonlySet<string> = new Set([
+  'DEVICE_IO',
+  'DEVICE_MISSING',
+  'FILES_CHANGED',
+])
 
 export interface ScrubOptions {
   readonly clock: Clock

@@ -116,9 +116,21 @@ test('shared in place, mirrored as files, killed, restarted, listed, scrubbed, r
   assert.deepEqual(tree.sort(), ['deep', 'deep/small'])
   assert.equal((await sharing.stop()).status, 0)
 
-  const removed = await seedbed(['rm', join(root, 'mirror'), shared.infoHash, '--json'])
+  // To an image, and back to another folder.
+  const image = join(root, 'image')
+  assert.equal((await seedbed(['mkfs', image, '--size', '256MiB', '--json'])).status, 0)
+  const hash = shared.infoHash
+  const there = await seedbed(['mv', join(root, 'mirror'), hash, '--to', image, '--json'])
+  assert.equal(there.status, 0, there.stderr)
+  assert.equal(there.objects.at(-1)!.event, 'moved')
+  assert.deepEqual(readdirSync(join(root, 'mirror')), ['.seedbed'])
+  const back = await seedbed(['mv', image, hash, '--to-files', join(root, 'moved'), '--json'])
+  assert.equal(back.status, 0, back.stderr)
+  assertSame(join(root, 'moved', 'source'))
+
+  const removed = await seedbed(['rm', join(root, 'moved'), shared.infoHash, '--json'])
   assert.equal(removed.status, 0, removed.stderr)
   assert.ok(removed.objects[0]!.freedBytes >= bytes.length)
-  assert.deepEqual(readdirSync(join(root, 'mirror')), ['.seedbed'])
+  assert.deepEqual(readdirSync(join(root, 'moved')), ['.seedbed'])
   assertSame(source)
 })
