@@ -8,6 +8,7 @@
 import { toHex } from '../base/index.ts'
 import { allocateAligned, type BlockDevice } from '../block-device/index.ts'
 import { type Allocator, type AllocatorKind, makeAllocator } from './allocator.ts'
+import { type FoundRoot, findRoot } from './found-root.ts'
 import {
   type Geometry,
   REFERENCE_BYTES,
@@ -26,24 +27,13 @@ import {
   type MapSlot,
   makeMapSlot,
 } from './inode.ts'
+import { Owners } from './owners.ts'
 import { KIND_INODE, KIND_ROOT, KIND_TABLE, NO_OWNER, Sealer } from './sector.ts'
 import { Slabs } from './slabs.ts'
 import { chooseTwin, TwinRegion } from './twins.ts'
 import type { Problem } from './types.ts'
 
 const RUN_BYTES = 1024 * 1024
-
-/** The root list as it was found: entry `i` is in twin floor(i / references per sector). */
-export interface FoundRoot {
-  readonly region: TwinRegion
-  readonly entries: (Reference | undefined)[]
-  /** Twins that have no valid copy. */
-  readonly lost: readonly number[]
-  /** Twins whose older copy is valid and lists what the current one does not. */
-  readonly halfRemoved: readonly number[]
-  /** Twins whose other copy is not valid, or lists something else. */
-  readonly unsettled: readonly number[]
-}
 
 /** A copy of a twin that is not valid while the other is: repaired by writing it again. */
 export interface RottenCopy {
@@ -97,10 +87,8 @@ class Scanner implements Scan {
   readonly allocator: Allocator
   readonly slabs: Slabs
   torrentsRead = 0
-  readonly root: FoundRoot & { lost: number[]; halfRemoved: number[]; unsettled: number[] }
+  root!: FoundRoot
   readonly #device: BlockDevice
-  /** Blocks that two claimed: all their owners are refused. */
-  readonly #contested = new Set<number>()
   #scratch: Uint8Array = new Uint8Array(0)
 
   constructor(
@@ -115,14 +103,6 @@ class Scanner implements Scan {
     this.sealer = new Sealer(header.current.header.uuid, geometry.sectorBytes)
     this.allocator = makeAllocator(allocatorKind, geometry.blockCount, header.current.header.cursor)
     this.slabs = new Slabs(geometry, this.allocator)
-    const { sectorBytes, rootTwins } = geometry
-    this.root = {
-      region: new TwinRegion(sectorBytes, rootTwins * sectorBytes, rootTwins, sectorBytes),
-      entries: new Array(geometry.torrentsMax).fill(undefined),
-      lost: [],
-      halfRemoved: [],
-      unsettled: [],
-    }
   }
 
   async run(onProgress: ScanProgress): Promise<void> {
@@ -133,60 +113,24 @@ class Scanner implements Scan {
       this.torrentsRead += run.length
       onProgress(this.torrentsRead, order.length)
     }
-    this.#claimAll(order)
-    this.#refuseContested()
+    this.#refuseContested(order)
     this.#refuseDuplicates(order)
   }
 
   async #readRoot(): Promise<void> {
-    const { geometry, root, sealer } = this
-    const { referencesPerSector } = geometry
-    const memory = this.#scratchOf(geometry.blockBytes)
+    const memory = this.#scratchOf(this.geometry.blockBytes)
     await this.#readSalvaging(0, memory)
-    for (let twin = 0; twin < geometry.rootTwins; twin++) {
-      const at = [root.region.placeOf(twin, 0), root.region.placeOf(twin, 1)] as const
-      const choice = chooseTwin(sealer, memory, at, root.region, twin, KIND_ROOT, NO_OWNER)
-      if (choice.copy === undefined) {
-        root.lost.push(twin)
-        this.#report({
-          check: 'root',
-          severity: 'error',
-          what: `the root list's sector ${twin} is damaged in both copies; the torrents that it lists are unknown, and so are their blocks`,
-          place: at[0],
-        })
-        continue
-      }
-      const current = at[choice.copy]
-      if (!choice.both) this.#noteRotten(root.region, twin, choice.copy, KIND_ROOT, NO_OWNER)
-      for (let i = 0; i < referencesPerSector; i++) {
-        const from = current + i * REFERENCE_BYTES
-        root.entries[twin * referencesPerSector + i] = readReference(memory, from)
-      }
-      const other = at[1 - choice.copy]!
-      if (choice.both && this.#listAlike(memory, current, other)) continue
-      const older = choice.both && this.#listsMore(memory, other, current)
-      if (older) root.halfRemoved.push(twin)
-      if (!choice.both || older || this.#listsMore(memory, current, other)) {
-        root.unsettled.push(twin)
-      }
+    this.root = findRoot(this.geometry, this.sealer, memory, (region, twin, good) =>
+      this.#noteRotten(region, twin, good, KIND_ROOT, NO_OWNER),
+    )
+    for (const twin of this.root.lost) {
+      this.#report({
+        check: 'root',
+        severity: 'error',
+        what: `the root list's sector ${twin} is damaged in both copies; the torrents that it lists are unknown, and so are their blocks`,
+        place: this.root.region.placeOf(twin, 0),
+      })
     }
-  }
-
-  /** True when two sectors of the root list hold the same references: almost always. */
-  #listAlike(memory: Uint8Array, one: number, other: number): boolean {
-    const bytes = this.geometry.referencesPerSector * REFERENCE_BYTES
-    const whole = Buffer.from(memory.buffer, memory.byteOffset, memory.length)
-    return whole.compare(whole, one, one + bytes, other, other + bytes) === 0
-  }
-
-  /** True when the sector at `one` has a reference that the one at `other` has not. */
-  #listsMore(memory: Uint8Array, one: number, other: number): boolean {
-    for (let i = 0; i < this.geometry.referencesPerSector; i++) {
-      const before = readReference(memory, one + i * REFERENCE_BYTES)
-      const now = readReference(memory, other + i * REFERENCE_BYTES)
-      if (before !== undefined && before.id !== now?.id) return true
-    }
-    return false
   }
 
   /** Indexes of root entries that can be read at all, ascending by place. */
@@ -350,72 +294,13 @@ class Scanner implements Scan {
     }
   }
 
-  #claimAll(order: readonly number[]): void {
-    for (const index of order) {
-      const reference = this.root.entries[index]!
-      const inode = this.inodes.get(index)
-      const slots: Reference[] = [reference]
-      if (inode !== undefined) {
-        slots.push(...inode.info)
-        for (const span of inode.spans) if (span !== undefined) slots.push(span.reference)
-      }
-      for (const slot of slots) if (!this.slabs.claim(slot)) this.#contested.add(slot.block)
+  #refuseContested(order: readonly number[]): void {
+    const owners = new Owners(this.root.entries, this.inodes, this.allocator, this.slabs)
+    owners.claimAll(order)
+    for (const { index, block } of owners.wrong()) {
+      const place = block * this.geometry.blockBytes
+      this.#refuse(index, 'owners', `block ${block} has two owners`, place)
     }
-    for (const inode of this.inodes.values()) {
-      for (const block of inode.map.places()) {
-        if (!this.allocator.take(block)) this.#contested.add(block)
-      }
-    }
-  }
-
-  #refuseContested(): void {
-    if (this.#contested.size === 0) return
-    for (const [index, inode] of this.inodes) {
-      for (const block of this.#blocksOf(index, inode)) {
-        if (!this.#contested.has(block)) continue
-        if (this.#sharedRightly(index, inode, block)) continue
-        this.#refuse(
-          index,
-          'owners',
-          `block ${block} has two owners`,
-          block * this.geometry.blockBytes,
-        )
-        break
-      }
-    }
-  }
-
-  *#blocksOf(index: number, inode: Inode): Generator<number> {
-    yield this.root.entries[index]!.block
-    for (const reference of inode.info) yield reference.block
-    for (const span of inode.spans) if (span !== undefined) yield span.reference.block
-    yield* inode.map.places()
-  }
-
-  /**
-   * A contested slab block may hold many torrents, of which only those are in question whose slot is
-   * wanted by another, or whose idea of the block differs from the slab's.
-   */
-  #sharedRightly(index: number, inode: Inode, block: number): boolean {
-    for (const place of inode.map.places()) if (place === block) return false
-    const own = this.#slotsOf(index, inode).filter((slot) => slot.block === block)
-    if (own.some((slot) => this.slabs.classOf(block) !== slot.slabClass)) return false
-    if (new Set(own.map((slot) => slot.slot)).size !== own.length) return false
-    for (const [other, otherInode] of this.inodes) {
-      if (other === index) continue
-      for (const place of otherInode.map.places()) if (place === block) return false
-      for (const slot of this.#slotsOf(other, otherInode)) {
-        if (slot.block !== block) continue
-        if (slot.slabClass !== own[0]?.slabClass) return false
-        if (own.some((mine) => mine.slot === slot.slot)) return false
-      }
-    }
-    return true
-  }
-
-  #slotsOf(index: number, inode: Inode): Reference[] {
-    const spans = inode.spans.flatMap((span) => (span === undefined ? [] : [span.reference]))
-    return [this.root.entries[index]!, ...inode.info, ...spans]
   }
 
   #refuseDuplicates(order: readonly number[]): void {
