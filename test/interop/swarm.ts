@@ -37,7 +37,9 @@ export async function downloadWithLibtorrent(download: Download): Promise<void> 
   await compare(download)
 }
 
-export async function downloadWithAria2(download: Download): Promise<void> {
+export async function downloadWithAria2(
+  download: Download & { readonly udpTrackers?: boolean },
+): Promise<void> {
   const leecher = await aria2({ ...download, mode: 'leech' })
   await leecher.succeed(DOWNLOAD_LIMIT_MS)
   await compare(download)

@@ -23,6 +23,8 @@ export interface Aria2Options {
   readonly mode: 'leech' | 'stay' | 'seed'
   /** RC4 or nothing. */
   readonly encrypted?: boolean
+  /** aria2 speaks to trackers over UDP only where its DHT runs; one that knows nobody is enough. */
+  readonly udpTrackers?: boolean
 }
 
 /** Emits the event `complete` when every piece is verified, in every mode. */
@@ -35,7 +37,9 @@ export async function aria2(options: Aria2Options): Promise<Child> {
     '--no-conf=true',
     `--dir=${options.directory}`,
     `--listen-port=${port}`,
-    '--enable-dht=false',
+    ...(options.udpTrackers === true
+      ? [`--enable-dht=true`, `--dht-listen-port=${await freePort()}`, '--dht-file-path=/dev/null']
+      : ['--enable-dht=false']),
     '--enable-dht6=false',
     '--bt-enable-lpd=false',
     '--enable-peer-exchange=false',

@@ -1,0 +1,54 @@
+// The client of the npm package bittorrent-tracker, as a process. Its argument is JSON of its options. Commands are lines on stdin:
+// start, update, complete, stop, scrape, end; `scrape HASH HASH …` asks for many. What it hears goes to stdout as lines of JSON.
+// Peers of WebTorrent greet each other over a data channel.
+import { createInterface } from 'node:readline'
+import Client from 'bittorrent-tracker'
+import wrtc from 'node-datachannel/polyfill'
+
+const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }))
+const { left = 1, ...options } = JSON.parse(process.argv[2])
+const client = new Client({ port: 6881, wrtc, getAnnounceOpts: () => ({ left }), ...options })
+const counts = ({ complete, incomplete, downloaded, infoHash }) => ({
+  complete,
+  incomplete,
+  downloaded,
+  infoHash,
+})
+client.on('error', (error) => say('error', { message: error.message }))
+client.on('warning', (error) => say('warning', { message: error.message }))
+client.on('update', (data) => say('update', counts(data)))
+client.on('scrape', (data) => say('scrape', counts(data)))
+client.on('peer', (peer) => {
+  if (typeof peer === 'string') {
+    say('peer', { peer })
+    return
+  }
+  peer.on('connect', () => peer.send(options.peerId))
+  peer.on('data', (data) => say('greeted', { by: Buffer.from(data).toString() }))
+  peer.on('error', () => {})
+})
+const commands = {
+  scrape(...hashes) {
+    if (hashes.length === 0) client.scrape()
+    else {
+      const [announce] = options.announce
+      // Over UDP it sends what it is given, over the others it takes hexadecimal.
+      const isUdp = announce.startsWith('udp:')
+      const infoHash = isUdp ? hashes.map((hash) => Buffer.from(hash, 'hex')) : hashes
+      Client.scrape({ announce, infoHash }, (error, results) =>
+        error ? say('error', { message: error.message }) : say('scraped', { results }),
+      )
+    }
+  },
+  end() {
+    client.destroy(() => process.exit(0))
+  },
+}
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    const [command, ...words] = line.split(' ')
+    if (command in commands) commands[command](...words)
+    else client[command]({ left })
+  })
+  .on('close', () => process.exit(0))
+say('ready')
