@@ -49,6 +49,13 @@ export class AddressBook {
     return true
   }
 
+  isAnyDue(nowMs: number): boolean {
+    for (const address of this.#addresses.values()) {
+      if (!address.busy && nowMs >= address.notBeforeMs) return true
+    }
+    return false
+  }
+
   /** The next to try, which is busy from now on until `ended`. */
   next(nowMs: number): PeerAddress | undefined {
     for (const [key, address] of this.#addresses) {

@@ -50,6 +50,12 @@ export class Connector {
     for (const { host, port } of peers) this.#addresses.add(host, port, nowMs)
   }
 
+  /** Somebody could be connected to now. */
+  get mayConnect(): boolean {
+    this.#torrent.readClock()
+    return this.#context.connections.mayDepart && this.#addresses.isAnyDue(this.#torrent.nowMs)
+  }
+
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
     const { connections, network, encryption, random } = this.#context

@@ -206,6 +206,8 @@ class TorrentEngine implements Engine {
     const { layers = NO_LAYERS } = options
     if (info.format !== 'v2' || hasAllLayers(info, layers)) torrent.begin(stored, info, layers)
     else this.#beginLater(torrent, info, options)
+    // Nobody has asked for it yet.
+    torrent.doze()
     torrent.start()
     torrent.addPeers(options.peers ?? [])
     return torrent

@@ -13,7 +13,7 @@
  * Invariants: `verified` is the have-bits of the volume and the pieces verified since; after `failed` or
  * `stopped` there is no peer and no timer; `complete` is emitted once, after the volume was synced.
  */
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { Bitfield, bytesEqual, type Logger, toHex } from '../base/index.ts'
 import {
   encodePieceLayers,
@@ -65,6 +65,15 @@ import {
 
 /** Pieces in memory that are suggested a second (BEP 6). */
 const SUGGESTIONS = 4
+/** Without a peer for so long a whole torrent lets go of what it can read again. */
+const DOZE_MS = 60_000
+
+interface Summary {
+  readonly contentBytes: number
+  readonly pieceCount: number
+  readonly name: string
+  readonly private: boolean
+}
 /** With fewer peers a download asks its trackers as often as they allow. */
 const FEW_PEERS = 10
 
@@ -109,6 +118,14 @@ export class Torrent
   #choosing: Promise<void> = Promise.resolve()
   /** Resolves when the stripes of a download that has ended are written. */
   #leaving: Promise<void> = Promise.resolve()
+  /** What an idle torrent is known by, which has let go of its info dictionary and all that follows from it. */
+  #asleep: Summary | undefined
+  readonly #reload: AddOptions['reload']
+  #waking: Promise<void> | undefined
+  /** Who came while it slept. */
+  readonly #knocking = new Set<PeerSocket>()
+  /** When a peer was connected last. */
+  #busyMs: number
   #stopping: Promise<void> | undefined
   /** Taken out of the engine, or the engine stops. */
   #ended = false
@@ -116,9 +133,10 @@ export class Torrent
   constructor(
     context: TorrentContext,
     names: TorrentNames,
-    { trackers, priorities, sequential = false }: AddOptions,
+    { trackers, priorities, sequential = false, reload }: AddOptions,
   ) {
     super()
+    this.#reload = reload
     this.#wish = priorities
     this.#sequential = sequential
     this.#context = context
@@ -129,6 +147,7 @@ export class Torrent
     this.reads = context.reads
     this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()
+    this.#busyMs = this.nowMs
     this.#logger = context.logger
     this.#connector = new Connector(context, this, () => this.#connect())
     this.#choking = new Choking(this.peers, context.uploadSlots, context.random)
@@ -156,7 +175,7 @@ export class Torrent
 
   /** Not known of a magnet whose info dictionary is not there yet. */
   get isPrivate(): boolean {
-    return this.info?.private === true
+    return this.info?.private ?? this.#asleep?.private ?? false
   }
 
   counters(): AnnounceCounters {
@@ -284,9 +303,63 @@ export class Torrent
     return this.#state === 'seeding'
   }
 
+  get name(): string | undefined {
+    return this.info?.name ?? this.#asleep?.name
+  }
+
+  // --- Idleness ---
+
+  /** Lets go of what is only needed while peers are there. */
+  doze(): void {
+    const { info, content } = this
+    const idle = this.peers.size === 0 && this.#windows.size === 0 && this.#knocking.size === 0
+    if (!idle || this.#reload === undefined || this.#state !== 'seeding') return
+    if (info === undefined || content === undefined || !content.verified.full) return
+    const { contentBytes, pieceCount, name } = info
+    this.#asleep = { contentBytes, pieceCount, name, private: info.private }
+    this.reads.drop(content.source)
+    this.info = undefined
+    this.content = undefined
+  }
+
+  /** Resolves when it is awake; or has failed, because what it needs cannot be read. */
+  wake(): Promise<void> {
+    if (this.#asleep === undefined) return Promise.resolve()
+    this.#waking ??= this.#reload!()
+      .then(({ info, layers }) => {
+        if (!this.running) return
+        this.#asleep = undefined
+        this.begin(this.stored!, info, layers)
+        this.#busyMs = this.#context.clock.monotonicMs()
+      })
+      .catch((error: unknown) => this.fail(asError(error)))
+      .finally(() => {
+        this.#waking = undefined
+      })
+    return this.#waking
+  }
+
+  /** A peer that came while it slept waits, unread, until it is awake. */
+  #knock(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
+    const heard = [first.slice()]
+    socket.pause()
+    socket.onData = (bytes) => void heard.push(bytes.slice())
+    socket.onDrain = () => {}
+    socket.onClose = () => {
+      if (this.#knocking.delete(socket)) arrival.ended()
+    }
+    this.#knocking.add(socket)
+    this.wake().then(() => {
+      if (!this.#knocking.delete(socket)) return
+      this.#admit(socket, arrival, Buffer.concat(heard))
+      socket.resume()
+    })
+  }
+
   // --- What is wanted ---
 
   async setPriorities(files: readonly Priority[]): Promise<void> {
+    await this.wake()
     if (this.content === undefined) throw noMetadata(this.infoHash)
     if (files.length !== this.info!.files.length) {
       throw new RangeError(`${files.length} priorities for ${this.info!.files.length} files`)
@@ -340,7 +413,16 @@ export class Torrent
   }
 
   createReadStream(file: number, range: { start?: number; end?: number } = {}): Readable {
-    return openReadStream(this, file, range)
+    if (this.#asleep === undefined) return openReadStream(this, file, range)
+    const awake = (): Promise<void> => this.wake()
+    const open = (): Readable => openReadStream(this, file, range)
+    return Readable.from(
+      (async function* (): AsyncGenerator<Uint8Array> {
+        await awake()
+        yield* open()
+      })(),
+      { objectMode: false },
+    )
   }
 
   // --- As those who read it see it ---
@@ -433,6 +515,11 @@ export class Torrent
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
   accept(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
+    if (this.#asleep !== undefined && this.running) this.#knock(socket, arrival, first)
+    else this.#admit(socket, arrival, first)
+  }
+
+  #admit(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
     const peer = this.#connector.accept(socket, arrival, this.running)
     if (peer === undefined) return
     this.peers.add(peer)
@@ -440,6 +527,10 @@ export class Torrent
   }
 
   #connect(): void {
+    if (this.#asleep !== undefined) {
+      if (this.running && this.#connector.mayConnect) this.wake().then(() => this.#connect())
+      return
+    }
     while (this.running) {
       const peer = this.#connector.connect()
       if (peer === undefined) return
@@ -612,7 +703,11 @@ export class Torrent
     const hungry =
       (this.#state === 'downloading' || this.#state === 'metadata') && this.peers.size < FEW_PEERS
     this.#discovery.tick(hungry, this.peers)
-    if (this.peers.size === 0 && this.#state === 'seeding') return
+    if (this.peers.size === 0 && this.#state === 'seeding') {
+      if (this.#asleep === undefined && this.nowMs - this.#busyMs >= DOZE_MS) this.doze()
+      return
+    }
+    this.#busyMs = this.nowMs
     for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
     if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
@@ -623,15 +718,18 @@ export class Torrent
   }
 
   #leftBytes(): number {
+    if (this.#asleep !== undefined) return 0
     if (this.info === undefined) return 1
     return this.info.contentBytes - this.#haveBytes()
   }
 
   #haveBytes(): number {
+    if (this.#asleep !== undefined) return this.#asleep.contentBytes
     return this.content?.geometry.bytesOf(this.content.verified) ?? 0
   }
 
   #wantedBytes(): number {
+    if (this.#asleep !== undefined) return this.#asleep.contentBytes
     if (this.content === undefined) return 0
     const { geometry } = this.content
     const wanted = new Bitfield(geometry.pieceCount)
@@ -644,11 +742,11 @@ export class Torrent
   progress(): TorrentProgress {
     return {
       state: this.#state,
-      totalBytes: this.info?.contentBytes ?? 0,
+      totalBytes: (this.info ?? this.#asleep)?.contentBytes ?? 0,
       wantedBytes: this.#wantedBytes(),
       haveBytes: this.#haveBytes(),
-      pieceCount: this.info?.pieceCount ?? 0,
-      havePieces: this.content?.verified.count ?? 0,
+      pieceCount: (this.info ?? this.#asleep)?.pieceCount ?? 0,
+      havePieces: this.content?.verified.count ?? this.#asleep?.pieceCount ?? 0,
       downloadRate: this.#downloaded.perSecond,
       uploadRate: this.#uploaded.perSecond,
       downloadedBytes: this.stored?.downloadedBytes ?? this.#downloaded.total,
@@ -680,17 +778,26 @@ export class Torrent
   async resume(): Promise<void> {
     await this.#stopping
     if (this.#state !== 'failed' || this.#ended) return
-    const { stored, content, info } = this
-    if (stored === undefined || content === undefined || info === undefined) throw this.error
+    const { stored } = this
+    const known = await this.#known()
+    if (stored === undefined || known === undefined) throw this.error
     if (stored.failure !== undefined) throw stored.failure
+    this.#asleep = undefined
     this.error = undefined
     this.#stopping = undefined
     this.#discovery = this.#discover()
     this.#hashFailures += this.#download?.hashFailures ?? 0
     this.#download = undefined
-    this.begin(stored, info, content.hashes.layers)
+    this.begin(stored, known.info, known.layers)
     this.#connector.wakeAll()
     this.start()
+  }
+
+  /** What `begin` needs: as it is in memory, or read again. */
+  async #known(): Promise<{ info: TorrentInfo; layers: PieceLayers } | undefined> {
+    const { info, content } = this
+    if (info !== undefined && content !== undefined) return { info, layers: content.hashes.layers }
+    return this.stored === undefined ? undefined : this.#reload?.()
   }
 
   trackers(): readonly TrackerStatus[] {
@@ -711,6 +818,7 @@ export class Torrent
 
   #cutOff(): void {
     this.#changed()
+    for (const socket of [...this.#knocking]) socket.destroy()
     this.#download?.stop()
     this.#metadata = undefined
     for (const peer of [...this.peers]) peer.close()

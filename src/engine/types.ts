@@ -59,6 +59,11 @@ export interface AddOptions {
   readonly priorities?: (info: TorrentInfo) => readonly Priority[] | undefined
   /** The beginning before the end, rather than the rarest first. */
   readonly sequential?: boolean
+  /**
+   * Reads the info dictionary and the layers again. With it, a torrent that is whole lets go of them while
+   * nobody is connected: thousands of idle torrents need little memory.
+   */
+  readonly reload?: () => Promise<{ readonly info: TorrentInfo; readonly layers: PieceLayers }>
   /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
   readonly attributes?: Uint8Array
 }
@@ -112,7 +117,10 @@ export interface TorrentEvents {
 export interface EngineTorrent {
   /** What it was added by; the store has it under this name. A hybrid answers to its other name, too. */
   readonly infoHash: Uint8Array
+  /** Undefined until a magnet has its metadata, and while an idle torrent has let go of it (`reload`). */
   readonly info: TorrentInfo | undefined
+  /** Undefined until a magnet has its metadata. */
+  readonly name: string | undefined
   /** Undefined until a magnet has its metadata. */
   readonly stored: StoredTorrent | undefined
   readonly error: Error | undefined
