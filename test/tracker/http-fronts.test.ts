@@ -39,6 +39,17 @@ forBoth('a connection is kept, byte by byte and many at once', async (t, frontEn
   assert.equal(counters.httpConnections, 1)
 })
 
+forBoth('answers are timed where that is asked for', async (t, frontEnd) => {
+  const policy = { http: { timed: true } }
+  const { port, counters } = await startFrontEnd(t, frontEnd, { clock: systemClock, policy })
+  const client = new Client(t, port)
+  client.socket.write(request(1).repeat(10))
+  await client.until(() => client.answers() === 10)
+  const [row] = counters.responses.rows()
+  assert.equal(row!.count, 10)
+  assert.ok(row!.sumMs > 0)
+})
+
 forBoth('a thousand pipelined requests get a thousand answers in order', async (t, frontEnd) => {
   const { port } = await startFrontEnd(t, frontEnd, { clock: systemClock })
   const client = new Client(t, port)

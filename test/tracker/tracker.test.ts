@@ -100,6 +100,21 @@ overFrontEnds((frontEnd) => {
     assert.deepEqual([swarms, leechers4, leechers6], [1, 1, 1])
   })
 
+  test('answers are timed where that is asked for', async (t) => {
+    const { tracker } = await start(t, { http: { timed: true }, udp: { timed: true } })
+    const udp = new UdpClient(t, '127.0.0.1', tracker.port)
+    await udp.announce(await udp.connect(), 1001, 0)
+    const client = new Client(t, tracker.port)
+    client.socket.write(`GET ${ANNOUNCE}&port=1002 HTTP/1.1\r\n\r\n`)
+    await client.until(() => client.answers() === 1)
+    const sums = tracker.stats().responses.map(({ protocol, sumMs }) => [protocol, sumMs > 0])
+    assert.deepEqual(sums, [
+      ['udp', true],
+      ['udp', true],
+      ['http', true],
+    ])
+  })
+
   test('peers that stay away are forgotten while the tracker runs', async (t) => {
     const clock = new ManualClock()
     const { tracker, store } = await start(t, { clock })

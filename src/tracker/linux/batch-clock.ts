@@ -16,6 +16,15 @@ export class BatchClock implements Clock {
     this.#nowMs = this.exactMs()
   }
 
+  /** The same time, looked at whenever it is asked for. */
+  get exact(): Clock {
+    return {
+      monotonicMs: () => this.exactMs(),
+      wallMs: () => this.wallMs(),
+      after: (delayMs, task, background) => this.after(delayMs, task, background),
+    }
+  }
+
   take(): void {
     this.#nowMs = this.exactMs()
   }

@@ -32,6 +32,7 @@ import {
   ENOBUFS,
   EPERM,
   EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
@@ -468,22 +469,27 @@ class Listener implements DescriptorHandler {
     this.#fd = fd
     this.#poller = poller
     this.#accept = accept
-    poller.add(fd, EPOLLIN, this)
+    this.#watch()
   }
 
   onEvents(): void {
     if (this.#accept()) return
     this.#paused = true
-    this.#poller.modify(this.#fd, 0)
+    this.#poller.remove(this.#fd)
   }
 
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#poller.modify(this.#fd, EPOLLIN)
+    this.#watch()
   }
 
   close(): void {
     this.#poller.remove(this.#fd)
+  }
+
+  /** A socket that several workers share wakes one of them. */
+  #watch(): void {
+    this.#poller.add(this.#fd, EPOLLIN | EPOLLEXCLUSIVE, this)
   }
 }

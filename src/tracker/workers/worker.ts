@@ -78,7 +78,8 @@ function run(start: WorkerStart): void {
   const http = new HttpFront({
     libc,
     poller,
-    clock,
+    // Answers are timed one by one.
+    clock: clock.exact,
     counters,
     handler: first.handlers.http,
     limits: first.http,
