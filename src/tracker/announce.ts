@@ -55,6 +55,11 @@ export class Announcer {
     this.#hooks = hooks
   }
 
+  /** Why a scrape is refused, by the hooks that look at scrapes, or null. */
+  refuseScrape(request: AnnounceRequest): Failure | null {
+    return this.#hooks.approveScrape(request)
+  }
+
   /**
    * Does the announce and writes at most `room` peers, compact, at `target[offset…]`; or changes nothing and returns
    * the reason of a hook that refuses. Allocates nothing.

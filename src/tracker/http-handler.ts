@@ -23,7 +23,7 @@ import {
   reasonOf,
   writeHead,
 } from './http-codec.ts'
-import { type HttpQuery, MAX_HTTP_SCRAPE, scrapeFailure, takeAnnounce } from './http-query.ts'
+import { MAX_HTTP_SCRAPE, scrapeFailure, takeAnnounce } from './http-query.ts'
 import { HttpRoutes } from './http-routes.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 import { ACTIONS } from './responses.ts'
@@ -172,7 +172,7 @@ export class HttpHandler {
         failure = this.#announce(bytes, head, client)
       } else {
         counters.scrapes++
-        failure = this.#scrape(head.query, isIpv4 ? 4 : 6)
+        failure = this.#scrape(bytes, head, isIpv4 ? 4 : 6)
       }
     } else if (route === 'root') {
       this.#text(GREETING)
@@ -224,18 +224,24 @@ export class HttpHandler {
     this.#finish(status, persistence, isHead)
   }
 
-  #announce(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): Failure | null {
-    const { query } = head
-    const { announce } = query
-    const answer = this.#answer
-    const failure = takeAnnounce(bytes, query, remote, this.#allowIpSpoofing)
-    if (failure !== null) return failure
+  /** What hooks look at beside the announce itself. */
+  #fillContext(bytes: Uint8Array, head: HttpHead): void {
+    const { announce } = head.query
     announce.parameters = bytes
     announce.parametersStart = head.queryStart
     announce.parametersEnd = head.queryEnd
     announce.passkeyStart = this.#routes.parameterStart
     announce.passkeyEnd = this.#routes.parameterEnd
     announce.owner = ''
+  }
+
+  #announce(bytes: Uint8Array, head: HttpHead, remote: Uint8Array): Failure | null {
+    const { query } = head
+    const { announce } = query
+    const answer = this.#answer
+    const failure = takeAnnounce(bytes, query, remote, this.#allowIpSpoofing)
+    if (failure !== null) return failure
+    this.#fillContext(bytes, head)
     const { compact } = query
     const target = compact ? this.reply : this.#peers
     const room = this.#maxWanted
@@ -296,10 +302,14 @@ export class HttpHandler {
     this.#byte(0x65)
   }
 
-  #scrape(query: HttpQuery, family: AddressFamily): Failure | null {
+  #scrape(bytes: Uint8Array, head: HttpHead, family: AddressFamily): Failure | null {
     const counts = this.#counts
+    const { query } = head
     const failure = scrapeFailure(query)
     if (failure !== null) return failure
+    this.#fillContext(bytes, head)
+    const refusal = this.#announcer.refuseScrape(query.announce)
+    if (refusal !== null) return refusal
     this.#bytes(FILES)
     const { infoHashes } = query
     const distinct = this.#sortHashes(infoHashes, Math.min(query.infoHashCount, this.#maxScrape))

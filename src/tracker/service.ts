@@ -25,6 +25,7 @@ import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
 import type { FrontEndChoice, HttpOptions, Place, TrackerPolicy } from './options.ts'
 import type { Observation } from './outside/metrics.ts'
+import { ScrapeFile } from './outside/scrape-file.ts'
 import { type MetricNames, type Outside, startOutside } from './outside/server.ts'
 import { startTracker, type Tracker } from './tracker.ts'
 
@@ -34,6 +35,8 @@ export interface ServiceOptions extends HookTools {
   readonly handed?: readonly HandedSocket[]
   /** For metrics and statistics. */
   readonly version?: string
+  /** Has the configuration read again and given to `reload`, as SIGHUP does; for POST /reload. */
+  readonly reread?: () => Promise<readonly string[]>
 }
 
 export interface TrackerService {
@@ -118,6 +121,9 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       observe,
       names: () => config.metricsNames as MetricNames,
       ready: () => stopping === undefined,
+      store,
+      access: () => ({ token: config.metricsToken, fullScrape: config.fullScrape.enabled }),
+      ...(options.reread === undefined ? {} : { reload: options.reread }),
     })
   } catch (error) {
     await hooks.stop()
@@ -132,9 +138,12 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     () => tracker.reconfigure(policyOf(config, hooks, hasTls)),
   )
   await certificates.start()
+  const scrapeFile = new ScrapeFile(clock, logger, store, () => config.fullScrape)
+  scrapeFile.start()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
     certificates.stop()
+    await scrapeFile.stop()
     await tracker.stop()
     await hooks.stop()
     await saveSwarms(store, config.storage.config.snapshot, logger)

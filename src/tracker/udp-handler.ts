@@ -130,7 +130,7 @@ export class UdpHandler {
         if (failure !== null) return this.#fail(failure, bytes, start, address, target, at)
         this.action = SCRAPE
         counts.scrapes++
-        return this.#scrape(bytes, start, address.length === 4 ? 4 : 6, target, at)
+        return this.#scrape(bytes, start, address, target, at)
       }
       case 'connect':
         this.action = CONNECT
@@ -199,10 +199,15 @@ export class UdpHandler {
   #scrape(
     bytes: Uint8Array,
     start: number,
-    family: AddressFamily,
+    address: Uint8Array,
     target: Uint8Array,
     at: number,
   ): number {
+    // A scrape over UDP carries no path, so no passkey: where one is needed there is none.
+    this.#request.announce.passkeyStart = -1
+    const refusal = this.#options.announcer.refuseScrape(this.#request.announce)
+    if (refusal !== null) return this.#fail(refusal, bytes, start, address, target, at)
+    const family = address.length === 4 ? 4 : 6
     const { infoHashes, infoHashCount } = this.#request
     const { maxScrape = infoHashCount, store } = this.#options
     const counts = this.#counts

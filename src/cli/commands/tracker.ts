@@ -60,18 +60,24 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   }
   const signals = catchSignals()
   const logger = makeLogger(options.logLevel)
-  const service = await startTrackerService({
+  // One after the other: a reload waits for lists to be read.
+  let reloading: Promise<unknown> = Promise.resolve()
+  const reread = (): Promise<readonly string[]> => {
+    const next = reloading.then(() => reload(service, load, output))
+    reloading = next.catch(() => {})
+    return next
+  }
+  const service: TrackerService = await startTrackerService({
     config,
     clock: systemClock,
     random: systemRandom(),
     logger,
     version: packageVersion(),
+    reread,
     handed: handedSockets(process.env, process.pid),
   })
-  // One after the other: a reload waits for lists to be read.
-  let reloading = Promise.resolve()
   const onHangUp = (): void => {
-    reloading = reloading.then(() => reload(service, load, output))
+    reread().catch(() => {})
   }
   process.on('SIGHUP', onHangUp)
   output.object({
@@ -107,19 +113,21 @@ function tell(output: Output, protocol: string, endpoints: readonly Endpoint[]):
   }
 }
 
-/** A configuration with mistakes is told and changes nothing. */
+/** A configuration with mistakes is told, changes nothing, and rejects. */
 async function reload(
   service: TrackerService,
   load: () => LoadedConfig,
   output: Output,
-): Promise<void> {
+): Promise<readonly string[]> {
   try {
     const { config, notices } = load()
     for (const notice of notices) output.notice(notice)
     const restart = await service.reload(config)
     const waits = restart.length === 0 ? '' : `; these keys need a restart: ${restart.join(', ')}`
     output.result({ event: 'reloaded', restart }, `configuration reloaded${waits}`)
+    return restart
   } catch (error) {
     output.error(error)
+    throw error
   }
 }

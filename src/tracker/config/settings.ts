@@ -1,7 +1,7 @@
 /** Every key of the tracker's configuration, with chihaya's names where chihaya has one. */
 import { MAX_LIFETIME_MS } from '../../peer-store/index.ts'
 import { MAX_WORKERS } from '../options.ts'
-import { bytes, choice, count, duration, endpoints, text } from './fields.ts'
+import { bytes, choice, count, duration, endpoints, text, toggle } from './fields.ts'
 import { type HttpConfig, http, type UdpConfig, udp } from './front-end-settings.ts'
 import { type HookConfig, posthooks, prehooks } from './hook-settings.ts'
 import type { Section } from './schema.ts'
@@ -23,12 +23,20 @@ export interface RateLimitConfig {
   readonly memoryBytes: number
 }
 
+export interface FullScrapeConfig {
+  readonly enabled: boolean
+  readonly file: string
+  readonly intervalMs: number
+}
+
 export interface TrackerConfig {
   readonly announceIntervalMs: number
   readonly minAnnounceIntervalMs: number
   readonly retryIntervalMs: number
   readonly metricsAddr: readonly string[]
   readonly metricsNames: string
+  readonly metricsToken: string
+  readonly fullScrape: FullScrapeConfig
   readonly frontEnd: string
   readonly workers: number
   readonly http: HttpConfig
@@ -71,6 +79,32 @@ const rateLimit: Section<RateLimitConfig> = {
       least: 64 * 2 ** 10,
       most: 2 ** 30,
       doc: 'The table of who asked when, of fixed size. 8 bytes an address that is active at the same time, times ten, keep addresses from being taken for others.',
+    }),
+  },
+}
+
+const fullScrape: Section<FullScrapeConfig> = {
+  kind: 'section',
+  key: 'full_scrape',
+  doc: 'A scrape of every swarm, both families together, in no order. Clients never get one.',
+  fields: {
+    enabled: toggle({
+      key: 'enable',
+      preset: false,
+      doc: 'Stream it from /full-scrape at metrics_addr to whoever holds metrics_token.',
+    }),
+    file: text({
+      key: 'file',
+      preset: '',
+      limit: 'a path; one that ends in .gz is compressed',
+      doc: 'Write it to this file, whole each time. Empty: no file.',
+    }),
+    intervalMs: duration({
+      key: 'interval',
+      presetMs: HOUR_MS,
+      leastMs: SECOND_MS,
+      mostMs: DAY_MS,
+      doc: 'How often the file is written.',
     }),
   },
 }
@@ -202,6 +236,14 @@ export const trackerSchema: Section<TrackerConfig> = {
       restart: true,
       doc: 'Threads of the fast front end. One answers some 200,000 UDP requests a second; tokens (jwt) cost it a hundred times as much as an announce. 0: one for each processor.',
     }),
+    metricsToken: text({
+      key: 'metrics_token',
+      preset: '',
+      limit: 'at least 16 characters, or empty',
+      doc: 'Whoever says it (Authorization: Bearer, or as a password) sees the largest swarms in /stats, and may POST /reload and fetch a full scrape. Empty: nobody may.',
+      check: (value) => (value.length < 16 ? 'is shorter than 16 characters' : undefined),
+    }),
+    fullScrape,
     http,
     udp,
     websocket,

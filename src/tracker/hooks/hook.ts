@@ -5,7 +5,7 @@
  *     vary      before the answer is written: may change it
  *     observe   after it: may count it
  *
- * Scrapes have none, as in chihaya. Hooks run on the path of every announce, so they answer at once: what they need
+ * Scrapes pass by them, as in chihaya, but for `approveScrape`: who has no key in a private tracker learns nothing of its swarms. Hooks run on the path of every announce, so they answer at once: what they need
  * from files or other hosts they fetch beside. An empty list costs one comparison.
  */
 import type { AnnounceAnswer, AnnounceRequest } from '../announce-request.ts'
@@ -14,6 +14,8 @@ import type { HookShare } from './hook-share.ts'
 
 export interface Hook {
   approve?(request: AnnounceRequest): Failure | null
+  /** Of a scrape only what it came with is known: parameters and passkey. */
+  approveScrape?(request: AnnounceRequest): Failure | null
   vary?(request: AnnounceRequest, answer: AnnounceAnswer): void
   observe?(request: AnnounceRequest, answer: AnnounceAnswer): void
   /** Gets what it needs; rejects when that cannot be had. */
@@ -34,6 +36,7 @@ export interface Hook {
 export class HookList {
   readonly all: readonly Hook[]
   readonly #approving: readonly Required<Pick<Hook, 'approve'>>[]
+  readonly #approvingScrapes: readonly Required<Pick<Hook, 'approveScrape'>>[]
   readonly #varying: readonly Required<Pick<Hook, 'vary'>>[]
   readonly #observing: readonly Required<Pick<Hook, 'observe'>>[]
 
@@ -41,6 +44,10 @@ export class HookList {
     this.all = hooks
     this.#approving = hooks.filter(
       (hook): hook is Hook & Required<Pick<Hook, 'approve'>> => hook.approve !== undefined,
+    )
+    this.#approvingScrapes = hooks.filter(
+      (hook): hook is Hook & Required<Pick<Hook, 'approveScrape'>> =>
+        hook.approveScrape !== undefined,
     )
     this.#varying = hooks.filter(
       (hook): hook is Hook & Required<Pick<Hook, 'vary'>> => hook.vary !== undefined,
@@ -55,6 +62,16 @@ export class HookList {
     const hooks = this.#approving
     for (let i = 0; i < hooks.length; i++) {
       const failure = hooks[i]!.approve(request)
+      if (failure !== null) return failure
+    }
+    return null
+  }
+
+  /** The reason of the first hook that refuses. */
+  approveScrape(request: AnnounceRequest): Failure | null {
+    const hooks = this.#approvingScrapes
+    for (let i = 0; i < hooks.length; i++) {
+      const failure = hooks[i]!.approveScrape(request)
       if (failure !== null) return failure
     }
     return null

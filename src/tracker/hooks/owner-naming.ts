@@ -20,4 +20,8 @@ export class OwnerNaming implements Hook {
     request.owner = owner
     return null
   }
+
+  approveScrape(request: AnnounceRequest): Failure | null {
+    return this.approve(request)
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * `passkey`: the private mode. Announces come to a path with a key, `/:passkey/announce` (over UDP in the URL data of BEP 41),
+ * `passkey`: the private mode. Announces and scrapes come to a path with a key, `/:passkey/announce` (over UDP in the URL data of BEP 41),
  * and keys are in a file: one a line, with the name of its owner behind it if there is one.
  *
  *     # comment
@@ -43,6 +43,10 @@ export class PasskeyApproval implements Hook {
 
   approve(request: AnnounceRequest): Failure | null {
     return this.#naming.approve(request)
+  }
+
+  approveScrape(request: AnnounceRequest): Failure | null {
+    return this.#naming.approveScrape(request)
   }
 
   share(): HookShare {

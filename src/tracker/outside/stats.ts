@@ -1,6 +1,7 @@
 /** What a tracker is doing, for people and scripts. Fields are a contract (docs/json.md): none is renamed within a major version. */
 import type { TrackerStats, WebSocketCounters } from '../counters.ts'
 import type { Observation } from './metrics.ts'
+import type { TopSwarm } from './swarm-walk.ts'
 
 export interface TrackerSummary {
   readonly version: string
@@ -47,9 +48,11 @@ export interface TrackerSummary {
     readonly evicted: number
   }
   readonly residentBytes: number
+  /** The swarms with the most peers, for who holds the token. */
+  readonly top?: readonly TopSwarm[]
 }
 
-export function statsOf(seen: Observation): TrackerSummary {
+export function statsOf(seen: Observation, top?: readonly TopSwarm[]): TrackerSummary {
   const { version, uptimeMs, frontEnd, tracker, store, process } = seen
   const { swarms, seeders4, leechers4, seeders6, leechers6, refused, expired, evicted } = store
   return {
@@ -80,6 +83,7 @@ export function statsOf(seen: Observation): TrackerSummary {
       evicted,
     },
     residentBytes: process.residentBytes,
+    ...(top === undefined ? {} : { top }),
   }
 }
 
@@ -135,7 +139,19 @@ export function renderPage(stats: TrackerSummary): string {
 <table>${facts.map(row).join('')}</table>
 <h2>Requests</h2>
 <table><tr><th>protocol<th>action<th>answer<th>count${requests.map(row).join('')}</table>
-</html>
+${stats.top === undefined ? '' : renderTop(stats.top)}</html>
+`
+}
+
+function renderTop(top: readonly TopSwarm[]): string {
+  const rows = top.map(({ infoHash, seeders, leechers, completed }) => [
+    infoHash,
+    seeders,
+    leechers,
+    completed,
+  ])
+  return `<h2>Largest swarms</h2>
+<table><tr><th>info-hash<th>seeders<th>leechers<th>downloads${rows.map(row).join('')}</table>
 `
 }
 

@@ -130,7 +130,7 @@ export class SignalHandler {
         failure = failures.tooMany
       } else if (kind === 'scrape') {
         counters.transports[transport].scrapes++
-        failure = this.#scrape(peer)
+        failure = this.#scrape(bytes, peer)
       } else {
         counters.transports[transport].announces++
         failure = this.#announce(bytes, peer)
@@ -300,8 +300,11 @@ export class SignalHandler {
     return frame
   }
 
-  #scrape(peer: SignalPeer): Failure | null {
-    const { swarms, policy } = this.#options
+  #scrape(bytes: Uint8Array, peer: SignalPeer): Failure | null {
+    const { swarms, policy, hooks } = this.#options
+    this.#fillContext(bytes, peer)
+    const refusal = hooks.approveScrape(this.#request.announce)
+    if (refusal !== null) return refusal
     const { infoHashes, infoHashCount } = this.#request
     const count = Math.min(infoHashCount, policy.maxScrape)
     this.#begin(FILES)

@@ -94,6 +94,7 @@ export function parseSignal(
   if (!readMembers(bytes, start, end, request)) return 'malformed'
   request.hasInfoHash = false
   request.isScrape = false
+  request.jwtStart = -1
   const action = actionOf(bytes)
   if (action === 0) return invalid(request, failures.unknownAction)
   if (action === 2) return readScrape(bytes, request)
@@ -108,7 +109,6 @@ export function parseSignal(
   if (!readId(bytes, PEER_ID, announce.peerId)) {
     return invalid(request, values[PEER_ID * 2]! < 0 ? failures.noPeerId : failures.invalidPeerId)
   }
-  request.jwtStart = -1
   if (isText(bytes, JWT)) {
     request.jwtStart = values[JWT * 2]! + 1
     request.jwtEnd = values[JWT * 2 + 1]! - 1

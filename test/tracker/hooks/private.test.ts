@@ -64,9 +64,21 @@ async function setUp(t: TestContext) {
     announcer: new Announcer(store, policy, hooks),
     allowIpSpoofing: false,
   }
-  const http = new HttpHandler({ ...common, maxWanted: 50, announceRoutes: routes })
+  const http = new HttpHandler({
+    ...common,
+    maxWanted: 50,
+    announceRoutes: routes,
+    scrapeRoutes: ['/:passkey/scrape', '/scrape'],
+  })
   const udp = new UdpHandler({ ...common, connectionIds, routes: new HttpRoutes(routes, []) })
   const head = new HttpHead()
+  const ask = (target: string): string => {
+    const bytes = Buffer.from(`GET ${target} HTTP/1.1\r\n\r\n`)
+    assert.equal(parseHead(bytes, 0, bytes.length, head), 'request')
+    http.handle(bytes, head, HERE)
+    const answer = Buffer.from(http.reply.subarray(http.start, http.end)).toString('latin1')
+    return answer.split('\r\n\r\n')[1]!
+  }
   return {
     clock,
     hooks,
@@ -77,14 +89,14 @@ async function setUp(t: TestContext) {
         .split('\n')
         .filter(Boolean)
         .map((line) => JSON.parse(line) as Record<string, unknown>),
-    get(key: string, query: string): string {
-      const text = `GET /${key}/announce?info_hash=${'h'.repeat(20)}&peer_id=${'p'.repeat(20)}&port=1&${query} HTTP/1.1\r\n\r\n`
-      const bytes = Buffer.from(text)
-      assert.equal(parseHead(bytes, 0, bytes.length, head), 'request')
-      http.handle(bytes, head, HERE)
-      return Buffer.from(http.reply.subarray(http.start, http.end))
-        .toString('latin1')
-        .split('\r\n\r\n')[1]!
+    ask,
+    get: (key: string, query: string): string =>
+      ask(`/${key}/announce?info_hash=${'h'.repeat(20)}&peer_id=${'p'.repeat(20)}&port=1&${query}`),
+    udpScrape(): string {
+      const packet = Buffer.alloc(36)
+      connectionIds.issue(HERE, packet)
+      packet.writeUInt32BE(2, 8)
+      return Buffer.from(udp.reply.subarray(8, udp.handle(packet, HERE))).toString()
     },
     udp(url: string): string {
       const id = new Uint8Array(8)
@@ -112,6 +124,19 @@ test('a key in the path lets in, over HTTP and over UDP; no other does', async (
   assert.equal(udp(`/${ALICE}x/announce`), 'unapproved request: invalid passkey')
   assert.equal(udp('/announce'), 'unapproved request: missing passkey')
   assert.equal(udp(''), 'unapproved request: missing passkey')
+})
+
+test('a scrape needs a key too, and UDP has no place for one', async (t) => {
+  const { ask, udpScrape } = await setUp(t)
+  const query = `info_hash=${'h'.repeat(20)}`
+  assert.match(ask(`/${ALICE}/scrape?${query}`), /^d5:files/)
+  assert.equal(
+    ask(`/${ALICE}x/scrape?${query}`),
+    'd14:failure reason35:unapproved request: invalid passkeye',
+  )
+  const missing = 'unapproved request: missing passkey'
+  assert.equal(ask(`/scrape?${query}`), `d14:failure reason35:${missing}e`)
+  assert.equal(udpScrape(), missing)
 })
 
 test('keys come and go with their file, unless it has a mistake', async (t) => {
