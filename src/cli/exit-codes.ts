@@ -55,3 +55,12 @@ export function exitCodeOf(error: unknown): number {
   if (code === undefined) return EXIT.failure
   return BY_CODE.find(([pattern]) => pattern.test(code))?.[1] ?? EXIT.failure
 }
+
+/** Of fsck, as fsck(8) has them: bits, so that several volumes can be told in one status. */
+export const FSCK_EXIT = {
+  clean: 0,
+  corrected: 1,
+  uncorrected: 4,
+  operational: 8,
+  usage: 16,
+}

@@ -13,9 +13,14 @@ const THREADS_PER_DEVICE = 16
 const THREADS_MORE = 8
 const THREADS_MAX = 128
 
+/** Of a tracker, which reads its lists and certificates and has no disk to keep busy: each thread costs memory. */
+const THREADS_WITHOUT_DEVICE = 4
+
 const devices = process.argv.filter((word) => /^--device(=|$)/.test(word)).length
 process.env.UV_THREADPOOL_SIZE ??= String(
-  Math.min(THREADS_MAX, THREADS_PER_DEVICE + THREADS_MORE * Math.max(0, devices - 1)),
+  process.argv[2] === 'tracker'
+    ? THREADS_WITHOUT_DEVICE
+    : Math.min(THREADS_MAX, THREADS_PER_DEVICE + THREADS_MORE * Math.max(0, devices - 1)),
 )
 
 void import('./main.ts')

@@ -1,13 +1,13 @@
 /** What launch.cts runs: one place where errors become messages and exit statuses. */
 import { CommanderError } from 'commander'
-import { FSCK_EXIT } from './commands/fsck.ts'
-import { EXIT, exitCodeOf } from './exit-codes.ts'
+import { EXIT, exitCodeOf, FSCK_EXIT } from './exit-codes.ts'
 import { Output } from './output.ts'
 import { makeProgram } from './program.ts'
 
 async function main(argv: readonly string[]): Promise<void> {
   try {
-    await makeProgram().parseAsync([...argv])
+    const program = await makeProgram(argv[2])
+    await program.parseAsync([...argv])
   } catch (error) {
     if (error instanceof CommanderError) {
       const usage = argv[2] === 'fsck' ? FSCK_EXIT.usage : EXIT.usage

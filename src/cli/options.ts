@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { pino } from 'pino'
-import type { Logger } from '../base/index.ts'
 import { encryptionPolicies, imagePath } from '../node/index.ts'
 import { parseBytes } from './format.ts'
+
+export { jsonOption, logLevelOption, makeLogger } from './log-options.ts'
 
 const MIB = 2 ** 20
 export const DEFAULT_TRACKER_PORT = 6969
@@ -26,8 +26,6 @@ export function defaultDataDir(): string {
   const base = process.env.XDG_DATA_HOME || join(homedir(), '.local', 'share')
   return join(base, 'seedbed')
 }
-
-export const jsonOption = (): Option => new Option('--json', 'print one JSON object a line')
 
 export const dataOption = (): Option =>
   new Option('--data <dir>', `data directory (default: ${'$XDG_DATA_HOME/seedbed'})`)
@@ -114,15 +112,6 @@ function parseDhtNodes(text: string, before: readonly HostPort[] | undefined): H
     throw new InvalidArgumentError('a node is HOST:PORT, an IPv6 address in brackets')
   }
   return [...(before ?? []), { host, port: number }]
-}
-
-export const logLevelOption = (): Option =>
-  new Option('--log-level <level>', 'logs on stderr')
-    .choices(['debug', 'info', 'warn', 'error', 'silent'])
-    .default('warn')
-
-export function makeLogger(level: string): Logger {
-  return pino({ level, base: null }, pino.destination({ dest: 2, sync: true })) as Logger
 }
 
 export function parsePort(text: string): number {

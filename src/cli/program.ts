@@ -1,42 +1,34 @@
 /** The command tree: one file a command. */
 import { Command } from 'commander'
-import { dfCommand } from './commands/df.ts'
-import { exportCommand } from './commands/export.ts'
-import { fsckCommand } from './commands/fsck.ts'
-import { getCommand } from './commands/get.ts'
-import { growCommand } from './commands/grow.ts'
-import { infoCommand } from './commands/info.ts'
-import { lsCommand } from './commands/ls.ts'
-import { mkfsCommand } from './commands/mkfs.ts'
-import { mvCommand } from './commands/mv.ts'
-import { plotCommand } from './commands/plot.ts'
-import { rmCommand } from './commands/rm.ts'
-import { scrubCommand } from './commands/scrub.ts'
-import { trackerCommand } from './commands/tracker.ts'
-import { upCommand } from './commands/up.ts'
 import { packageVersion } from './version.ts'
 
-export function makeProgram(): Command {
+/** In the order of the help. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import('./commands/up.ts')).upCommand(),
+  tracker: async () => (await import('./commands/tracker.ts')).trackerCommand(),
+  get: async () => (await import('./commands/get.ts')).getCommand(),
+  mkfs: async () => (await import('./commands/mkfs.ts')).mkfsCommand(),
+  ls: async () => (await import('./commands/ls.ts')).lsCommand(),
+  info: async () => (await import('./commands/info.ts')).infoCommand(),
+  df: async () => (await import('./commands/df.ts')).dfCommand(),
+  export: async () => (await import('./commands/export.ts')).exportCommand(),
+  mv: async () => (await import('./commands/mv.ts')).mvCommand(),
+  rm: async () => (await import('./commands/rm.ts')).rmCommand(),
+  fsck: async () => (await import('./commands/fsck.ts')).fsckCommand(),
+  scrub: async () => (await import('./commands/scrub.ts')).scrubCommand(),
+  grow: async () => (await import('./commands/grow.ts')).growCommand(),
+  plot: async () => (await import('./commands/plot.ts')).plotCommand(),
+}
+
+/** The program, with the command of that name alone where there is one: a tracker need not load what disks are served with. */
+export async function makeProgram(name: string = ''): Promise<Command> {
   const program = new Command('seedbed')
     .description('BitTorrent distribution on bare disks and in little memory')
     .version(packageVersion())
     .showHelpAfterError('(seedbed --help tells more)')
-  for (const command of [
-    upCommand(),
-    trackerCommand(),
-    getCommand(),
-    mkfsCommand(),
-    lsCommand(),
-    infoCommand(),
-    dfCommand(),
-    exportCommand(),
-    mvCommand(),
-    rmCommand(),
-    fsckCommand(),
-    scrubCommand(),
-    growCommand(),
-    plotCommand(),
-  ]) {
+  const wanted = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS)
+  for (const load of wanted) {
+    const command = await load()
     program.addCommand(command.copyInheritedSettings(program).exitOverride())
   }
   return program.exitOverride()

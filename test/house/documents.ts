@@ -28,6 +28,8 @@ export const ERROR_TABLES: Readonly<Record<string, ErrorTable>> = {
 }
 
 /** Path below the repository to content. */
+const PROGRAM = await makeProgram()
+
 export const DOCUMENTS: Readonly<Record<string, () => string>> = {
   'docs/errors.md': renderErrors,
   'docs/cli.md': renderCommands,
@@ -70,7 +72,7 @@ function renderErrors(): string {
 }
 
 function renderCommands(): string {
-  const program = makeProgram().configureHelp({ helpWidth: 100 })
+  const program = PROGRAM.configureHelp({ helpWidth: 100 })
   const lines = ['# Commands', '', NOTE, '', '```text', program.helpInformation().trimEnd(), '```']
   for (const command of program.commands) {
     command.configureHelp({ helpWidth: 100 })

@@ -2,12 +2,10 @@
 import { Command } from 'commander'
 import { openFileDevice } from '../../block-device/index.ts'
 import { fsck } from '../../filesystem/index.ts'
+import { FSCK_EXIT } from '../exit-codes.ts'
 import { formatName } from '../format.ts'
 import { dataOption, deviceOption, devicesOf, jsonOption, type PlaceOptions } from '../options.ts'
 import { Output } from '../output.ts'
-
-/** fsck(8): bits, so that several volumes can be told in one status. */
-export const FSCK_EXIT = { clean: 0, corrected: 1, uncorrected: 4, operational: 8, usage: 16 }
 
 interface FsckOptions extends PlaceOptions {
   readonly json?: boolean

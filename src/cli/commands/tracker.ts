@@ -1,6 +1,6 @@
 /** `seedbed tracker`: the tracker alone, by its configuration; checks and prints configurations. */
 import { Command, Option } from 'commander'
-import { systemClock, systemRandom } from '../../node/index.ts'
+import { systemClock, systemRandom } from '../../base/index.ts'
 import {
   type Endpoint,
   handedSockets,
@@ -12,7 +12,7 @@ import {
   startTrackerService,
   type TrackerService,
 } from '../../tracker/index.ts'
-import { jsonOption, logLevelOption, makeLogger } from '../options.ts'
+import { jsonOption, logLevelOption, makeLogger } from '../log-options.ts'
 import { Output } from '../output.ts'
 import { catchSignals } from '../signals.ts'
 import { packageVersion } from '../version.ts'
