@@ -106,6 +106,7 @@ export function allocatorConformance({ test, make }: AllocatorConformance): void
       assert.equal(given.size, after - 1)
       assert.equal(Math.max(...given), after - 1)
       assert.throws(() => allocator.free(after))
+      assert.equal(allocator.take(after), false)
     }
   })
 }

@@ -72,7 +72,10 @@ abstract class BitmapAllocator implements Allocator {
   abstract nextRun(blocks: number): FreeExtent | undefined
 
   isFree(block: number): boolean {
-    return (this.words[Math.floor(block / 32)]! & (1 << (block % 32))) === 0
+    // The last word ends where the blocks do, or has set bits beyond them.
+    return (
+      block < this.#totalBlocks && (this.words[Math.floor(block / 32)]! & (1 << (block % 32))) === 0
+    )
   }
 
   take(block: number): boolean {

@@ -78,6 +78,11 @@ describe('a torrent', () => {
     assert.equal(pool.choose(5 * BLOCK), b.volume)
     await put(pool, sample(18, 14 * BLOCK, BLOCK), 14)
     assert.equal(pool.choose(3 * BLOCK), a.volume)
+    await pool.remove(sample(18, 14 * BLOCK, BLOCK).infoHash)
+    // Whatever is promised of the other: there it fits.
+    const sparse = sample(19, 100 * BLOCK, BLOCK)
+    await b.volume.create(sparse, sparse.info)
+    assert.equal(pool.choose(5 * BLOCK), b.volume)
     await pool.close()
   })
 
@@ -130,6 +135,10 @@ describe('a torrent', () => {
     const from = sample(4, 18 * BLOCK, 64)
     await put(pool, from, 10)
     assert.equal(holderOf(pool, from), small.volume)
+    const staged = pool.stage(18 * BLOCK, 64)
+    await staged.write(0, new Uint8Array(1))
+    assert.ok(small.volume.stats().promisedBlocks > large.volume.stats().promisedBlocks)
+    staged.abort()
     const alone = new Pool([large.volume])
     await assert.rejects(alone.create(sample(5, 18 * BLOCK, 64), sample(5, 18 * BLOCK, 64).info), {
       code: 'FS_GEOMETRY',
@@ -161,6 +170,23 @@ test('devices of different blocks take writes of the largest', async () => {
     }),
     { numRuns: 20, seed: 20261123 },
   )
+})
+
+test('a write may begin and end anywhere in blocks', async () => {
+  const { volume } = await make(40)
+  const from = sample(20, 9 * BLOCK + 7, 30_001)
+  const stored = await volume.create(from, from.info)
+  for (const [at, count] of [
+    [0, BLOCK - 100],
+    [BLOCK - 100, 3 * BLOCK + 333],
+    [4 * BLOCK + 233, 2 * BLOCK - 233],
+    [6 * BLOCK, 3 * BLOCK + 7],
+  ] as const) {
+    await stored.write(at, from.bytes(at, count))
+  }
+  for (let piece = 0; piece < from.pieces; piece++) stored.markHave(piece)
+  await assertVerifies(stored, from)
+  await volume.close()
 })
 
 describe('a device that fails', () => {
