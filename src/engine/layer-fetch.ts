@@ -81,7 +81,8 @@ export class LayerFetch {
       proves: (hashes) => provesRange(hashes, range, file.root, file.height),
       take: (hashes) => {
         const nodes = Math.min(span, file.pieces - stretch * span)
-        this.#take(name, stretch, hashes.slice(0, nodes * MERKLE_HASH_BYTES))
+        // Not `slice`: of a Buffer, which it may be, that is no copy.
+        this.#take(name, stretch, Uint8Array.from(hashes.subarray(0, nodes * MERKLE_HASH_BYTES)))
       },
     }
   }

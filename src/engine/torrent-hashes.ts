@@ -117,7 +117,7 @@ export class TorrentHashes {
     range: HashRange,
   ): void {
     const account = this.#accountOf(peer)
-    const root = rootView.slice()
+    const root = Uint8Array.from(rootView)
     const answer = (hashes: Uint8Array | null): void => {
       if (hashes === null) account.refused++
       peer.sendHashes(root, range, hashes)

@@ -43,8 +43,8 @@ function shortByFiles({
   pieceBytes,
 }: Pick<TorrentInfo, 'files' | 'pieceBytes'>): ReadonlyMap<number, number> {
   const lengths = new Map<number, number>()
-  for (const { piecesRoot, offset, bytes } of files) {
-    if (piecesRoot === undefined || bytes % pieceBytes === 0) continue
+  for (const { padding, offset, bytes } of files) {
+    if (padding || bytes % pieceBytes === 0) continue
     lengths.set(Math.floor((offset + bytes) / pieceBytes), bytes % pieceBytes)
   }
   return lengths
@@ -70,7 +70,9 @@ function shortByFiller({
 }
 
 /** Where in the address space filler lies, in order: at the ends of pieces. */
-export function fillerOf(info: TorrentInfo): { offset: number; bytes: number }[] {
+export function fillerOf(
+  info: Pick<TorrentInfo, 'files' | 'pieceBytes' | 'totalBytes' | 'format'>,
+): { offset: number; bytes: number }[] {
   const filler: { offset: number; bytes: number }[] = []
   for (const [piece, length] of shortPieces(info)) {
     const start = piece * info.pieceBytes

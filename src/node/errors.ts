@@ -17,6 +17,7 @@ export const nodeErrors = {
   EXPORT_INCOMPLETE: 'A torrent cannot be exported before all of its pieces are there.',
   EXPORT_CORRUPT: 'A piece read back from the volume does not match its hash.',
   NODE_NO_FILES: 'No file of a torrent matches the patterns that say what is wanted of it.',
+  LAYERS_MISSING: 'The piece layers of a v2 torrent are not on the volume, or damaged.',
   TORRENT_UNKNOWN: 'The volume holds no torrent of that info-hash.',
   TORRENT_FAILED: 'A download stopped for good.',
   INTERRUPTED: 'A signal ended the work before it was done.',

@@ -21,6 +21,8 @@ export type NodeEvent =
   | {
       readonly event: 'shared'
       readonly infoHash: string
+      /** 64 digits; null for v1. */
+      readonly infoHashV2: string | null
       readonly magnet: string
       readonly torrentFile: string
       readonly name: string

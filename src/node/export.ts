@@ -7,11 +7,12 @@ import { access, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, SeedbedError, toHex } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
-import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
+import type { PieceHashes, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
+import { type Described, hashesOf } from './described.ts'
 import { nodeError } from './errors.ts'
 import { FileWriter, syncDirectory } from './file-writer.ts'
-import { PieceHasher } from './piece-hasher.ts'
+import { PieceStream } from './piece-stream.ts'
 
 /** Blocks being read ahead: one read at a time does not fill the queue of a fast device. */
 const READS_AHEAD = 3
@@ -54,13 +55,17 @@ export async function checkOutDir(outDir: string): Promise<void> {
   }
 }
 
-/** Returns the path of the file or folder. EXPORT_INCOMPLETE, EXPORT_CORRUPT, OUT_EXISTS, OUT_FAILED. */
+/**
+ * Returns the path of the file or folder. EXPORT_INCOMPLETE, EXPORT_CORRUPT, LAYERS_MISSING, OUT_EXISTS,
+ * OUT_FAILED.
+ */
 export async function exportTorrent(
   store: Pick<TorrentStore, 'blockBytes'>,
   stored: StoredTorrent,
-  info: TorrentInfo,
+  described: Described,
   options: ExportOptions,
 ): Promise<string> {
+  const { info } = described
   if (!stored.complete) {
     throw nodeError(
       'EXPORT_INCOMPLETE',
@@ -68,13 +73,14 @@ export async function exportTorrent(
       { mend: 'Let it finish downloading first.' },
     )
   }
+  const hashes = hashesOf(described)
   await checkExport(options.outDir, info)
   const target = exportPath(options.outDir, info)
   const partial = join(options.outDir, `.${toHex(info.infoHash).slice(0, 16)}.seedbed-part`)
   await rm(partial, { recursive: true, force: true })
   const writer = new FileWriter(info, partial)
   try {
-    await copyPieces(store, stored, info, writer, options)
+    await copyPieces(store, stored, hashes, writer, options)
     await writer.finish()
     await rename(info.multiFile ? partial : join(partial, info.name), target)
     await syncDirectory(options.outDir)
@@ -90,10 +96,11 @@ export async function exportTorrent(
 async function copyPieces(
   store: Pick<TorrentStore, 'blockBytes'>,
   stored: StoredTorrent,
-  info: TorrentInfo,
+  hashes: PieceHashes,
   writer: FileWriter,
   options: ExportOptions,
 ): Promise<void> {
+  const { info } = hashes
   const { blockBytes } = store
   const blocks = Math.ceil(info.totalBytes / blockBytes)
   const buffers = Array.from({ length: Math.min(BUFFERS, blocks) }, () =>
@@ -108,7 +115,7 @@ async function copyPieces(
     await stored.read(offset, view)
     return view
   }
-  const checker = pieceChecker(info)
+  const checker = pieceChecker(hashes)
   const filling: Promise<Uint8Array>[] = []
   const readAhead = (block: number): void => {
     if (block >= blocks) return
@@ -129,9 +136,8 @@ async function copyPieces(
       write.catch(() => {})
       writes[block % buffers.length] = write
       checker.update(view)
-      options.onProgress?.(block * blockBytes + view.length)
+      options.onProgress?.(Math.min(block * blockBytes + view.length, info.contentBytes))
     }
-    checker.finish()
     for (const write of writes) await write
   } finally {
     await Promise.allSettled([...filling, ...writes])
@@ -139,11 +145,11 @@ async function copyPieces(
 }
 
 /** Throws EXPORT_CORRUPT at the first piece that does not match. */
-function pieceChecker(info: TorrentInfo): PieceHasher {
-  return new PieceHasher(info.pieceBytes, (piece, digest) => {
-    const at = piece * HASH_BYTES
-    if (digest.compare(info.pieceHashes.subarray(at, at + HASH_BYTES)) === 0) return
-    throw nodeError('EXPORT_CORRUPT', `piece ${piece} of ${info.name} does not match its hash`, {
+function pieceChecker(hashes: PieceHashes): PieceStream {
+  const { name } = hashes.info
+  return new PieceStream(hashes, (piece, verdict) => {
+    if (verdict === 'right') return
+    throw nodeError('EXPORT_CORRUPT', `piece ${piece} of ${name} does not match its hash`, {
       mend: 'The disk returned wrong data: check it, then download the torrent again.',
     })
   })

@@ -5,8 +5,8 @@
  * Invariants: nothing is written over a file that is there; `finish` resolves only when every file, the empty
  * ones too, and every folder is durable.
  */
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { type FileHandle, mkdir, open, symlink } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { fileSpans, type TorrentInfo } from '../metainfo/index.ts'
 
 export class FileWriter {
@@ -63,13 +63,19 @@ export class FileWriter {
   }
 
   async #create(index: number): Promise<FileHandle> {
+    const executable = this.#info.files[index]!.executable === true
+    return open(await this.#placeFor(index), 'wx', executable ? 0o777 : 0o666)
+  }
+
+  /** The path of a file, whose folder is there. */
+  async #placeFor(index: number): Promise<string> {
     const path = join(this.#root, ...this.#info.files[index]!.path)
     const directory = dirname(path)
     if (!this.#directories.has(directory)) {
       await mkdir(directory, { recursive: true })
       this.#directories.add(directory)
     }
-    return open(path, 'wx')
+    return path
   }
 
   #retire(): void {
@@ -88,14 +94,20 @@ export class FileWriter {
     this.#closing.add(done)
   }
 
-  /** Makes the empty files, and everything durable. */
+  /** Makes the empty files and the links, and everything durable. */
   async finish(): Promise<void> {
     await this.#chain
     this.#retire()
     await Promise.all(this.#closing)
     if (this.#failure !== undefined) throw this.#failure
     for (const [index, file] of this.#info.files.entries()) {
-      if (file.bytes === 0 && !file.padding) await closeDurably(await this.#create(index))
+      if (file.bytes > 0 || file.padding) continue
+      if (file.symlink === undefined) await closeDurably(await this.#create(index))
+      else {
+        const path = await this.#placeFor(index)
+        // The metainfo room lets no target through that lies elsewhere.
+        await symlink(relative(dirname(path), join(this.#root, ...file.symlink)), path)
+      }
     }
     for (const directory of this.#directories) await syncDirectory(directory)
   }

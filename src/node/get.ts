@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { delay, errnoOf, toHex } from '../base/index.ts'
 import { type EngineTorrent, priorities } from '../engine/index.ts'
 import type { TorrentInfo } from '../metainfo/index.ts'
+import { describeStored } from './described.ts'
 import { nodeError } from './errors.ts'
 import type { NodeEvent } from './events.ts'
 import { checkExport, checkOutDir, exportPath, exportTorrent } from './export.ts'
@@ -79,7 +80,7 @@ async function movedOut(
   { outDir, only, onEvent }: GetOptions,
 ): Promise<string> {
   const info = torrent.info!
-  const content = node.contentPath(info.infoHash)
+  const content = node.contentPath(torrent.infoHash)
   await node.stop()
   await checkExport(outDir, info)
   if (only !== undefined && info.multiFile) await dropSkipped(content, info, only)
@@ -87,7 +88,7 @@ async function movedOut(
   await rename(content, path)
   await syncDirectory(outDir)
   const infoHash = toHex(info.infoHash)
-  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.totalBytes, path })
+  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.contentBytes, path })
   return path
 }
 
@@ -152,8 +153,9 @@ async function exported(
   torrent: EngineTorrent,
   { outDir, signal, onEvent }: GetOptions,
 ): Promise<string> {
-  const info = torrent.info!
-  const path = await exportTorrent(node.store, torrent.stored!, info, {
+  const described = await describeStored(torrent.stored!)
+  const { info } = described
+  const path = await exportTorrent(node.store, torrent.stored!, described, {
     outDir,
     signal,
     onProgress: (bytes) =>
@@ -162,10 +164,10 @@ async function exported(
         phase: 'export',
         path: join(outDir, info.name),
         bytes,
-        totalBytes: info.totalBytes,
+        totalBytes: info.contentBytes,
       }),
   })
   const infoHash = toHex(info.infoHash)
-  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.totalBytes, path })
+  onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.contentBytes, path })
   return path
 }

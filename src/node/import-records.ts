@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fromHex, toHex } from '../base/index.ts'
+import type { TorrentFormat } from '../metainfo/index.ts'
 import type { Source } from './source.ts'
 import { writeFileAtomically } from './torrent-files.ts'
 
@@ -39,17 +40,17 @@ export class ImportRecords {
     return new ImportRecords(path, records)
   }
 
-  /** The info-hash that `source` had when it was imported, if nothing changed since. */
-  find(source: Source): Uint8Array | undefined {
+  /** The info-hash that `source` had when it was imported in that format, if nothing changed since. */
+  find(source: Source, format: TorrentFormat): Uint8Array | undefined {
     const record = this.#records.get(source.root)
-    if (record === undefined || record.fingerprint !== fingerprint(source)) return undefined
+    if (record === undefined || record.fingerprint !== fingerprint(source, format)) return undefined
     return fromHex(record.infoHash) ?? undefined
   }
 
-  async remember(source: Source, infoHash: Uint8Array): Promise<void> {
+  async remember(source: Source, format: TorrentFormat, infoHash: Uint8Array): Promise<void> {
     this.#records.set(source.root, {
       infoHash: toHex(infoHash),
-      fingerprint: fingerprint(source),
+      fingerprint: fingerprint(source, format),
     })
     const document = { version: VERSION, imports: Object.fromEntries(this.#records) }
     await writeFileAtomically(this.#path, Buffer.from(`${JSON.stringify(document, null, 2)}\n`))
@@ -68,10 +69,11 @@ function* importsIn(parsed: unknown): Generator<[string, ImportRecord]> {
   }
 }
 
-function fingerprint(source: Source): string {
-  const hash = createHash('sha256')
+function fingerprint(source: Source, format: TorrentFormat): string {
+  const hash = createHash('sha256').update(`${format}\n`)
   const lines = source.entries.map(
-    (entry) => `${entry.path.join('/')}\0${entry.bytes}\0${entry.modifiedMs}\0${entry.inode}\n`,
+    (entry) =>
+      `${entry.path.join('/')}\0${entry.bytes}\0${entry.modifiedMs}\0${entry.inode}\0${entry.executable}\n`,
   )
   for (const line of lines.sort()) hash.update(line)
   return hash.digest('hex')

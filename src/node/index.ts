@@ -2,6 +2,7 @@
 export { systemClock, systemRandom } from '../base/index.ts'
 export { type EncryptionPolicy, encryptionPolicies, nodeNetwork } from '../engine/index.ts'
 export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
+export { type Described, describeStored } from './described.ts'
 export { type AbsentDevice, type DeviceChange, Devices, type DevicesOptions } from './devices.ts'
 export { nodeErrors } from './errors.ts'
 export type { DeviceRoom, DownloadProgress, NodeEvent } from './events.ts'

@@ -26,15 +26,16 @@ import {
 } from '../engine/index.ts'
 import type { MountedVolume } from '../filesystem/index.ts'
 import {
-  type PieceLayers,
-  parseInfo,
-  readPieceLayers,
+  HASH_BYTES,
+  hasAllLayers,
+  type TorrentFormat,
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import { createPeerStore } from '../peer-store/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { startTracker, type Tracker } from '../tracker/index.ts'
 import { decodeAttributes, encodeAttributes } from './attributes.ts'
+import { type Described, describeStored } from './described.ts'
 import { DhtMemory } from './dht-memory.ts'
 import type { DeviceRoom, NodeEvent } from './events.ts'
 import type { FetchSource } from './fetch-source.ts'
@@ -55,6 +56,9 @@ type Tiers = readonly (readonly string[])[]
 
 /** Info dictionaries that are read side by side at the start: a disk likes several at a time. */
 const OPENED_AT_ONCE = 16
+
+/** Everybody reads it; decisions.md says why not a hybrid. */
+const DEFAULT_FORMAT: TorrentFormat = 'v1'
 
 export interface NodeOptions {
   /**
@@ -83,6 +87,8 @@ export interface NodeOptions {
     readonly bootstrap: readonly { readonly host: string; readonly port: number }[]
     readonly statePath?: string
   }
+  /** Of torrents made of what is shared; v1 by default. */
+  readonly format?: TorrentFormat
   readonly clock: Clock
   readonly random: Random
   readonly network: Network
@@ -225,14 +231,15 @@ export class SeedbedNode {
 
   async #open(stored: StoredTorrent): Promise<void> {
     try {
-      const info = parseInfo(await stored.readInfo())
+      const described = await describeStored(stored)
+      const { info, layers } = described
       // Of a whole torrent each file is looked at when it is read first.
-      if (!stored.complete) await this.#recheck(stored, info)
+      if (!stored.complete) await this.#recheck(stored, described)
       const attributes = decodeAttributes(await stored.readAttributes())
       const trackers = this.#tiersFor(info, attributes.trackers)
       const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
-      const reload = (): ReturnType<typeof describe> => describe(stored)
-      this.#watch(this.#engine.open(stored, info, { trackers, reload, ...wanted }))
+      const reload = (): Promise<Described> => describeStored(stored)
+      this.#watch(this.#engine.open(stored, info, { trackers, layers, reload, ...wanted }))
     } catch (error) {
       // One damaged torrent must not keep the others from being seeded.
       this.#failed(stored.infoHash, error)
@@ -240,10 +247,13 @@ export class SeedbedNode {
   }
 
   /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
-  async #recheck(stored: StoredTorrent, info: TorrentInfo): Promise<void> {
+  async #recheck(stored: StoredTorrent, described: Described): Promise<void> {
     const { clock, onEvent } = this.#options
+    const { info } = described
+    // Nothing of it can be judged, or was: it waits for its layers.
+    if (info.format === 'v2' && !hasAllLayers(info, described.layers)) return
     const infoHash = toHex(info.infoHash)
-    await scrubTorrent(this.store, stored, info, {
+    await scrubTorrent(this.store, stored, described, {
       clock,
       doubtedOnly: true,
       onProgress: (bytes, totalBytes) =>
@@ -289,45 +299,53 @@ export class SeedbedNode {
     for (const left of source.skipped) {
       onEvent({ event: 'skipped', path: left, reason: 'not a file inside the folder' })
     }
-    const recorded = this.#records.find(source)
+    const { format = DEFAULT_FORMAT } = this.#options
+    const recorded = this.#records.find(source, format)
     const stored = recorded === undefined ? undefined : this.store.get(recorded)
-    let info: TorrentInfo
+    let described: Described
     let known = false
     if (stored?.complete === true) {
-      info = parseInfo(await stored.readInfo())
+      described = await describeStored(stored)
       known = true
     } else {
-      const imported = await this.#import(source, signal)
-      info = imported.info
+      const imported = await this.#import(source, format, signal)
+      described = imported
       known = imported.known
+      const { info, layers } = imported
       if (this.#engine.get(info.infoHash) === undefined) {
-        this.#watch(
-          this.#engine.open(imported.stored, info, { trackers: this.#tiersFor(info, []) }),
-        )
+        const trackers = this.#tiersFor(info, [])
+        this.#watch(this.#engine.open(imported.stored, info, { trackers, layers }))
       }
-      await this.#records.remember(source, info.infoHash)
+      await this.#records.remember(source, format, info.infoHash)
     }
+    const { info } = described
     const torrentFile = await writeTorrentFile(
       join(this.#options.dataDir, 'torrents'),
-      info,
+      described,
       this.#ownTiers,
     )
     onEvent({
       event: 'shared',
       infoHash: toHex(info.infoHash),
+      infoHashV2: info.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
       magnet: magnetOf(info, this.#ownTiers),
       torrentFile,
       name: info.name,
-      bytes: info.totalBytes,
+      bytes: info.contentBytes,
       path,
       known,
     })
   }
 
   /** A volume takes a copy; in a folder of ordinary files it is shared from where it lies. */
-  async #import(source: Source, signal: AbortSignal | undefined): Promise<Imported> {
+  async #import(
+    source: Source,
+    format: TorrentFormat,
+    signal: AbortSignal | undefined,
+  ): Promise<Imported> {
     const place = this.#place
     const options: ImportOptions = {
+      format,
       attributes: encodeAttributes({ trackers: [] }),
       release: (infoHash) => this.#engine.remove(infoHash),
       ...(signal === undefined ? {} : { signal }),
@@ -354,7 +372,7 @@ export class SeedbedNode {
       ...(only === undefined ? {} : selectionOf(only)),
     }
     const kept = only === undefined ? {} : { only }
-    const there = this.#engine.get(named.infoHash)
+    const there = this.#engine.get(named.infoHash) ?? this.#byV2(named.infoHashV2)
     if (there !== undefined) {
       there.setSequential(sequential)
       if (only !== undefined && there.info !== undefined) {
@@ -373,10 +391,11 @@ export class SeedbedNode {
         ...wanted,
       })
     } else {
-      const { info, trackers } = source.metainfo
-      await this.#checkRoom(info.totalBytes)
+      const { info, layers, trackers } = source.metainfo
+      await this.#checkRoom(info.contentBytes)
       torrent = await this.#engine.add(info, {
         trackers: this.#tiersFor(info, trackers),
+        layers,
         attributes: encodeAttributes({ trackers, ...kept }),
         ...wanted,
       })
@@ -390,6 +409,13 @@ export class SeedbedNode {
     return torrent
   }
 
+  /** A hybrid may be there under its other name. */
+  #byV2(infoHashV2: Uint8Array | undefined): EngineTorrent | undefined {
+    return infoHashV2 === undefined
+      ? undefined
+      : this.#engine.get(infoHashV2.subarray(0, HASH_BYTES))
+  }
+
   async #checkRoom(bytes: number): Promise<void> {
     const place = this.#place
     if (place.kind === 'folder') return checkRoom(place.path, bytes)
@@ -400,7 +426,7 @@ export class SeedbedNode {
     const { onEvent } = this.#options
     const infoHash = toHex(torrent.infoHash)
     torrent.on('metadata', (info) => {
-      onEvent({ event: 'metadata', infoHash, name: info.name, bytes: info.totalBytes })
+      onEvent({ event: 'metadata', infoHash, name: info.name, bytes: info.contentBytes })
     })
     torrent.on('complete', () => {
       const info = torrent.info!
@@ -408,7 +434,7 @@ export class SeedbedNode {
         event: 'complete',
         infoHash,
         name: info.name,
-        bytes: info.totalBytes,
+        bytes: info.contentBytes,
         path: this.contentPath(torrent.infoHash),
       })
     })
@@ -425,8 +451,9 @@ export class SeedbedNode {
     const torrent = this.#engine.get(infoHash)
     const stored = torrent?.stored
     if (torrent?.error === undefined || stored === undefined) return
-    const { info } = await describe(stored)
-    await this.#recheck(stored, info)
+    const described = await describeStored(stored)
+    const { info } = described
+    await this.#recheck(stored, described)
     await torrent.resume()
     this.#options.onEvent({ event: 'resumed', infoHash: toHex(infoHash), name: info.name })
   }
@@ -513,7 +540,7 @@ export class SeedbedNode {
         random,
         logger,
         stores: () => (this.#place.kind === 'folder' ? [this.store] : this.#volumes()),
-        infoOf: async (stored) => parseInfo(await stored.readInfo()),
+        describe: describeStored,
         heal: (stored, info, pieces) => this.#heal(stored, info, pieces),
         scrubbed: (info, report) =>
           onEvent({
@@ -530,7 +557,7 @@ export class SeedbedNode {
   /** Peers were told that we have these pieces, and cannot be told else: all are met anew. */
   async #heal(stored: StoredTorrent, info: TorrentInfo, pieces: readonly number[]): Promise<void> {
     const served = this.#engine.get(info.infoHash)?.stored === stored
-    if (served) await this.#release(info.infoHash)
+    if (served) await this.#release(stored.infoHash)
     for (const piece of pieces) stored.clearHave(piece)
     await stored.sync()
     if (served) await this.#open(stored)
@@ -565,14 +592,6 @@ export class SeedbedNode {
     await this.#tracker?.stop()
     await this.store.close()
   }
-}
-
-/** What a torrent is, read from where it is stored. */
-async function describe(
-  stored: StoredTorrent,
-): Promise<{ readonly info: TorrentInfo; readonly layers: PieceLayers }> {
-  const info = parseInfo(await stored.readInfo())
-  return { info, layers: readPieceLayers(info, await stored.readLayers(), { prove: false }) }
 }
 
 function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {

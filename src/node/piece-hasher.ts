@@ -1,5 +1,5 @@
 /**
- * SHA-1 of a stream of bytes, cut into pieces: import notes the digests, export compares them.
+ * SHA-1 of a stream of bytes, cut into pieces, for a torrent in the making.
  *
  * Invariant: `onPiece` is called once for each piece, in order; the last may be shorter, and is due at `finish`.
  */

@@ -11,11 +11,11 @@
  * Nothing else may use the torrent meanwhile, unless `onRotten` sees to it: an engine that has it open would
  * go on believing the bits that it read when it opened it.
  */
-import { createHash } from 'node:crypto'
 import { Bitfield, type Clock, delay, errnoOf, pause } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
-import { HASH_BYTES, type TorrentInfo } from '../metainfo/index.ts'
+import type { PieceCheck, PieceHashes, TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
+import { type Described, hashesOf } from './described.ts'
 import { nodeError } from './errors.ts'
 
 const WINDOW_BYTES = 4 * 1024 * 1024
@@ -73,9 +73,10 @@ type Look = 'sound' | 'rotten' | 'unreadable'
 export async function scrubTorrent(
   store: TorrentStore,
   stored: StoredTorrent,
-  info: TorrentInfo,
+  described: Described,
   options: ScrubOptions,
 ): Promise<ScrubReport> {
+  const hashes = hashesOf(described)
   const inUse = options.onRotten !== undefined
   const clear = !inUse && (options.clear ?? !store.readOnly)
   const doubted = inUse ? [] : await stored.doubted()
@@ -87,7 +88,7 @@ export async function scrubTorrent(
     }
   }
   const inDoubt = new Set(doubted)
-  const scrub = new Scrub(stored, info, pieces, options, (piece) => {
+  const scrub = new Scrub(stored, hashes, pieces, options, (piece) => {
     if (inDoubt.has(piece)) stored.markHave(piece)
   })
   try {
@@ -115,6 +116,7 @@ class Scrub {
   checkedPieces = 0
   checkedBytes = 0
   readonly #stored: StoredTorrent
+  readonly #hashes: PieceHashes
   readonly #info: TorrentInfo
   /** To be looked at. */
   readonly #pieces: Bitfield
@@ -123,27 +125,30 @@ class Scrub {
   readonly #totalBytes: number
   /** When the next read may begin. */
   #dueMs: number
-  #hash = createHash('sha1')
+  /** Of the piece being hashed. */
+  #check: PieceCheck | undefined
   #filled = 0
   /** A window of the piece being hashed could not be read. */
   #holed = false
 
   constructor(
     stored: StoredTorrent,
-    info: TorrentInfo,
+    hashes: PieceHashes,
     pieces: Bitfield,
     options: ScrubOptions,
     sound: (piece: number) => void,
   ) {
     this.#stored = stored
-    this.#info = info
+    this.#hashes = hashes
+    this.#info = hashes.info
     this.#pieces = pieces
     this.#options = options
     this.#sound = sound
     this.#dueMs = options.clock.monotonicMs()
-    let total = pieces.count * info.pieceBytes
-    const last = info.pieceCount - 1
-    if (pieces.has(last)) total += this.#pieceBytes(last) - info.pieceBytes
+    const { pieceBytes, pieceCount } = hashes.info
+    let total = pieces.count * pieceBytes
+    const last = pieceCount - 1
+    if (pieces.has(last)) total += hashes.pieceLength(last) - pieceBytes
     this.#totalBytes = total
   }
 
@@ -225,14 +230,15 @@ class Scrub {
   async #judge(window: Window, bytes: Uint8Array | undefined): Promise<void> {
     for (let at = 0; at < window.bytes; ) {
       const piece = Math.floor((window.offset + at) / this.#info.pieceBytes)
-      const size = this.#pieceBytes(piece)
+      const size = this.#hashes.pieceLength(piece)
       const take = Math.min(size - this.#filled, window.bytes - at)
+      this.#check ??= this.#hashes.begin(piece)
       if (bytes === undefined) this.#holed = true
-      else this.#hash.update(bytes.subarray(at, at + take))
+      else this.#hash(piece, bytes.subarray(at, at + take))
       this.#filled += take
       at += take
       if (this.#filled < size) continue
-      const sound = this.#matches(piece) && !this.#holed
+      const sound = this.#matches() && !this.#holed
       this.#filled = 0
       this.#holed = false
       this.checkedPieces++
@@ -255,30 +261,31 @@ class Scrub {
   /** Reads one piece by itself: what its neighbours suffer from is not held against it. */
   async #lookAgain(piece: number): Promise<Look> {
     const { pieceBytes } = this.#info
-    const size = this.#pieceBytes(piece)
+    const size = this.#hashes.contentLength(piece)
     const buffer = allocateAligned(Math.min(WINDOW_BYTES, size))
+    this.#check = this.#hashes.begin(piece)
     for (let done = 0; done < size; done += buffer.length) {
       const part = buffer.subarray(0, Math.min(buffer.length, size - done))
       const bytes = await this.#read(piece * pieceBytes + done, part)
       if (bytes === undefined) {
-        this.#hash = createHash('sha1')
+        this.#check = undefined
         return 'unreadable'
       }
-      this.#hash.update(bytes)
+      this.#check.update(bytes)
     }
-    return this.#matches(piece) ? 'sound' : 'rotten'
+    return this.#matches() ? 'sound' : 'rotten'
   }
 
-  /** Ends the hash of `piece` and begins the next. */
-  #matches(piece: number): boolean {
-    const digest = this.#hash.digest()
-    this.#hash = createHash('sha1')
-    const at = piece * HASH_BYTES
-    return digest.compare(this.#info.pieceHashes, at, at + HASH_BYTES) === 0
+  /** Goes on with the piece, as far as these bytes are its content. */
+  #hash(piece: number, bytes: Uint8Array): void {
+    const left = this.#hashes.contentLength(piece) - this.#filled
+    if (left > 0) this.#check!.update(bytes.subarray(0, left))
   }
 
-  #pieceBytes(piece: number): number {
-    const { pieceBytes, totalBytes } = this.#info
-    return Math.min(pieceBytes, totalBytes - piece * pieceBytes)
+  /** Ends the hash of a piece. */
+  #matches(): boolean {
+    const verdict = this.#check!.verdict()
+    this.#check = undefined
+    return verdict === 'right'
   }
 }

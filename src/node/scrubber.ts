@@ -19,6 +19,7 @@ import {
 } from '../base/index.ts'
 import type { TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
+import type { Described } from './described.ts'
 import { type ScrubReport, scrubTorrent } from './scrub.ts'
 
 /** Rotten pieces of a torrent that is in use are taken back together: it costs its connections. */
@@ -37,7 +38,7 @@ export interface ScrubberHost {
   readonly logger: Logger
   /** What is scrubbed side by side. */
   stores(): readonly TorrentStore[]
-  infoOf(stored: StoredTorrent): Promise<TorrentInfo>
+  describe(stored: StoredTorrent): Promise<Described>
   /** Takes the have-bits of rotten pieces back, durably, and the promise to peers with them. */
   heal(stored: StoredTorrent, info: TorrentInfo, pieces: readonly number[]): Promise<void>
   scrubbed(info: TorrentInfo, report: ScrubReport): void
@@ -93,7 +94,8 @@ export class Scrubber {
 
   async #scrub(store: TorrentStore, stored: StoredTorrent): Promise<void> {
     const { clock } = this.#host
-    const info = await this.#host.infoOf(stored)
+    const described = await this.#host.describe(stored)
+    const { info } = described
     let rotten: number[] = []
     let healedMs = Number.NEGATIVE_INFINITY
     const heal = async (): Promise<void> => {
@@ -103,7 +105,7 @@ export class Scrubber {
       if (pieces.length > 0) await this.#host.heal(stored, info, pieces)
     }
     try {
-      const report = await scrubTorrent(store, stored, info, {
+      const report = await scrubTorrent(store, stored, described, {
         clock,
         rateBytes: this.#schedule.rateBytes,
         signal: this.#ending.signal,

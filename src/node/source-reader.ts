@@ -8,11 +8,11 @@ import { nodeError } from './errors.ts'
 import type { SourceEntry } from './source.ts'
 
 export class SourceReader {
-  readonly #entries: readonly SourceEntry[]
+  readonly #entries: readonly (SourceEntry | undefined)[]
   readonly #open = new Map<number, Promise<FileHandle>>()
 
-  /** `entries` in the order of the torrent's files. */
-  constructor(entries: readonly SourceEntry[]) {
+  /** `entries` in the order of the torrent's files; those of undefined are not read. */
+  constructor(entries: readonly (SourceEntry | undefined)[]) {
     this.#entries = entries
   }
 

@@ -17,6 +17,8 @@ export interface SourceEntry {
   readonly path: readonly string[]
   readonly absolutePath: string
   readonly bytes: number
+  /** Its owner may run it. */
+  readonly executable: boolean
   readonly modifiedMs: number
   readonly inode: number
 }
@@ -61,6 +63,7 @@ export async function readSource(path: string): Promise<Source> {
         path: components,
         absolutePath,
         bytes: found.size,
+        executable: (found.mode & constants.S_IXUSR) !== 0,
         modifiedMs: found.mtimeMs,
         inode: found.ino,
       })

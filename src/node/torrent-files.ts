@@ -3,6 +3,7 @@ import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../base/index.ts'
 import { encodeMetainfo, formatMagnet, type TorrentInfo } from '../metainfo/index.ts'
+import type { Described } from './described.ts'
 
 const NAME_BYTES_MAX = 200
 
@@ -20,11 +21,16 @@ export function magnetOf(info: TorrentInfo, trackers: readonly (readonly string[
 /** Writes `<name>-<8 digits of the info-hash>.torrent`, whole or not at all, and returns its path. */
 export async function writeTorrentFile(
   directory: string,
-  info: TorrentInfo,
+  { info, layers }: Described,
   trackers: readonly (readonly string[])[],
 ): Promise<string> {
   await mkdir(directory, { recursive: true })
-  const bytes = encodeMetainfo({ infoBytes: info.infoBytes, trackers, createdBy: 'seedbed' })
+  const bytes = encodeMetainfo({
+    infoBytes: info.infoBytes,
+    layers,
+    trackers,
+    createdBy: 'seedbed',
+  })
   const path = join(
     directory,
     `${shortened(info.name)}-${toHex(info.infoHash).slice(0, 8)}.torrent`,

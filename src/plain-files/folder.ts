@@ -241,12 +241,12 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
 
   /**
    * Shares content from where it lies, complete: `root` is its file or folder, `modifiedMs` the time of each
-   * file as it was when it was hashed. FILES_EXISTS, FILES_CHANGED.
+   * file as it was when it was hashed, undefined for filler. FILES_EXISTS, FILES_CHANGED.
    */
   async share(
     info: TorrentInfo,
     root: string,
-    modifiedMs: readonly number[],
+    modifiedMs: readonly (number | undefined)[],
     attributes: Uint8Array = new Uint8Array(0),
     layers?: Uint8Array,
   ): Promise<PlainTorrent> {

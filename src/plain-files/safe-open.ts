@@ -7,8 +7,8 @@
  * while a path is being walked can do anything to it anyway: races with other processes are not defended.
  */
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, realpath } from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
+import { type FileHandle, lstat, mkdir, open, realpath, symlink } from 'node:fs/promises'
+import { dirname, join, relative, sep } from 'node:path'
 import { errnoOf } from '../base/index.ts'
 import { plainFileError } from './errors.ts'
 
@@ -68,6 +68,28 @@ export async function makeFile(
   } catch (error) {
     await file.close()
     throw error
+  }
+}
+
+/**
+ * Makes a symbolic link to `target`, which lies in the same torrent and need not be there, and the folders to
+ * it, told to `made`. Where something is already, that stays.
+ */
+export async function makeLink(
+  path: string,
+  boundary: string,
+  target: string,
+  made: (folder: string) => void,
+): Promise<void> {
+  const folder = dirname(path)
+  await makeFolders(folder, boundary, made)
+  const real = await realpath(folder)
+  if (!isInside(boundary, real)) throw outside(folder)
+  try {
+    await symlink(relative(folder, target), path)
+    made(folder)
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
   }
 }
 

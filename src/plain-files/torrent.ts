@@ -22,7 +22,7 @@ import { readAll, syncFolder, writeAll } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import { FILE_RECORD_WORDS, type HaveNote, type InfoNote } from './notes.ts'
 import type { OpenFiles } from './open-files.ts'
-import { locate, makeFile, openThere } from './safe-open.ts'
+import { locate, makeFile, makeLink, openThere } from './safe-open.ts'
 
 export interface PlainTorrentHost {
   readonly files: OpenFiles
@@ -287,16 +287,18 @@ export class PlainTorrent implements StoredTorrent {
   }
 
   /** Notes size and time of files that were written elsewhere: all of them, `modifiedMs` as they were read. */
-  async noteShared(modifiedMs: readonly number[]): Promise<void> {
+  async noteShared(modifiedMs: readonly (number | undefined)[]): Promise<void> {
     const layout = await this.#open()
     for (const index of layout.files.keys()) {
+      const modified = modifiedMs[index]
+      if (modified === undefined) continue
       const path = pathOf(layout, index)
       const real = await locate(path, layout.boundary)
       const found = real === undefined ? undefined : await this.#stat(real)
       if (
         found === undefined ||
         found.size !== BigInt(layout.files[index]!.bytes) ||
-        Math.abs(Number(found.mtimeNs) / 1e6 - modifiedMs[index]!) >= 1
+        Math.abs(Number(found.mtimeNs) / 1e6 - modified) >= 1
       ) {
         throw changed(path, 'changed while it was being read')
       }
@@ -361,7 +363,13 @@ export class PlainTorrent implements StoredTorrent {
       if (this.#isNoted(index)) throw changed(path, 'is not there any more')
       if (!writable) throw changed(path, 'was never written')
       this.#seen.add(index)
-      return makeFile(path, layout.boundary, file.bytes, (folder) => this.#madeIn.add(folder))
+      const noteFolder = (folder: string): void => void this.#madeIn.add(folder)
+      const made = await makeFile(path, layout.boundary, file.bytes, noteFolder)
+      if (file.executable !== true) return made
+      // To be run by whoever may read it.
+      const { mode } = await made.stat()
+      await made.chmod(mode | ((mode & 0o444) >> 2))
+      return made
     }
     const handle = await openThere(real, writable)
     try {
@@ -408,9 +416,21 @@ export class PlainTorrent implements StoredTorrent {
   async #makeEmptyFiles(layout: Layout): Promise<void> {
     for (const [index, file] of layout.files.entries()) {
       if (file.bytes > 0 || file.padding || this.#seen.has(index)) continue
+      if (file.symlink !== undefined) {
+        await this.#makeLink(layout, index, file.symlink)
+        continue
+      }
       await this.#withFile(layout, index, true, async () => {})
       this.#written.add(index)
     }
+  }
+
+  /** A link as the torrent describes it; where something is already, that stays. */
+  async #makeLink(layout: Layout, index: number, to: readonly string[]): Promise<void> {
+    const path = pathOf(layout, index)
+    this.#seen.add(index)
+    const noteFolder = (folder: string): void => void this.#madeIn.add(folder)
+    await makeLink(path, layout.boundary, join(layout.content, ...to), noteFolder)
   }
 
   // --- What is noted of files ---

@@ -320,3 +320,43 @@ test('mkfs refuses what is in use already; fsck tells a damaged volume from a so
   assert.equal((await seedbed(['fsck', image])).status, 8)
   assert.equal((await seedbed(['fsck', sound])).status, 0)
 })
+
+for (const format of ['v2', 'hybrid']) {
+  test(`share, get by magnet and by file, restart, ls, info, scrub, export: ${format}`, async () => {
+    const data = join(root, `data-${format}`)
+    const node = up(data, folder, '--format', format)
+    const shared = await node.event('shared')
+    assert.equal(shared.infoHashV2.length, 64)
+    assert.equal(shared.magnet.includes('urn:btmh:1220'), true)
+    assert.equal(shared.magnet.includes('urn:btih:'), format === 'hybrid')
+    for (const [name, source] of [
+      ['magnet', shared.magnet],
+      ['file', shared.torrentFile],
+    ]) {
+      const out = join(root, `${format}-${name}`)
+      const got = await seedbed(['get', source, '--out', out, '--json'])
+      assert.equal(got.status, 0, got.stderr)
+      sameTree(folder, join(out, 'folder'))
+    }
+    node.process.kill('SIGTERM')
+    await node.ended
+    const again = up(data, folder, '--format', format)
+    assert.equal((await again.event('shared')).known, true)
+    again.process.kill('SIGTERM')
+    await again.ended
+    const image = join(data, 'seedbed.img')
+    const [entry] = (await seedbed(['ls', '--device', image, '--json'])).objects
+    assert.deepEqual(
+      [entry!.format, entry!.infoHashV2, entry!.bytes],
+      [format, shared.infoHashV2, shared.bytes],
+    )
+    const info = await seedbed(['info', '--device', image, shared.infoHash, '--json'])
+    assert.equal(info.objects[0]!.infoHashV2, shared.infoHashV2)
+    const scrub = await seedbed(['scrub', '--device', image, '--json'])
+    assert.equal(scrub.status, 0, scrub.stderr)
+    const out = join(root, `${format}-export`)
+    const exported = await seedbed(['export', '--device', image, shared.infoHash, '--out', out])
+    assert.equal(exported.status, 0, exported.stderr)
+    sameTree(folder, join(out, 'folder'))
+  })
+}

@@ -202,6 +202,8 @@ export class FakeSocket implements PeerSocket {
       const other = this.#other!
       this.#clock.after(this.#link.latencyMs, () => {
         if (!other.closed) other.onData(whole)
+        // The receiver's only during the call.
+        whole.fill(0xdd)
       })
       if (this.#queue.length > 0) this.#send()
       else this.onDrain()

@@ -128,11 +128,11 @@ export class RawPeer implements WireSink {
   }
   onHashRequest(root: Uint8Array, range: HashRange): void {
     this.log.push(`hash request ${range.baseLayer} ${range.index}`)
-    this.answerHashes(root.slice(), range)
+    this.answerHashes(Uint8Array.from(root), range)
   }
   onHashes(_root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
     this.log.push(`hashes ${range.baseLayer} ${range.index}`)
-    this.received.push(hashes.slice())
+    this.received.push(Uint8Array.from(hashes))
   }
   onHashReject(_root: Uint8Array, range: HashRange): void {
     this.log.push(`hash reject ${range.baseLayer} ${range.index}`)

@@ -138,6 +138,22 @@ test('a dictionary has to have all the hashes that were asked for', () => {
   assert.equal(judge(near.slice(0, 20), near), 'wrong')
 })
 
+test('layers of more pieces than one message has hashes', async () => {
+  const swarm = new Swarm(529)
+  const content = swarm.published(
+    'v2',
+    [600 * 16 * KIB, 513 * 16 * KIB, 1_025 * 16 * KIB - 1],
+    16 * KIB,
+  )
+  await seeding(swarm, content)
+  const volume = swarm.volume()
+  const leecher = await swarm.engine('10.0.0.2', volume)
+  const torrent = await leecher.add(content.info, { ...none, peers: seedPeers })
+  await swarm.until(() => torrent.progress().state !== 'metadata', 60_000)
+  assertLayers(volume, content)
+  await swarm.stop()
+})
+
 test('layers that a .torrent file lacks, or has wrong, come from peers', async () => {
   for (const format of ['v2', 'hybrid'] as const) {
     const swarm = new Swarm(523)

@@ -3,13 +3,16 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,7 +22,17 @@ import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { MemoryDevice } from '../../src/block-device/index.ts'
 import { formatVolume, fsck, type MountedVolume, mountVolume } from '../../src/filesystem/index.ts'
-import { encodeAttributes, exportTorrent, importSource, readSource } from '../../src/node/index.ts'
+import { buildInfo, type TorrentFormat } from '../../src/metainfo/index.ts'
+import {
+  describeStored,
+  encodeAttributes,
+  exportTorrent,
+  importSource,
+  readSource,
+  scrubTorrent,
+} from '../../src/node/index.ts'
+import { madeTorrent } from '../metainfo/made.ts'
+import { describedAs } from './described.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const attributes = encodeAttributes({ trackers: [] })
@@ -76,8 +89,9 @@ test('any tree comes back as it went in, and fsck finds nothing', async () => {
     { selector: (file) => `${file.path.join('/')}/${file.leaf}`, minLength: 1, maxLength: 12 },
   )
   let round = 0
+  const formats = fc.constantFrom<TorrentFormat>('v1', 'v2', 'hybrid')
   await fc.assert(
-    fc.asyncProperty(tree, async (files) => {
+    fc.asyncProperty(tree, formats, async (files, format) => {
       fc.pre(files.some((file) => file.bytes > 0))
       const folder = join(root, `in-${round}`)
       const outDir = join(root, `out-${round++}`)
@@ -86,16 +100,25 @@ test('any tree comes back as it went in, and fsck finds nothing', async () => {
       }
       const { device, volume } = await bench()
       const source = await readSource(folder)
-      const { stored, info, known } = await importSource(volume, source, { attributes, release })
+      const options = { attributes, release, format }
+      const { stored, info, layers, known } = await importSource(volume, source, options)
       assert.equal(known, false)
       assert.equal(stored.complete, true)
-      const path = await exportTorrent(volume, stored, info, { outDir })
-      assert.deepEqual(digests(path), digests(folder))
+      assert.equal(info.format, format)
+      const described = await describeStored(stored)
+      assert.deepEqual(described, { info, layers })
+      const report = await scrubTorrent(volume, stored, described, { clock: new ManualClock() })
+      assert.deepEqual([report.checkedPieces, report.rottenPieces], [info.pieceCount, []])
+      const path = await exportTorrent(volume, stored, described, { outDir })
+      // BEP 52: a file alone in a tree of v2 has no folder.
+      const alone = format === 'v2' && !info.multiFile
+      if (alone) assert.deepEqual(readFileSync(path), readFileSync(join(folder, info.name)))
+      else assert.deepEqual(digests(path), digests(folder))
       assert.deepEqual(readdirSync(outDir), [info.name], 'nothing but the result is left')
       await volume.close()
       await assertSound(device)
     }),
-    { numRuns: 15, seed: 20261121 },
+    { numRuns: 30, seed: 20261121 },
   )
 })
 
@@ -175,7 +198,9 @@ test('rot on the disk is found by the export, which leaves no files', async () =
   sector[17]! ^= 1
   await device.write(offset, sector)
   const outDir = join(root, 'out')
-  await assert.rejects(exportTorrent(volume, stored, info, { outDir }), { code: 'EXPORT_CORRUPT' })
+  await assert.rejects(exportTorrent(volume, stored, describedAs(info), { outDir }), {
+    code: 'EXPORT_CORRUPT',
+  })
   assert.deepEqual(readdirSync(outDir), [])
 })
 
@@ -184,12 +209,12 @@ test('an export never overwrites, and refuses what is not whole', async () => {
   const { volume } = await bench()
   const source = await readSource(join(root, 'x'))
   const { stored, info } = await importSource(volume, source, { attributes, release })
-  await assert.rejects(exportTorrent(volume, stored, info, { outDir: root }), {
+  await assert.rejects(exportTorrent(volume, stored, describedAs(info), { outDir: root }), {
     code: 'OUT_EXISTS',
   })
   stored.clearHave(0)
   const outDir = join(root, 'out')
-  await assert.rejects(exportTorrent(volume, stored, info, { outDir }), {
+  await assert.rejects(exportTorrent(volume, stored, describedAs(info), { outDir }), {
     code: 'EXPORT_INCOMPLETE',
   })
   assert.equal(existsSync(outDir), false)
@@ -203,3 +228,78 @@ async function find(device: MemoryDevice, sector: Uint8Array): Promise<number> {
   }
   throw new Error('the content is nowhere on the device')
 }
+
+test('blocks that are filler alone are not taken', async () => {
+  // Pieces of 256 KiB, blocks of 64 KiB: what follows a small file is mostly whole blocks.
+  const large = join(root, 'x/large')
+  fill(large, 1_000, 1)
+  truncateSync(large, 64 * 2 ** 20)
+  for (const name of ['a', 'b', 'c']) fill(join(root, 'x', name), 70_000, 2)
+  const source = await readSource(join(root, 'x'))
+  for (const format of ['v2', 'hybrid'] as const) {
+    const { device, volume } = await bench(1100 * BLOCK_BYTES)
+    const options = { attributes, release, format }
+    const { stored, info } = await importSource(volume, source, options)
+    assert.equal(info.pieceBytes, 4 * BLOCK_BYTES)
+    // Two blocks for each small file, of its piece's four.
+    assert.equal(volume.get(info.infoHash)!.allocatedBlocks, 64 * 16 + 3 * 2)
+    const described = await describeStored(stored)
+    const path = await exportTorrent(volume, stored, described, { outDir: join(root, format) })
+    assert.deepEqual(digests(path), digests(source.root))
+    await volume.close()
+    await assertSound(device)
+  }
+})
+
+test('a v2 torrent that has rotted is not exported, and a scrub finds the piece', async () => {
+  fill(join(root, 'x/file'), 5 * BLOCK_BYTES + 3, 7)
+  const { device, volume } = await bench()
+  const source = await readSource(join(root, 'x/file'))
+  const options = { attributes, release, format: 'v2' } as const
+  const { stored, info } = await importSource(volume, source, options)
+  await volume.sync()
+  const [{ place } = { place: 0 }] = [...volume.get(info.infoHash)!.extents()]
+  await device.write((place + 1) * BLOCK_BYTES, new Uint8Array(512))
+  const described = await describeStored(stored)
+  const outDir = join(root, 'out')
+  await assert.rejects(exportTorrent(volume, stored, described, { outDir }), {
+    code: 'EXPORT_CORRUPT',
+  })
+  const report = await scrubTorrent(volume, stored, described, { clock: new ManualClock() })
+  assert.deepEqual(report.rottenPieces, [4])
+  await stored.keepLayers(new Uint8Array(0))
+  const without = await describeStored(stored)
+  await assert.rejects(scrubTorrent(volume, stored, without, { clock: new ManualClock() }), {
+    code: 'LAYERS_MISSING',
+  })
+  await volume.close()
+})
+
+test('programs and links come out as what they are', async () => {
+  fill(join(root, 'x/bin/tool'), 100, 1)
+  chmodSync(join(root, 'x/bin/tool'), 0o755)
+  fill(join(root, 'x/text'), 100, 2)
+  const source = await readSource(join(root, 'x'))
+  for (const format of ['v1', 'v2', 'hybrid'] as const) {
+    const { volume } = await bench()
+    const { stored } = await importSource(volume, source, { attributes, release, format })
+    const described = await describeStored(stored)
+    const path = await exportTorrent(volume, stored, described, { outDir: join(root, format) })
+    assert.notEqual(statSync(join(path, 'bin/tool')).mode & 0o100, 0)
+    assert.equal(statSync(join(path, 'text')).mode & 0o100, 0)
+  }
+  const { volume } = await bench()
+  const made = madeTorrent('links', [{ path: ['d', 'file'], bytes: 1_000 }], 'v1', 16_384)
+  const link = { bytes: 0, padding: false, symlink: ['d', 'file'] }
+  const info = buildInfo({
+    ...made.layout,
+    pieceHashes: made.info.pieceHashes,
+    files: [...made.layout.files, { ...link, path: ['e', 'f', 'link'] }],
+  })
+  const stored = await volume.create(info, info.infoBytes)
+  await stored.write(0, made.space)
+  stored.markHave(0)
+  const path = await exportTorrent(volume, stored, describedAs(info), { outDir: join(root, 'l') })
+  assert.equal(readlinkSync(join(path, 'e/f/link')), '../../d/file')
+  assert.deepEqual(readFileSync(join(path, 'e/f/link')), Buffer.from(made.space))
+})

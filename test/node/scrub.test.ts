@@ -14,6 +14,7 @@ import {
 } from '../../src/filesystem/index.ts'
 import { buildInfo, type TorrentInfo } from '../../src/metainfo/index.ts'
 import { scrubTorrent } from '../../src/node/index.ts'
+import { describedAs } from './described.ts'
 
 const BLOCK = 64 * 1024
 const DEVICE_BYTES = 272 * BLOCK
@@ -146,7 +147,7 @@ test('whatever bits flip, exactly their pieces are found and forgotten, durably'
 
       const { volume, stored, info } = made
       let told = 0
-      const report = await scrubTorrent(volume, stored, info, {
+      const report = await scrubTorrent(volume, stored, describedAs(info), {
         ...options,
         onProgress: (bytes, total) => {
           told = total - bytes
@@ -169,10 +170,13 @@ test('a piece that was forgotten can be written again, and then the scrub is con
   const made = await bench(10 * BLOCK, BLOCK)
   const { volume, stored, info, content, device } = made
   flipBit(device.image, placeOf(made, 3 * BLOCK + 77))
-  assert.deepEqual((await scrubTorrent(volume, stored, info, options)).rottenPieces, [3])
+  assert.deepEqual(
+    (await scrubTorrent(volume, stored, describedAs(info), options)).rottenPieces,
+    [3],
+  )
   await putPiece(stored, content, 3)
   await volume.sync()
-  const report = await scrubTorrent(volume, stored, info, options)
+  const report = await scrubTorrent(volume, stored, describedAs(info), options)
   assert.deepEqual(report.rottenPieces, [])
   assert.equal(report.checkedBytes, 10 * BLOCK)
   assert.ok(stored.complete)
@@ -182,7 +186,7 @@ test('what cannot be read is rotten, its neighbours in the same read are not', a
   const made = await bench(20 * BLOCK, 16_384)
   const { volume, stored, info, device } = made
   device.bad = { offset: placeOf(made, 5 * 16_384 + 100), times: Number.POSITIVE_INFINITY }
-  const report = await scrubTorrent(volume, stored, info, options)
+  const report = await scrubTorrent(volume, stored, describedAs(info), options)
   assert.deepEqual(report.rottenPieces, [5])
   assert.deepEqual(report.unreadablePieces, [5])
   assert.equal(heldPieces(stored).length, 79)
@@ -192,7 +196,7 @@ test('what fails once and is right when read again keeps its have-bit, and is to
   const made = await bench(2 * BLOCK, BLOCK)
   const { volume, stored, info, device } = made
   device.bad = { offset: placeOf(made, 100), times: 1 }
-  const report = await scrubTorrent(volume, stored, info, options)
+  const report = await scrubTorrent(volume, stored, describedAs(info), options)
   assert.deepEqual(report.rottenPieces, [])
   assert.deepEqual(report.unsteadyPieces, [0, 1], 'one read fetched both')
   assert.ok(stored.complete)
@@ -201,14 +205,17 @@ test('what fails once and is right when read again keeps its have-bit, and is to
 test('a dry run changes nothing, nor does a read-only volume', async () => {
   const made = await bench(4 * BLOCK, BLOCK)
   flipBit(made.device.image, placeOf(made, 10))
-  const dry = await scrubTorrent(made.volume, made.stored, made.info, { ...options, clear: false })
+  const dry = await scrubTorrent(made.volume, made.stored, describedAs(made.info), {
+    ...options,
+    clear: false,
+  })
   assert.deepEqual([dry.rottenPieces, dry.cleared], [[0], false])
   assert.ok(made.stored.complete)
   const { sizeBytes, image } = made.device
   const readOnly = new MemoryDevice({ sizeBytes, image, readOnly: true })
   const volume = await mountVolume(readOnly, options)
   const stored = volume.get(made.info.infoHash)!
-  const report = await scrubTorrent(volume, stored, made.info, options)
+  const report = await scrubTorrent(volume, stored, describedAs(made.info), options)
   assert.deepEqual([report.rottenPieces, report.cleared], [[0], false])
 })
 
@@ -232,7 +239,7 @@ test('the rate is kept, and a stall is not made up for', async () => {
     if (beginsMs.length < 4 * 64) beginsMs.push(nowMs)
     if (beginsMs.length === 2 * 64) clock.advance(60_000)
   }
-  const report = await scrubTorrent(volume, stored, info, {
+  const report = await scrubTorrent(volume, stored, describedAs(info), {
     clock,
     rateBytes: 2 ** 20,
   })
@@ -246,7 +253,7 @@ test('an interrupted scrub has durably forgotten what it had found', async () =>
   const { volume, stored, info, device } = made
   flipBit(device.image, placeOf(made, 10))
   const controller = new AbortController()
-  const scrubbing = scrubTorrent(volume, stored, info, {
+  const scrubbing = scrubTorrent(volume, stored, describedAs(info), {
     clock: new WaitingClock(),
     rateBytes: 1,
     signal: controller.signal,

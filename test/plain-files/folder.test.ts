@@ -25,6 +25,7 @@ import { SeedbedError, seededRandom, systemClock, toHex } from '../../src/base/i
 import type { TorrentInfo } from '../../src/metainfo/index.ts'
 import { scrubTorrent } from '../../src/node/index.ts'
 import { openPlainFolder, type PlainFolder } from '../../src/plain-files/index.ts'
+import { describedAs } from '../node/described.ts'
 import { torrentOf } from '../torrent-store/torrent.ts'
 
 const PIECE_BYTES = 16 * 1024
@@ -197,7 +198,10 @@ for (const [what, change] of Object.entries(changes)) {
 
     const again = await open()
     const stored = again.get(one.info.infoHash)!
-    const report = await scrubTorrent(again, stored, one.info, { clock, doubtedOnly: true })
+    const report = await scrubTorrent(again, stored, describedAs(one.info), {
+      clock,
+      doubtedOnly: true,
+    })
     // `a` is piece 0 and the first bytes of piece 1.
     assert.equal(report.checkedPieces, 2)
     const intact = what === 'was touched'
@@ -241,7 +245,7 @@ test('notes that are damaged cost a check, or the torrent, and never a wrong pie
   )
   const stored = again.get(one.info.infoHash)!
   assert.equal(stored.have.count, 0)
-  await scrubTorrent(again, stored, one.info, { clock, doubtedOnly: true })
+  await scrubTorrent(again, stored, describedAs(one.info), { clock, doubtedOnly: true })
   assert.ok(stored.complete)
   await again.close()
 })

@@ -1,8 +1,7 @@
 /** `seedbed export`: a torrent on a volume becomes ordinary files. */
 import { Command } from 'commander'
 import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
-import { parseInfo } from '../../metainfo/index.ts'
-import { exportPath, exportTorrent } from '../../node/index.ts'
+import { describeStored, exportPath, exportTorrent } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import { findTorrent, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
@@ -38,8 +37,9 @@ async function run(operands: readonly string[], flags: ExportFlags): Promise<voi
     await withPlace(output, paths, true, async (place) => {
       for (const prefix of rest) {
         const stored = findTorrent(place, prefix)
-        const info = parseInfo(await stored.readInfo())
-        const target = await exportTorrent(place.store, stored, info, {
+        const described = await describeStored(stored)
+        const { info } = described
+        const target = await exportTorrent(place.store, stored, described, {
           outDir: flags.out,
           signal: signals.signal,
           onProgress: (bytes) =>
@@ -48,14 +48,14 @@ async function run(operands: readonly string[], flags: ExportFlags): Promise<voi
               phase: 'export',
               path: exportPath(flags.out, info),
               bytes,
-              totalBytes: info.totalBytes,
+              totalBytes: info.contentBytes,
             }),
         })
         printEvent(output, {
           event: 'complete',
           infoHash: toHex(info.infoHash),
           name: info.name,
-          bytes: info.totalBytes,
+          bytes: info.contentBytes,
           path: target,
         })
       }

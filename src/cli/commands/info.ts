@@ -69,6 +69,7 @@ async function torrentInfo(
 ): Promise<void> {
   const stored = findTorrent(place, prefix)
   const info = await infoOf(stored)
+  const infoHashV2 = info?.infoHashV2
   const { trackers } = decodeAttributes(await stored.readAttributes())
   const magnet = info === undefined ? null : magnetOf(info, trackers)
   const files = (info?.files ?? [])
@@ -81,8 +82,10 @@ async function torrentInfo(
     {
       device: deviceOf(place, stored),
       infoHash: toHex(stored.infoHash),
+      infoHashV2: infoHashV2 === undefined ? null : toHex(infoHashV2),
+      format: info?.format ?? null,
       name: info?.name ?? null,
-      bytes: stored.totalBytes,
+      bytes: info?.contentBytes ?? stored.totalBytes,
       pieceBytes: stored.pieceBytes,
       pieceCount: stored.pieceCount,
       havePieces: stored.have.count,
@@ -101,7 +104,8 @@ async function torrentInfo(
       `name        ${formatName(info?.name ?? '(info damaged)')}`,
       `info-hash   ${toHex(stored.infoHash)}`,
       `device      ${formatName(deviceOf(place, stored))}`,
-      `size        ${formatBytes(stored.totalBytes)} in ${stored.pieceCount} pieces of ${formatBytes(stored.pieceBytes)}`,
+      ...(infoHashV2 === undefined ? [] : [`v2          ${toHex(infoHashV2)} (${info?.format})`]),
+      `size        ${formatBytes(info?.contentBytes ?? stored.totalBytes)} in ${stored.pieceCount} pieces of ${formatBytes(stored.pieceBytes)}`,
       `have        ${stored.have.count} pieces (${formatPercent(stored.have.count, stored.pieceCount)}), ${mapped === undefined ? 'ordinary files' : `${mapped.allocatedBlocks} blocks`}`,
       `added       ${new Date(stored.addedAtMs).toISOString()}`,
       `transfer    ${formatBytes(stored.uploadedBytes)} up, ${formatBytes(stored.downloadedBytes)} down`,

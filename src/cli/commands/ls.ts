@@ -30,8 +30,10 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
       const info = await infoOf(stored)
       const entry = {
         infoHash: toHex(stored.infoHash),
+        infoHashV2: info?.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
+        format: info?.format ?? null,
         name: info?.name ?? null,
-        bytes: stored.totalBytes,
+        bytes: info?.contentBytes ?? stored.totalBytes,
         pieceBytes: stored.pieceBytes,
         pieceCount: stored.pieceCount,
         havePieces: stored.have.count,
@@ -44,6 +46,7 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
       output.object(entry)
       rows.push([
         entry.infoHash,
+        entry.format ?? '',
         formatBytes(entry.bytes),
         entry.complete ? 'whole' : formatPercent(entry.havePieces, entry.pieceCount),
         formatBytes(entry.uploadedBytes),
@@ -52,7 +55,7 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
       ])
     }
     const device = several ? ['DEVICE'] : []
-    const header = ['INFO-HASH', 'SIZE', 'HAVE', 'UPLOADED', ...device, 'NAME']
-    output.text(formatTable(header, rows, [1, 2, 3]))
+    const header = ['INFO-HASH', 'FORMAT', 'SIZE', 'HAVE', 'UPLOADED', ...device, 'NAME']
+    output.text(formatTable(header, rows, [2, 3, 4]))
   })
 }

@@ -1,8 +1,13 @@
 /** `seedbed scrub`: reads and hashes again all that a volume says it holds. */
 import { Command, Option } from 'commander'
 import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
-import { parseInfo } from '../../metainfo/index.ts'
-import { type Place, type ScrubReport, scrubTorrent, systemClock } from '../../node/index.ts'
+import {
+  describeStored,
+  type Place,
+  type ScrubReport,
+  scrubTorrent,
+  systemClock,
+} from '../../node/index.ts'
 import type { StoredTorrent } from '../../torrent-store/index.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatName } from '../format.ts'
@@ -100,8 +105,9 @@ async function scrubOne(
   found: (code: number) => void,
 ): Promise<void> {
   try {
-    const info = parseInfo(await stored.readInfo())
-    const report = await scrubTorrent(place.store, stored, info, {
+    const described = await describeStored(stored)
+    const { info } = described
+    const report = await scrubTorrent(place.store, stored, described, {
       clock: systemClock,
       signal,
       clear: flags.dryRun !== true,
@@ -112,7 +118,10 @@ async function scrubOne(
     if (report.rottenPieces.length > 0) found(EXIT.rot)
   } catch (error) {
     // A damaged info dictionary: its pieces cannot be judged; the others can.
-    if (!(error instanceof SeedbedError) || !/^(FS_INFO_ROTTEN|METAINFO_)/.test(error.code)) {
+    if (
+      !(error instanceof SeedbedError) ||
+      !/^(FS_INFO_ROTTEN|LAYERS_MISSING|METAINFO_)/.test(error.code)
+    ) {
       throw error
     }
     const infoHash = toHex(stored.infoHash)

@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { delay } from '../../base/index.ts'
+import type { TorrentFormat } from '../../metainfo/index.ts'
 import {
   type EncryptionPolicy,
   imagePath,
@@ -66,6 +67,7 @@ interface UpOptions {
   readonly cache: number
   readonly maxConnections: number
   readonly encryption: EncryptionPolicy
+  readonly format: TorrentFormat
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
@@ -87,6 +89,11 @@ export function upCommand(): Command {
       new Option('--image-size <bytes>', 'size of an image that has to be made (sparse)').argParser(
         parseSize,
       ),
+    )
+    .addOption(
+      new Option('--format <format>', 'of the torrents that PATHs become')
+        .choices(['v1', 'v2', 'hybrid'])
+        .default('v1'),
     )
     .option(
       '--access-log <file>',
@@ -169,6 +176,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     bind: options.bind,
     cacheBytes: options.cache,
     maxConnections: options.maxConnections,
+    format: options.format,
     encryption: options.encryption,
     ...(dhtNodes === undefined
       ? {}
