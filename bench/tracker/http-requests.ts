@@ -32,9 +32,9 @@ export function announceRequests(shape: RequestShape): readonly Buffer[] {
   })
 }
 
-/** An announce of every peer of every swarm, by its port; two in three are leechers. They ask for nobody, each on a connection of its own. */
+/** An announce of every peer of every swarm, by its port; two in three are leechers. They ask for nobody. */
 export function fillRequests(swarms: number, peers: number): readonly Buffer[] {
-  const bases = announceRequests({ count: swarms, keepAlive: false, wanted: 0 }).map((request) =>
+  const bases = announceRequests({ count: swarms, keepAlive: true, wanted: 0 }).map((request) =>
     request.toString('latin1'),
   )
   return Array.from({ length: peers }, (_, peer) =>

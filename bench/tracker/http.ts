@@ -70,8 +70,8 @@ class Load {
   }
 
   /** Every peer once. */
-  fill(server: RunningServer): Promise<LoadResult> {
-    return this.#run(server, ['close', '0', '0'], 'fill', ['once'])
+  fill(server: RunningServer, connections: Mode): Promise<LoadResult> {
+    return this.#run(server, [connections, '0', '0'], 'fill', ['once'])
   }
 
   measure(server: RunningServer, mode: Mode, connections: Mode, ms: number): Promise<LoadResult> {
@@ -143,7 +143,7 @@ export async function benchHttp(context: SuiteContext): Promise<void> {
       }
       const server = await tracker.start()
       servers.set(tracker.name, server)
-      const { failed, bad } = await load.fill(server)
+      const { failed, bad } = await load.fill(server, connectionsOf(tracker.name, 'keep'))
       if (failed + bad > 0) log(`http: filling ${tracker.name}, ${failed + bad} failed`)
     }
     const { bodyBytes } = await load.measure(servers.get('seedbed-http')!, 'keep', 'keep', 100)
@@ -166,11 +166,8 @@ async function benchMode(
   const { quick, log } = context
   const results = await interleave(
     [...servers].map(([name, server]) => {
-      const connections = name === 'opentracker' ? 'close' : mode
-      return [
-        name,
-        () => load.measure(server, mode, connections, quick ? 300 : MEASURE_MS),
-      ] as const
+      const ms = quick ? 300 : MEASURE_MS
+      return [name, () => load.measure(server, mode, connectionsOf(name, mode), ms)] as const
     }),
     quick ? 1 : ROUNDS,
     (name, round, result) =>
@@ -207,6 +204,11 @@ async function benchMode(
       lineOf({ ...rate, name: `http/${mode}/rate` }, { peer: title, values: rates(name) }),
     )
   }
+}
+
+/** Debian's opentracker keeps none. */
+function connectionsOf(name: string, mode: Mode): Mode {
+  return name === 'opentracker' ? 'close' : mode
 }
 
 /** Without a socket: parse, handle and write. */

@@ -11,6 +11,8 @@
  * kilobytes. Each has one deadline at a time: to begin a request (idle), to finish a head, to take what was written. One sweep
  * a second cuts those past it off, so none has a timer.
  *
+ * At the limit who is idle makes room for who comes, as if its time had run out: connections that are kept for nothing keep nobody out.
+ *
  * Invariants: a slot is FREE or its front end holds a connection for it; a connection keeps at most one incomplete head plus what
  * came with it in one read; while its answers do not leave, nothing more of it is answered. Bytes of several answers
  * leave in the order of their requests. A request that comes whole in one read allocates nothing.
@@ -88,6 +90,8 @@ const LINGER_MS = 2000
 const GATHER_BYTES: number = 64 * 1024
 const MIN_PENDING_BYTES = 512
 const MIN_SLOTS = 64
+/** Connections that are looked at to find one that is idle. */
+const IDLE_LOOKS = 256
 
 export class HttpConnections {
   /** Slots that are not free. */
@@ -98,6 +102,8 @@ export class HttpConnections {
   #handler: HttpHandler
   #limits: ConnectionLimits
   #nowMs: number
+  /** Where the search for who is idle goes on. */
+  #hand = 0
   readonly #head = new HttpHead()
   readonly #remote4 = new Uint8Array(4)
   readonly #remote6 = new Uint8Array(16)
@@ -157,10 +163,8 @@ export class HttpConnections {
     this.#families[slot] = family
     const length = family === 4 ? 4 : 16
     for (let i = 0; i < length; i++) this.#addresses[slot * 16 + i] = address[at + i]!
-    if (
-      this.count >= maxConnections ||
-      (proxyProtocol !== null && !proxyProtocol.has(this.remoteOf(slot)))
-    ) {
+    const isStranger = proxyProtocol !== null && !proxyProtocol.has(this.remoteOf(slot))
+    if (isStranger || (this.count >= maxConnections && !this.#makeRoom())) {
       this.#dropped(slot)
       return false
     }
@@ -170,6 +174,22 @@ export class HttpConnections {
     this.#deadlinesMs[slot] = this.#nowMs + (proxyProtocol === null ? idleTimeoutMs : headTimeoutMs)
     this.count++
     this.#counters.httpConnections++
+    return true
+  }
+
+  /** Cuts off who has been idle for long, the longest of some; false when none of them is. */
+  #makeRoom(): boolean {
+    let longest = -1
+    for (let looks = 0; looks < IDLE_LOOKS; looks++) {
+      this.#hand = (this.#hand + 1) % this.#phases.length
+      if (this.#phases[this.#hand] !== IDLE) continue
+      if (longest < 0 || this.#deadlinesMs[this.#hand]! < this.#deadlinesMs[longest]!) {
+        longest = this.#hand
+      }
+    }
+    if (longest < 0) return false
+    this.#phases[longest] = CUT
+    this.#transport.cut(longest)
     return true
   }
 

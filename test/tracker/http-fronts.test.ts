@@ -217,20 +217,43 @@ forBoth('connections beyond the limit are refused', async (t, frontEnd) => {
   const policy = { maxHttpConnections: 2 }
   const { port, counters } = await startFrontEnd(t, frontEnd, { clock: systemClock, policy })
   const [first, second] = [new Client(t, port), new Client(t, port)]
-  for (const client of [first, second]) client.socket.write('GET ')
-  await until(() => counters.httpConnections === 2)
+  // Both have begun another request: they are not idle.
+  for (const client of [first, second]) {
+    client.socket.write('GET / HTTP/1.1\r\n\r\nGET ')
+    await client.until(() => client.answers() === 1)
+  }
   const third = new Client(t, port)
   third.socket.write('GET ')
   await third.until(() => third.closed)
   assert.equal(third.text, '')
   assert.equal(counters.transports.http4.dropped, 1)
   first.socket.write('/ HTTP/1.1\r\n\r\n')
-  await first.until(() => first.answers() === 1)
+  await first.until(() => first.answers() === 2)
   second.socket.destroy()
   await until(() => counters.httpConnections === 1)
   const next = new Client(t, port)
   next.socket.write(request(1))
   await next.until(() => next.answers() === 1)
+})
+
+forBoth('at the limit who is idle makes room for who comes', async (t, frontEnd) => {
+  const policy = { maxHttpConnections: 2 }
+  const { port, counters } = await startFrontEnd(t, frontEnd, { clock: systemClock, policy })
+  const [first, second] = [new Client(t, port), new Client(t, port)]
+  for (const client of [first, second]) {
+    client.socket.write(`${request(1)}${client === second ? 'GET ' : ''}`)
+    await client.until(() => client.answers() === 1)
+  }
+  for (let n = 0; n < 5; n++) {
+    const next = new Client(t, port)
+    next.socket.write(request(2))
+    await next.until(() => next.answers() === 1)
+  }
+  await first.until(() => first.closed)
+  second.socket.write('/ HTTP/1.1\r\n\r\n')
+  await second.until(() => second.answers() === 2)
+  assert.equal(counters.transports.http4.dropped, 0)
+  await until(() => counters.httpConnections <= 2)
 })
 
 forBoth('who is slow to say whose connection it is is cut off', async (t, frontEnd) => {

@@ -301,7 +301,8 @@ export class HttpFront {
         : {
             takeOver: (fd, remote, bytes, start, end) => {
               if ((this.#states[fd]! & IN_POLLER) !== 0) this.#poller.remove(fd)
-              const broken = (this.#states[fd]! & BROKEN) !== 0
+              // Who asked for so much before that it has not left yet cannot be given away whole.
+              const broken = (this.#states[fd]! & (BROKEN | WAITS_TO_SEND)) !== 0
               this.#forget(fd)
               if (broken) this.#libc.close(fd)
               else takeOver(fd, remote.slice(), bytes.slice(start, end))
