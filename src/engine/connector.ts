@@ -35,6 +35,7 @@ export class Connector {
   readonly #addresses = new AddressBook()
   readonly #outgoing = new Map<Peer, Made>()
   readonly #incoming = new Map<Peer, Arrival>()
+  readonly #met = new Map<Peer, Departure>()
 
   readonly #again: () => void
 
@@ -86,10 +87,30 @@ export class Connector {
     return peer
   }
 
+  /** Meets whoever is at the other end of what `open` answers, at no address of the book; undefined when none may be. */
+  meet(open: () => PeerSocket & { onConnect: () => void }): Peer | undefined {
+    const departure = this.#context.connections.depart()
+    if (departure === undefined) return undefined
+    this.#torrent.readClock()
+    const socket = open()
+    const peer = new Peer(this.#torrent, socket, this.#torrent.names.primary)
+    this.#met.set(peer, departure)
+    socket.onConnect = () => {
+      if (peer.closed) return
+      departure.opened()
+      peer.sendHandshake()
+    }
+    return peer
+  }
+
+  isBanned(host: string): boolean {
+    return this.#addresses.isBanned(host, this.#torrent.nowMs)
+  }
+
   /** A peer connected to us; undefined when it is not welcome, which includes that the torrent is over. */
   accept(socket: PeerSocket, arrival: Arrival, welcome: boolean): Peer | undefined {
     this.#torrent.readClock()
-    if (!welcome || this.#addresses.isBanned(socket.remoteAddress, this.#torrent.nowMs)) {
+    if (!welcome || this.isBanned(socket.remoteAddress)) {
       socket.onClose = () => {}
       socket.destroy()
       arrival.ended()
@@ -130,6 +151,8 @@ export class Connector {
   ended(peer: Peer): void {
     this.#incoming.get(peer)?.ended()
     this.#incoming.delete(peer)
+    this.#met.get(peer)?.ended()
+    this.#met.delete(peer)
     const made = this.#outgoing.get(peer)
     if (made === undefined) return
     this.#outgoing.delete(peer)

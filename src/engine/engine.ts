@@ -234,6 +234,7 @@ class TorrentEngine implements Engine {
     const torrent = this.#make(names, {
       ...options,
       trackers: [...options.trackers, ...others.map((url) => [url])],
+      webSeeds: [...(options.webSeeds ?? []), ...(magnet.webSeeds ?? [])],
     })
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
       if (!torrent.running) return

@@ -82,6 +82,8 @@ export interface Network {
       readonly timeoutMs: number
       readonly maxBytes: number
       readonly family?: 4 | 6
+      /** Ask for this part only; whether it came is for the caller to see: by status 206, and the size. */
+      readonly range?: { readonly offset: number; readonly bytes: number }
       readonly signal?: AbortSignal
     },
   ): Promise<HttpAnswer>

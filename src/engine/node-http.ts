@@ -1,12 +1,12 @@
 /**
- * One bounded HTTP GET over node:http and node:https, for trackers.
+ * One bounded HTTP GET over node:http and node:https, for trackers and web seeds.
  *
  * Invariants: settles within its time; holds at most `maxBytes` of body, also of a compressed one;
  * path and query leave as they were given, since a tracker's `%` escapes stand for raw bytes that a
  * second reading would spoil.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest, Agent as SecretAgent } from 'node:https'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import type { Clock } from '../base/index.ts'
@@ -18,12 +18,16 @@ export interface HttpGetOptions {
   readonly timeoutMs: number
   readonly maxBytes: number
   readonly family?: 4 | 6
+  readonly range?: { readonly offset: number; readonly bytes: number }
   readonly signal?: AbortSignal
 }
 
 const MAX_REDIRECTS = 5
+const IDLE_CONNECTION_MS = 15_000
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const USER_AGENT = 'seedbed/0.1.0'
+const openAgent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS })
+const secretAgent = new SecretAgent({ keepAlive: true, timeout: IDLE_CONNECTION_MS })
 const gunzipBounded = promisify(gunzip)
 
 /** Throws ENGINE_HTTP_FAILED. A status that is no success is an answer all the same. */
@@ -85,8 +89,9 @@ function open(url: string, options: HttpGetOptions, signal: AbortSignal): Promis
       host: parsed.hostname.replace(/^\[|\]$/g, ''),
       port: parsed.port === '' ? undefined : parsed.port,
       path: rawPath(url),
-      headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'gzip' },
-      agent: false,
+      headers: { 'user-agent': USER_AGENT, ...rangeHeaders(options.range) },
+      // Parts of files come in long rows from one server; trackers are asked once in a while.
+      agent: options.range === undefined ? false : isSecret(url) ? secretAgent : openAgent,
       signal,
       ...(options.family === undefined ? {} : { family: options.family }),
       ...(user === undefined ? {} : { auth: decodeURIComponent(user) }),
@@ -95,6 +100,13 @@ function open(url: string, options: HttpGetOptions, signal: AbortSignal): Promis
     request.on('error', reject)
     request.end()
   })
+}
+
+function rangeHeaders(range: HttpGetOptions['range']): Record<string, string> {
+  if (range === undefined) return { 'accept-encoding': 'gzip' }
+  // Of what is compressed a part would be a part of something else.
+  const last = range.offset + range.bytes - 1
+  return { 'accept-encoding': 'identity', range: `bytes=${range.offset}-${last}` }
 }
 
 /** The body, decompressed. Rejects as soon as it is known to be larger than `maxBytes`. */

@@ -326,7 +326,8 @@ export class Peer implements WireSink, ChokeCandidate {
   /** Where it listens; undefined while that is not known. */
   get listenPort(): number | undefined {
     if (this.peerId === undefined) return undefined
-    return this.outgoing ? this.port : this.extended?.port
+    // A web seed has none.
+    return this.outgoing ? this.port || undefined : this.extended?.port
   }
 
   get isSeed(): boolean {

@@ -56,6 +56,8 @@ import type {
   TorrentState,
 } from './types.ts'
 import { readVerified } from './verified-bytes.ts'
+import { WebSeedSocket } from './web-seed/socket.ts'
+import { WebSeeds } from './web-seed/web-seeds.ts'
 import {
   encodeMetadataData,
   encodeMetadataReject,
@@ -96,6 +98,7 @@ export class Torrent
   readonly #logger: Logger
   readonly #trackers: readonly (readonly string[])[]
   #discovery: Discovery<Peer>
+  readonly #webSeeds: WebSeeds<Peer>
   readonly #hashes: TorrentHashes
   readonly #connector: Connector
   readonly #choking: Choking
@@ -133,7 +136,7 @@ export class Torrent
   constructor(
     context: TorrentContext,
     names: TorrentNames,
-    { trackers, priorities, sequential = false, reload }: AddOptions,
+    { trackers, priorities, sequential = false, webSeeds = [], reload }: AddOptions,
   ) {
     super()
     this.#reload = reload
@@ -142,6 +145,7 @@ export class Torrent
     this.#context = context
     this.names = names
     this.#trackers = trackers
+    this.#webSeeds = new WebSeeds(webSeeds)
     this.peerId = context.peerId
     this.listenPort = context.listenPort
     this.reads = context.reads
@@ -575,6 +579,18 @@ export class Torrent
     this.#hashes.onReject(peer, root, range)
   }
 
+  #connectWebSeeds(): void {
+    this.#webSeeds.connect(
+      this.nowMs,
+      (host) => this.#connector.isBanned(host),
+      (url) => {
+        const peer = this.#connector.meet(() => new WebSeedSocket(url, this.info!, this.#context))
+        if (peer !== undefined) this.peers.add(peer)
+        return peer
+      },
+    )
+  }
+
   onExtended(peer: Peer): void {
     this.#metadata?.add(peer, this.nowMs)
   }
@@ -598,6 +614,7 @@ export class Torrent
     this.#choking.gone(peer)
     if (this.#state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
     this.#connector.ended(peer)
+    this.#webSeeds.ended(peer, peer.download.rate.total > 0, this.nowMs)
     this.#metadata?.remove(peer, this.nowMs)
     this.#hashes.remove(peer)
     const { picking } = peer.pieces
@@ -700,6 +717,7 @@ export class Torrent
     this.#downloaded.tick(elapsedMs)
     this.#uploaded.tick(elapsedMs)
     this.#connect()
+    if (this.#state === 'downloading') this.#connectWebSeeds()
     const hungry =
       (this.#state === 'downloading' || this.#state === 'metadata') && this.peers.size < FEW_PEERS
     this.#discovery.tick(hungry, this.peers)

@@ -50,6 +50,8 @@ export interface AddOptions {
   /** BEP 12 tiers of announce URLs. */
   readonly trackers: readonly (readonly string[])[]
   readonly peers?: readonly { readonly host: string; readonly port: number }[]
+  /** URLs at which a web server has the files (BEP 19). */
+  readonly webSeeds?: readonly string[]
   /** Piece layers of v2, as far as they are known; the others are fetched from peers. */
   readonly layers?: PieceLayers
   /**

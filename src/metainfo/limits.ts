@@ -20,6 +20,6 @@ export const MAGNET_CHARACTERS_MAX: number = 1024 * 1024
 /** `x.pe` of a magnet; more are ignored. */
 export const MAGNET_PEERS_MAX = 200
 /** `ws` of a magnet; more are ignored. */
-export const MAGNET_WEB_SEEDS_MAX = 100
+export const WEB_SEEDS_MAX = 100
 /** Ranges in `so` of a magnet (BEP 53); a longer selection is none. */
 export const MAGNET_RANGES_MAX = 1_000

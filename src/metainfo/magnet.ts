@@ -18,10 +18,9 @@ import {
   MAGNET_CHARACTERS_MAX,
   MAGNET_PEERS_MAX,
   MAGNET_RANGES_MAX,
-  MAGNET_WEB_SEEDS_MAX,
   PATH_COMPONENT_BYTES_MAX,
 } from './limits.ts'
-import { cleanTiers, isTrackerUrl } from './tracker-urls.ts'
+import { cleanTiers, cleanWebSeeds } from './tracker-urls.ts'
 import type { Magnet } from './types.ts'
 
 type MagnetPeer = Magnet['peers'][number]
@@ -40,7 +39,7 @@ export function parseMagnet(uri: string): Magnet {
     name: nameOf(first('dn')),
     trackers: cleanTiers([values.get('tr') ?? []]).flat(),
     peers: peersOf(values.get('x.pe') ?? []),
-    webSeeds: webSeedsOf(values.get('ws') ?? []),
+    webSeeds: cleanWebSeeds(values.get('ws') ?? []),
     selected: selectedOf(first('so')),
     totalBytes: sizeOf(first('xl')),
   }
@@ -113,11 +112,6 @@ function topicOf(
 
 function isTruncated(infoHash: Uint8Array, infoHashV2: Uint8Array): boolean {
   return bytesEqual(infoHash, infoHashV2.subarray(0, HASH_BYTES))
-}
-
-function webSeedsOf(texts: readonly string[]): string[] {
-  const urls = texts.filter((text) => /^https?:/i.test(text) && isTrackerUrl(text))
-  return [...new Set(urls)].slice(0, MAGNET_WEB_SEEDS_MAX)
 }
 
 /** BEP 53. Undefined, which is all files, when any of it makes no sense. */

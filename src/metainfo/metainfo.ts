@@ -20,7 +20,7 @@ import { metainfoError } from './errors.ts'
 import { parseInfo } from './info.ts'
 import { TORRENT_BYTES_MAX } from './limits.ts'
 import { encodePieceLayers, readPieceLayers } from './piece-layers.ts'
-import { cleanTiers } from './tracker-urls.ts'
+import { cleanTiers, cleanWebSeeds } from './tracker-urls.ts'
 import type { Metainfo, PieceLayers } from './types.ts'
 
 /** Values in one of the optional keys: a few thousand announce URLs. */
@@ -55,6 +55,7 @@ export function parseMetainfo(bytes: Uint8Array): Metainfo {
         ? new Map()
         : readPieceLayers(info, bytes.subarray(layersSpan.start, layersSpan.end), { prove: true }),
     trackers: trackersOf(optional('announce'), optional('announce-list')),
+    webSeeds: webSeedsOf(optional('url-list')),
     comment: asText(optional('comment.utf-8')) ?? asText(optional('comment')),
     createdBy: asText(optional('created by')),
     createdAtS: createdAtS !== undefined && createdAtS >= 0 ? createdAtS : undefined,
@@ -68,6 +69,7 @@ export interface MetainfoParts {
   readonly layers?: PieceLayers | undefined
   /** Tiers of announce URLs (BEP 12). */
   readonly trackers?: readonly (readonly string[])[] | undefined
+  readonly webSeeds?: readonly string[] | undefined
   readonly comment?: string | undefined
   readonly createdBy?: string | undefined
   /** Seconds since 1970. */
@@ -86,14 +88,16 @@ export function encodeMetainfo(parts: MetainfoParts): Uint8Array {
     'created by': parts.createdBy,
     'creation date': parts.createdAtS,
   })
-  // `info` and `piece layers` sort after every key above: they go where their dictionary ends.
+  // `info`, `piece layers` and `url-list` sort after every key above: they go where their dictionary ends.
   const layers = encodePieceLayers(parts.layers ?? new Map())
+  const webSeeds = cleanWebSeeds(parts.webSeeds ?? [])
   return new Uint8Array(
     Buffer.concat([
       hints.subarray(0, -1),
       Buffer.from('4:info'),
       parts.infoBytes,
       ...(layers.length > 0 ? [Buffer.from('12:piece layers'), layers] : []),
+      ...(webSeeds.length > 0 ? [Buffer.from('8:url-list'), encode(webSeeds)] : []),
       hints.subarray(-1),
     ]),
   )
@@ -120,6 +124,11 @@ function optionalValue(bytes: Uint8Array, span: Span | undefined): BencodeValue 
 }
 
 /** BEP 12: where `announce-list` says anything, `announce` is not read. */
+/** One URL, or a list of them. */
+function webSeedsOf(value: BencodeValue | undefined): string[] {
+  return cleanWebSeeds((asList(value) ?? [value]).map(asText))
+}
+
 function trackersOf(
   announce: BencodeValue | undefined,
   list: BencodeValue | undefined,

@@ -1,5 +1,5 @@
-/** Announce URLs as torrents and magnets carry them: kept when they look like one, else ignored. */
-import { TRACKER_URL_CHARACTERS_MAX, TRACKERS_MAX } from './limits.ts'
+/** URLs as torrents and magnets carry them, of trackers and of web seeds: kept when they look like one, else ignored. */
+import { TRACKER_URL_CHARACTERS_MAX, TRACKERS_MAX, WEB_SEEDS_MAX } from './limits.ts'
 
 /** A scheme and something after it, in printable ASCII. Which schemes are spoken is not decided here. */
 export function isTrackerUrl(text: string): boolean {
@@ -24,4 +24,14 @@ export function cleanTiers(tiers: Iterable<Iterable<string | undefined>>): strin
     if (kept.length > 0) result.push(kept)
   }
   return result
+}
+
+/** Those that a web server may have (BEP 19), each once, at most WEB_SEEDS_MAX. */
+export function cleanWebSeeds(texts: Iterable<string | undefined>): string[] {
+  const urls = new Set<string>()
+  for (const text of texts) {
+    if (text !== undefined && /^https?:/i.test(text) && isTrackerUrl(text)) urls.add(text)
+    if (urls.size === WEB_SEEDS_MAX) break
+  }
+  return [...urls]
 }

@@ -62,6 +62,8 @@ export interface Metainfo {
   readonly layers: PieceLayers
   /** BEP 12: tiers of announce URLs; one tier of one URL when only `announce` is there. */
   readonly trackers: readonly (readonly string[])[]
+  /** BEP 19: where a web server has the files; http(s) only. */
+  readonly webSeeds: readonly string[]
   readonly comment: string | undefined
   readonly createdBy: string | undefined
   /** Seconds since 1970. */

@@ -3,7 +3,8 @@
  * the device alone is enough to go on announcing.
  *
  *   { "announce-list": [[url, …], …],       BEP 12
- *     "only": [pattern, …] }                  what is wanted of it (selection.ts)
+ *     "only": [pattern, …],                   what is wanted of it (selection.ts)
+ *     "url-list": [url, …] }                  web seeds (BEP 19)
  */
 import { SeedbedError } from '../base/index.ts'
 import { decode, encode } from '../bencode/index.ts'
@@ -12,12 +13,14 @@ export interface Attributes {
   readonly trackers: readonly (readonly string[])[]
   /** Patterns of the files that are wanted; absent: all are. */
   readonly only?: readonly string[]
+  readonly webSeeds?: readonly string[]
 }
 
 export function encodeAttributes(attributes: Attributes): Uint8Array {
   return encode({
     'announce-list': attributes.trackers.map((tier) => tier.map((url) => url)),
     only: attributes.only,
+    'url-list': attributes.webSeeds?.length === 0 ? undefined : attributes.webSeeds,
   })
 }
 
@@ -25,6 +28,7 @@ export function encodeAttributes(attributes: Attributes): Uint8Array {
 export function decodeAttributes(bytes: Uint8Array): Attributes {
   const trackers: string[][] = []
   let only: string[] = []
+  let webSeeds: string[] = []
   try {
     const value = bytes.length === 0 ? undefined : decode(bytes)
     const list = value instanceof Map ? value.get('announce-list') : undefined
@@ -35,14 +39,21 @@ export function decodeAttributes(bytes: Uint8Array): Attributes {
         if (urls.length > 0) trackers.push(urls)
       }
     }
-    const patterns = value instanceof Map ? value.get('only') : undefined
-    if (Array.isArray(patterns)) {
-      only = patterns.filter((pattern) => pattern instanceof Uint8Array).map((one) => text(one))
+    const texts = (key: string): string[] => {
+      const list = value instanceof Map ? value.get(key) : undefined
+      if (!Array.isArray(list)) return []
+      return list.filter((item) => item instanceof Uint8Array).map((item) => text(item))
     }
+    only = texts('only')
+    webSeeds = texts('url-list')
   } catch (error) {
     if (!(error instanceof SeedbedError)) throw error
   }
-  return { trackers, ...(only.length === 0 ? {} : { only }) }
+  return {
+    trackers,
+    ...(only.length === 0 ? {} : { only }),
+    ...(webSeeds.length === 0 ? {} : { webSeeds }),
+  }
 }
 
 function text(bytes: Uint8Array): string {

@@ -82,6 +82,8 @@ export interface NodeOptions {
   readonly cacheBytes: number
   readonly maxConnections: number
   readonly encryption?: EncryptionPolicy
+  /** URLs at which a web server has what is shared: named in magnets and .torrent files (BEP 19). */
+  readonly webSeeds?: readonly string[]
   /** Find peers by the DHT too, beginning with these nodes; what it learns is kept in the file, if one is named. */
   readonly dht?: {
     readonly bootstrap: readonly { readonly host: string; readonly port: number }[]
@@ -238,8 +240,11 @@ export class SeedbedNode {
       const attributes = decodeAttributes(await stored.readAttributes())
       const trackers = this.#tiersFor(info, attributes.trackers)
       const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
+      const { webSeeds = [] } = attributes
       const reload = (): Promise<Described> => describeStored(stored)
-      this.#watch(this.#engine.open(stored, info, { trackers, layers, reload, ...wanted }))
+      this.#watch(
+        this.#engine.open(stored, info, { trackers, webSeeds, layers, reload, ...wanted }),
+      )
     } catch (error) {
       // One damaged torrent must not keep the others from being seeded.
       this.#failed(stored.infoHash, error)
@@ -294,7 +299,7 @@ export class SeedbedNode {
 
   /** Imports a file or folder, unless it is known and unchanged, and seeds it. */
   async share(source: Source, signal?: AbortSignal): Promise<void> {
-    const { onEvent } = this.#options
+    const { onEvent, webSeeds = [] } = this.#options
     const path = source.root
     for (const left of source.skipped) {
       onEvent({ event: 'skipped', path: left, reason: 'not a file inside the folder' })
@@ -323,12 +328,16 @@ export class SeedbedNode {
       join(this.#options.dataDir, 'torrents'),
       described,
       this.#ownTiers,
+      webSeeds,
     )
     onEvent({
       event: 'shared',
       infoHash: toHex(info.infoHash),
-      infoHashV2: info.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
-      magnet: magnetOf(info, this.#ownTiers),
+      const { webSeeds = [] } = attributes
+      const reload = (): Promise<Described> => describeStored(stored)
+      this.#watch(
+        this.#engine.open(stored, info, { trackers, webSeeds, layers, reload, ...wanted }),
+      )
       torrentFile,
       name: info.name,
       bytes: info.contentBytes,
@@ -387,16 +396,16 @@ export class SeedbedNode {
       torrent = this.#engine.addMagnet(source.magnet, {
         trackers: this.#tiersFor(undefined, trackers),
         peers: source.magnet.peers,
-        attributes: encodeAttributes({ trackers, ...kept }),
+        attributes: encodeAttributes({
+          trackers,
+          webSeeds: source.magnet.webSeeds ?? [],
+          ...kept,
+        }),
         ...wanted,
       })
     } else {
-      const { info, layers, trackers } = source.metainfo
-      await this.#checkRoom(info.contentBytes)
-      torrent = await this.#engine.add(info, {
-        trackers: this.#tiersFor(info, trackers),
-        layers,
-        attributes: encodeAttributes({ trackers, ...kept }),
+      infoHashV2: info.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
+      magnet: magnetOf(info, this.#ownTiers, webSeeds),
         ...wanted,
       })
     }

@@ -7,13 +7,18 @@ import type { Described } from './described.ts'
 
 const NAME_BYTES_MAX = 200
 
-export function magnetOf(info: TorrentInfo, trackers: readonly (readonly string[])[]): string {
+export function magnetOf(
+  info: TorrentInfo,
+  trackers: readonly (readonly string[])[],
+  webSeeds: readonly string[] = [],
+): string {
   return formatMagnet({
     infoHash: info.infoHash,
     infoHashV2: info.infoHashV2,
     name: info.name,
     trackers: trackers.flat(),
     peers: [],
+    webSeeds,
     totalBytes: info.contentBytes,
   })
 }
@@ -23,12 +28,14 @@ export async function writeTorrentFile(
   directory: string,
   { info, layers }: Described,
   trackers: readonly (readonly string[])[],
+  webSeeds: readonly string[] = [],
 ): Promise<string> {
   await mkdir(directory, { recursive: true })
   const bytes = encodeMetainfo({
     infoBytes: info.infoBytes,
     layers,
     trackers,
+    webSeeds,
     createdBy: 'seedbed',
   })
   const path = join(

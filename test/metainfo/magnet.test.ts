@@ -8,12 +8,12 @@ import {
   MAGNET_CHARACTERS_MAX,
   MAGNET_PEERS_MAX,
   MAGNET_RANGES_MAX,
-  MAGNET_WEB_SEEDS_MAX,
   type Magnet,
   metainfoErrors,
   parseInfoHash,
   parseMagnet,
   TRACKERS_MAX,
+  WEB_SEEDS_MAX,
 } from '../../src/metainfo/index.ts'
 import { codeOf } from './torrents.ts'
 
@@ -210,7 +210,7 @@ test('the fullest magnet that is accepted still is when formatted', () => {
       port: 65_535,
     })),
     infoHashV2,
-    webSeeds: Array.from({ length: MAGNET_WEB_SEEDS_MAX }, (_, i) =>
+    webSeeds: Array.from({ length: WEB_SEEDS_MAX }, (_, i) =>
       `http://${i}/${filler}`.padEnd(1024, '"'),
     ),
     selected: Array.from({ length: MAGNET_RANGES_MAX }, () => [100_000, 499_999] as const),

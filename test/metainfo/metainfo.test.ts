@@ -26,11 +26,13 @@ test('all that a torrent file says', () => {
     'created by': 'somebody',
     'creation date': 1_700_000_000,
     info,
+    'url-list': ['https://files.example/a%20b/', 'ftp://no.example/', 7],
   })
   assert.deepEqual(parseMetainfo(bytes), {
     info: parseInfo(encode(info)),
     layers: new Map(),
     trackers: [[udp, http], ['wss://third.example']],
+    webSeeds: ['https://files.example/a%20b/'],
     comment: 'grüße',
     createdBy: 'somebody',
     createdAtS: 1_700_000_000,
@@ -42,10 +44,19 @@ test('an info dictionary is enough', () => {
     info: parseInfo(encode(info)),
     layers: new Map(),
     trackers: [],
+    webSeeds: [],
     comment: undefined,
     createdBy: undefined,
     createdAtS: undefined,
   })
+})
+
+test('web seeds: one URL or several, each once', () => {
+  const seeds = (list: Encodable): readonly string[] =>
+    parseMetainfo(encode({ info, 'url-list': list })).webSeeds
+  assert.deepEqual(seeds('http://a.example/x'), ['http://a.example/x'])
+  assert.deepEqual(seeds(['http://a.example/x', 'http://a.example/x', '']), ['http://a.example/x'])
+  assert.deepEqual(seeds(5), [])
 })
 
 test('announce counts when announce-list says nothing', () => {
@@ -71,6 +82,7 @@ test('garbage in what is optional is as if it were not there', () => {
       info: undefined,
       layers: new Map(),
       trackers: [],
+      webSeeds: [],
       comment: undefined,
       createdBy: undefined,
       createdAtS: undefined,
@@ -156,6 +168,7 @@ test('what was encoded is parsed again', () => {
           return tiers
         }),
       ),
+      webSeeds: fc.uniqueArray(fc.webUrl(), { maxLength: 3 }),
       comment: option(text),
       createdBy: option(text),
       createdAtS: option(fc.maxSafeNat()),

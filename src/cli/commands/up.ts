@@ -68,6 +68,7 @@ interface UpOptions {
   readonly maxConnections: number
   readonly encryption: EncryptionPolicy
   readonly format: TorrentFormat
+  readonly webSeed?: readonly string[]
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
@@ -123,6 +124,12 @@ export function upCommand(): Command {
     .addOption(cacheOption())
     .addOption(connectionsOption())
     .addOption(encryptionOption())
+    .addOption(
+      new Option(
+        '--web-seed <url...>',
+        'where a web server has what is shared: the file, or the folder above (BEP 19)',
+      ),
+    )
     .addOption(dhtOption())
     .addOption(dhtNodeOption())
     .addOption(jsonOption())
@@ -178,6 +185,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     maxConnections: options.maxConnections,
     format: options.format,
     encryption: options.encryption,
+    ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),
     ...(dhtNodes === undefined
       ? {}
       : { dht: { bootstrap: dhtNodes, statePath: join(dataDir, 'dht') } }),
