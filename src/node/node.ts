@@ -333,11 +333,8 @@ export class SeedbedNode {
     onEvent({
       event: 'shared',
       infoHash: toHex(info.infoHash),
-      const { webSeeds = [] } = attributes
-      const reload = (): Promise<Described> => describeStored(stored)
-      this.#watch(
-        this.#engine.open(stored, info, { trackers, webSeeds, layers, reload, ...wanted }),
-      )
+      infoHashV2: info.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
+      magnet: magnetOf(info, this.#ownTiers, webSeeds),
       torrentFile,
       name: info.name,
       bytes: info.contentBytes,
@@ -404,8 +401,13 @@ export class SeedbedNode {
         ...wanted,
       })
     } else {
-      infoHashV2: info.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
-      magnet: magnetOf(info, this.#ownTiers, webSeeds),
+      const { info, layers, trackers, webSeeds } = source.metainfo
+      await this.#checkRoom(info.contentBytes)
+      torrent = await this.#engine.add(info, {
+        trackers: this.#tiersFor(info, trackers),
+        layers,
+        webSeeds,
+        attributes: encodeAttributes({ trackers, webSeeds, ...kept }),
         ...wanted,
       })
     }
