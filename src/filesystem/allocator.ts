@@ -72,7 +72,7 @@ abstract class BitmapAllocator implements Allocator {
   abstract nextRun(blocks: number): FreeExtent | undefined
 
   isFree(block: number): boolean {
-    // The last word ends where the blocks do, or has set bits beyond them.
+    // Beyond the last word nothing says that a block is in use.
     return (
       block < this.#totalBlocks && (this.words[Math.floor(block / 32)]! & (1 << (block % 32))) === 0
     )
