@@ -47,6 +47,7 @@ export async function soak(
     scratch,
     frontEnd,
     `  announce_interval: 30s
+  min_announce_interval: 10s
   http: {addr: ["127.0.0.1:0"], read_timeout: 2s, idle_timeout: 3s}
   udp: {addr: ["127.0.0.1:0"]}
   websocket: {ping_interval: 2s, max_connections_per_address: 10000}
