@@ -1,8 +1,9 @@
 /** Every suite, in the order of the list that `npm run bench` prints. */
 import type { Suite } from '../suite.ts'
+import { engine } from './engine.ts'
 import { fs } from './fs.ts'
 import { path } from './path.ts'
 import { store } from './store.ts'
 import { tracker } from './tracker.ts'
 
-export const suites: readonly Suite[] = [path, fs, store, tracker]
+export const suites: readonly Suite[] = [path, engine, fs, store, tracker]

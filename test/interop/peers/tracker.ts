@@ -40,8 +40,9 @@ export async function seedersAnnounced(
   announceUrl: string,
   infoHash: string,
   within?: Within,
+  count = 1,
 ): Promise<void> {
   await until(`a seeder at ${announceUrl}`, 60_000, 100, async () => {
-    return (await scrape(announceUrl, infoHash, within)).seeders > 0
+    return (await scrape(announceUrl, infoHash, within)).seeders >= count
   })
 }

@@ -1,0 +1,170 @@
+/**
+ * Seeding from memory to one connection and to fifty.
+ *
+ * The same load for every seeder (leech.ts): each connection asks for all chunks in order, 128 at a time,
+ * from a piece of its own on, and throws them away. What is measured is a window of time after all are
+ * connected and served: payload that arrived, and user and system seconds of the seeder's process.
+ */
+import { rm } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { makeFile } from '../../../test/interop/content.ts'
+import type { Child } from '../../../test/interop/peers/child.ts'
+import { createTorrent, endLibtorrent, libtorrent } from '../../../test/interop/peers/libtorrent.ts'
+import { peerVersion } from '../../../test/interop/peers/presence.ts'
+import { drain, shared, up } from '../../../test/interop/peers/seedbed.ts'
+import { interleave } from '../../statistics.ts'
+import { type Comparison, lineOf, type PeerRuns } from '../../suite.ts'
+import type { PathBench } from '../path/setup.ts'
+import { leeches, receivedBytes } from './leeches.ts'
+
+const HOST = '127.0.0.1'
+const PIECE_BYTES = 2 ** 20
+const LIMIT_MS = 300_000
+const WARM_MS = 2_000
+const GIB = 2 ** 30
+
+interface Run {
+  /** 10^6 bytes a second. */
+  readonly rate: number
+  readonly cpuSecondsPerGib: number
+}
+
+interface Seeder {
+  readonly child: Child
+  readonly port: number
+  readonly infoHash: string
+  readonly pieceBytes: number
+  end(): Promise<void>
+}
+
+type Contender = 'seedbed' | 'seedbed-files' | 'libtorrent'
+
+export async function benchSeeding(bench: PathBench): Promise<void> {
+  const windowMs = bench.context.quick ? 2_000 : 10_000
+  await makeFile(bench.content, bench.contentBytes, 'bench path')
+  const onSeedbed = async (more: readonly string[]): Promise<Seeder> => {
+    const data = await bench.fresh('seed-data')
+    const { child, peerPort } = await up({ data, host: HOST, paths: [bench.content], more })
+    const { infoHash } = await shared(child, 'content.bin', LIMIT_MS)
+    // As choosePieceBytes cuts 1 GiB, and 128 MiB.
+    const pieceBytes = Math.max(256 * 1024, bench.contentBytes / 2048)
+    return { child, port: peerPort, infoHash, pieceBytes, end: () => drain(child) }
+  }
+  const seeders: [Contender, () => Promise<Seeder>][] = [
+    ['seedbed', async () => onSeedbed(['--device', await bench.usedVolume()])],
+    ['seedbed-files', async () => onSeedbed(['--files', await bench.fresh('seed-files')])],
+  ]
+  if (peerVersion('libtorrent') !== undefined) {
+    seeders.push([
+      'libtorrent',
+      async () => {
+        const torrent = await createTorrent(
+          bench.content,
+          bench.at('seeding.torrent'),
+          PIECE_BYTES,
+          [],
+        )
+        const source = { torrent: torrent.torrentFile }
+        const child = libtorrent({ source, directory: bench.at(), host: HOST, seed: true })
+        const { port } = await child.event('listening', LIMIT_MS)
+        await child.event('complete', LIMIT_MS)
+        return {
+          child,
+          port: Number(port),
+          infoHash: torrent.infoHash,
+          pieceBytes: PIECE_BYTES,
+          end: () => endLibtorrent(child),
+        }
+      },
+    ])
+  }
+  for (const connections of [1, 50]) {
+    const contenders = seeders.map(([name, start]): [Contender, () => Promise<Run>] => [
+      name,
+      async () => {
+        const seeder = await start()
+        try {
+          return await measure(bench, seeder, connections, windowMs)
+        } finally {
+          await seeder.end()
+        }
+      },
+    ])
+    const results = await interleave(contenders, bench.rounds, (name, round, run) => {
+      const counted = round === 0 ? 'unmeasured' : `round ${round}`
+      bench.context.log(
+        `seed to ${connections}, ${counted}, ${name}: ${run.rate.toFixed(0)} MB/s, ${run.cpuSecondsPerGib.toFixed(2)} CPU s/GiB`,
+      )
+    })
+    report(bench, `seed-to-${connections}`, results)
+  }
+  await rm(bench.content)
+}
+
+async function measure(
+  bench: PathBench,
+  { child, port, infoHash, pieceBytes }: Seeder,
+  connections: number,
+  windowMs: number,
+): Promise<Run> {
+  const totalBytes = bench.contentBytes
+  const load = await leeches({ port, infoHash, totalBytes, pieceBytes, connections })
+  try {
+    await delay(WARM_MS)
+    const before = await receivedBytes(load)
+    const cpuBefore = child.cpuSeconds()
+    await delay(windowMs)
+    const after = await receivedBytes(load)
+    const cpuSeconds = child.cpuSeconds() - cpuBefore
+    const bytes = after.bytes - before.bytes
+    return {
+      rate: bytes / 1000 / (after.atMs - before.atMs),
+      cpuSecondsPerGib: (cpuSeconds * GIB) / bytes,
+    }
+  } finally {
+    load.closeStdin()
+    await load.end(10_000)
+  }
+}
+
+/** Lines of rate and CPU for both storages of seedbed. */
+export function report(
+  bench: PathBench,
+  name: string,
+  results: ReadonlyMap<Contender, readonly Run[]>,
+): void {
+  const peer = (pick: (run: Run) => number): PeerRuns => ({
+    peer: `libtorrent ${peerVersion('libtorrent') ?? ''}`.trim(),
+    values: results.get('libtorrent')?.map(pick),
+  })
+  for (const contender of ['seedbed', 'seedbed-files'] as const) {
+    const runs = results.get(contender)!
+    const what = contender === 'seedbed' ? name : `${name}-files`
+    const rate: Comparison = {
+      suite: 'engine',
+      name: what,
+      unit: 'MB/s',
+      better: 'more',
+      values: runs.map((run) => run.rate),
+    }
+    const cpu: Comparison = {
+      suite: 'engine',
+      name: `${what}-cpu`,
+      unit: 's/GiB',
+      better: 'less',
+      values: runs.map((run) => run.cpuSecondsPerGib),
+    }
+    bench.context.report(
+      lineOf(
+        rate,
+        peer((run) => run.rate),
+      ),
+    )
+    bench.context.report(
+      lineOf(
+        cpu,
+        peer((run) => run.cpuSecondsPerGib),
+      ),
+    )
+  }
+}
