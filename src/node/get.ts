@@ -79,7 +79,8 @@ async function movedOut(
   torrent: EngineTorrent,
   { outDir, only, onEvent }: GetOptions,
 ): Promise<string> {
-  const info = torrent.info!
+  // One that has nothing to do has let go of it.
+  const { info } = await describeStored(torrent.stored!)
   const content = node.contentPath(torrent.infoHash)
   await node.stop()
   await checkExport(outDir, info)
