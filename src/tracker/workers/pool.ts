@@ -22,6 +22,8 @@ import { openWake, wake } from '../linux/poller.ts'
 import type { FromWorker, ToWorker, WorkerSettings, WorkerSocket, WorkerStart } from './messages.ts'
 
 const PROGRAM = new URL('./worker.js', import.meta.url)
+/** For new objects, of which answers make none. Left alone V8 takes five more for each worker. */
+const YOUNG_MIB = 2
 /** One that dies soon after it began is replaced later and later. */
 const FIRST_DELAY_MS = 100
 const LONGEST_DELAY_MS = 10_000
@@ -184,7 +186,8 @@ class Seat {
     }
     const name = `tracker ${this.#number}`
     const begunMs = clock.monotonicMs()
-    const worker = new Worker(PROGRAM, { workerData, name })
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MIB }
+    const worker = new Worker(PROGRAM, { workerData, name, resourceLimits })
     this.#worker = worker
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'connection') {
