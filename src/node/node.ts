@@ -233,11 +233,11 @@ export class SeedbedNode {
 
   async #open(stored: StoredTorrent): Promise<void> {
     try {
-      const described = await describeStored(stored)
+      const [described, kept] = await Promise.all([describeStored(stored), stored.readAttributes()])
       const { info, layers } = described
       // Of a whole torrent each file is looked at when it is read first.
       if (!stored.complete) await this.#recheck(stored, described)
-      const attributes = decodeAttributes(await stored.readAttributes())
+      const attributes = decodeAttributes(kept)
       const trackers = this.#tiersFor(info, attributes.trackers)
       const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
       const { webSeeds = [] } = attributes

@@ -108,6 +108,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   /** Names of content, folded: what a filesystem may not tell apart. */
   readonly #places = new Set<string>()
   readonly #changed = new Set<PlainTorrent>()
+  readonly #reading = new Map<string, Promise<InfoNote>>()
   /** Syncs and removals, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #closed = false
@@ -175,8 +176,19 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     this.#changed.add(torrent)
   }
 
-  async readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
-    const path = this.#notePath(toHex(infoHash), 'info')
+  /** Who asks for parts of one note at the same time shares the reading of it. */
+  readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
+    const key = toHex(infoHash)
+    let reading = this.#reading.get(key)
+    if (reading === undefined) {
+      reading = this.#readInfoNote(key).finally(() => this.#reading.delete(key))
+      this.#reading.set(key, reading)
+    }
+    return reading
+  }
+
+  async #readInfoNote(key: string): Promise<InfoNote> {
+    const path = this.#notePath(key, 'info')
     const note = decodeInfoNote(await readFile(path))
     if (note !== undefined) return note
     throw plainFileError('FILES_STATE', `${path} is damaged`, {
