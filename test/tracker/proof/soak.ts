@@ -1,6 +1,7 @@
 /**
  * A tracker that runs for long, as a process: clients come and go over UDP, HTTP and WebSocket, garbage is collected, lists and
- * configuration are reloaded, some send nonsense. Memory has to stop growing: the largest of the last third of the run is at most a
+ * configuration are reloaded, some send nonsense. The pace and the number of peers are the same all the time, whatever the machine can
+ * do, so memory has to stop growing: the largest of the last third of the run is at most a
  * tenth, or 8 MiB, above that of the third before.
  */
 import assert from 'node:assert/strict'
@@ -24,7 +25,11 @@ import { startTrackerProcess } from './process.ts'
 
 const SAMPLE_MS = 2000
 const RELOAD_MS = 5000
-const SWARMS = 50_000
+/** Swarms and addresses are few enough to come again and again. */
+const SWARMS = 2000
+const ADDRESSES = 256
+/** For one turn of one client over UDP or HTTP. */
+const TURN_MS = 25
 
 export interface SoakReport {
   readonly samplesMiB: readonly number[]
@@ -62,10 +67,20 @@ export async function soak(
   let reloads = 0
   let running = true
   const forever = async (work: () => Promise<void>): Promise<void> => {
-    while (running) await work().catch(() => delay(systemClock, 20))
+    while (running) {
+      const dueMs = systemClock.monotonicMs() + TURN_MS
+      await work().catch(() => {})
+      await delay(systemClock, Math.max(1, dueMs - systemClock.monotonicMs()))
+    }
   }
   const overUdp = async (): Promise<void> => {
-    const replies = await udpClient(ports, sourceOf(random.uint32() % 65_536), 20, random, SWARMS)
+    const replies = await udpClient(
+      ports,
+      sourceOf(random.uint32() % ADDRESSES),
+      20,
+      random,
+      SWARMS,
+    )
     requests += replies
     lost += 21 - replies
   }
