@@ -6,6 +6,16 @@ import type { TestContext } from 'node:test'
 /** What it announces unless it is told otherwise. */
 export const HASH: string = 'a'.repeat(20)
 
+/** With a path and query (BEP 41) as options behind an announce. */
+export function withUrl(packet: Buffer, url: string): Buffer {
+  const options: Buffer[] = []
+  for (let at = 0; at < url.length; at += 255) {
+    const piece = Buffer.from(url.slice(at, at + 255), 'latin1')
+    options.push(Buffer.of(2, piece.length), piece)
+  }
+  return Buffer.concat([packet, ...options])
+}
+
 export class UdpClient {
   readonly #host: string
   readonly #port: number
@@ -63,7 +73,7 @@ export class UdpClient {
   }
 }
 
-function announcePacket(
+export function announcePacket(
   id: Buffer,
   port: number,
   left: number,

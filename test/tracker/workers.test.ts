@@ -1,5 +1,6 @@
 /** Several workers are one tracker: one swarm, one key, one limit, one sum; and it outlives any of them. */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +19,7 @@ import type { WorkerSettings } from '../../src/tracker/workers/messages.ts'
 import { WorkerPool } from '../../src/tracker/workers/pool.ts'
 import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
 import { libc, onLinux } from './linux/linux.ts'
-import { UdpClient } from './udp-client.ts'
+import { announcePacket, HASH, UdpClient, withUrl } from './udp-client.ts'
 
 const CLIENTS = 24
 
@@ -183,6 +184,74 @@ test('who moved how much is told by one log, whichever worker heard of it', onLi
     parsed.slice(1).map(({ leftChange }) => leftChange),
     new Array(CLIENTS - 1).fill(-1),
   )
+})
+
+test('tokens are checked by keys that come and go', onLinux, async (t) => {
+  const pairs = [0, 1].map(() => generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+  const jwkSet = (n: number): string =>
+    JSON.stringify({ keys: [{ ...pairs[n]!.publicKey.export({ format: 'jwk' }), kid: 'k' }] })
+  const tokenOf = (n: number): string => {
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const infohash = Buffer.from(HASH).toString('hex')
+    const text = `${part({ alg: 'ES256', kid: 'k' })}.${part({ iss: 'me', aud: 'them', infohash })}`
+    const key = { key: pairs[n]!.privateKey, dsaEncoding: 'ieee-p1363' } as const
+    return `${text}.${sign('sha256', Buffer.from(text), key).toString('base64url')}`
+  }
+  let set = jwkSet(0)
+  const more =
+    'prehooks: [{name: jwt, options: {issuer: me, audience: them, jwk_set_url: "http://127.0.0.1:1/keys"}}]'
+  const service = await startTrackerService({
+    config: configOf(more),
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: silentLogger,
+    fetchText: () => Promise.resolve(set),
+  })
+  t.after(() => service.stop())
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  const ask = async (n: number): Promise<Set<string>> => {
+    const packet = withUrl(announcePacket(id, 5, 1, 0, HASH), `/announce?jwt=${tokenOf(n)}`)
+    return new Set(await Promise.all(clients.map(async (one) => errorOf(await one.ask(packet)))))
+  }
+  const invalid = 'unapproved request: invalid jwt'
+  assert.deepEqual([await ask(0), await ask(1)], [new Set(['']), new Set([invalid])])
+  set = jwkSet(1)
+  await service.reload(configOf(more))
+  assert.deepEqual([await ask(0), await ask(1)], [new Set([invalid]), new Set([''])])
+})
+
+test('keys in the path are those of the file, and name who is accounted', onLinux, async (t) => {
+  const directory = await directoryFor(t)
+  const [keys, log] = [join(directory, 'keys'), join(directory, 'log')]
+  await writeFile(keys, 'first-key alice\nsecond-key bob\n')
+  const hooks = `prehooks: [{name: passkey, options: {file: ${keys}}}], posthooks: [{name: accounting, options: {file: ${log}}}]`
+  const yaml = `tracker: {front_end: fast, workers: 2, http: {addr: "", announce_routes: ["/:key/announce"]}, udp: {addr: "127.0.0.1:0"}, ${hooks}}`
+  const { config } = loadConfig({ text: yaml })
+  const service = await startTrackerService({
+    config,
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: silentLogger,
+  })
+  t.after(() => service.stop())
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  const ask = async (key: string): Promise<Set<string>> => {
+    const packet = withUrl(announcePacket(id, 5, 1, 0, HASH), `/${key}/announce`)
+    return new Set(await Promise.all(clients.map(async (one) => errorOf(await one.ask(packet)))))
+  }
+  const invalid = new Set(['unapproved request: invalid passkey'])
+  assert.deepEqual([await ask('first-key'), await ask('third-key')], [new Set(['']), invalid])
+  await writeFile(keys, 'second-key bob\nthird-key carol\n')
+  await service.reload(config)
+  assert.deepEqual([await ask('first-key'), await ask('third-key')], [invalid, new Set([''])])
+  await service.stop()
+  const owners = (await readFile(log, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { owner: string }).owner)
+  assert.deepEqual(owners, [...clients.map(() => 'alice'), ...clients.map(() => 'carol')])
 })
 
 test(
