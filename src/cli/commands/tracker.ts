@@ -92,6 +92,10 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   tell(output, 'http', service.http)
   tell(output, 'https', service.https)
   tell(output, 'udp', service.udp)
+  if (config.websocket.enabled) {
+    tell(output, 'ws', service.http)
+    tell(output, 'wss', service.https)
+  }
   for (const endpoint of service.metrics) {
     output.text(`metrics  http://${showEndpoint(endpoint)}/metrics`)
   }
