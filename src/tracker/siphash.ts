@@ -1,7 +1,7 @@
 /**
  * SipHash-2-4 (Aumasson and Bernstein, 2012): a message authentication code for short messages, 64 bits under a
  * secret key of 128. In place of node:crypto's HMAC because a tag of one costs 2 µs there, more than all the rest of an
- * announce, and this a tenth of it.
+ * announce, and this a fortieth of it.
  *
  * 64-bit words are pairs of 32-bit halves, `l` low and `h` high. A sum of low halves that is smaller than one of them has carried: told by
  * integers alone, an eighth cheaper than adding them as floating-point numbers.

@@ -76,11 +76,10 @@ export class UdpListener implements DescriptorHandler {
     for (let round = 0; round < ROUNDS; round++) {
       const count = this.#batch.receive(this.#fd)
       clock.take()
-      if (count > 0) this.#serve(count)
-      if (count < BATCH) {
-        this.#emptyMs = clock.monotonicMs()
-        return
-      }
+      if (count < BATCH) this.#emptyMs = clock.monotonicMs()
+      if (count === 0) return
+      // Then looks again at once: while this batch is served the next one comes, and to ask for it is cheaper than to be told.
+      this.#serve(count)
     }
     if (clock.monotonicMs() - this.#emptyMs > SHED_AFTER_MS) this.#shed()
   }

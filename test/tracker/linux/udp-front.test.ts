@@ -163,7 +163,7 @@ test('a queue that is never empty loses what is in it, if it is long', () => {
   assert.equal(counts.shed, shed)
   // A moment of rest, and it counts from there.
   for (let i = 0; i < 20; i++) {
-    kernel.received = [BATCH, 5, BATCH]
+    kernel.received = [BATCH, 5, 0, BATCH]
     assert.equal(served(), 1 + 5 / BATCH)
   }
   assert.equal(counts.shed, shed)
