@@ -13,6 +13,7 @@ import {
   type SharedPeerStore,
 } from '../peer-store/index.ts'
 import { CertificateWatch } from './certificate-watch.ts'
+import { inlineMore } from './compiler.ts'
 import { endpointsOf } from './config/fields.ts'
 import { type HttpConfig, retryOf } from './config/front-end-settings.ts'
 import { readText } from './config/load.ts'
@@ -58,6 +59,7 @@ export interface TrackerService {
 /** Rejects with the errors of startTracker, of the store, and with TRACKER_LIST or TRACKER_JWK_SET. */
 export async function startTrackerService(options: ServiceOptions): Promise<TrackerService> {
   const { clock, random, logger } = options
+  inlineMore()
   const [startedWallMs, startedMs] = [clock.wallMs(), clock.monotonicMs()]
   let config = options.config
   const places = (role: SocketRole, configured: readonly string[]): readonly Place[] => {

@@ -8,10 +8,10 @@
  * Invariants: a worker is asked to stop and never killed, because it may hold a lock of the store; `settle` resolves when every worker answers
  * by the new settings.
  */
-import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import { type Clock, clockOriginMs, type Logger } from '../../base/index.ts'
 import type { SharedPeerStore } from '../../peer-store/index.ts'
+import { inlineMore } from '../compiler.ts'
 import type { ConnectionIdShare } from '../connection-id.ts'
 import { Counters } from '../counters.ts'
 import { trackerError } from '../errors.ts'
@@ -28,15 +28,6 @@ const YOUNG_MIB = 2
 const FIRST_DELAY_MS = 100
 const LONGEST_DELAY_MS = 10_000
 const LONG_LIFE_MS = 60_000
-
-/**
- * An answer is some fifty small functions one in the other. V8 stops putting them into each other after 920 bytes of bytecode, and the
- * calls that are left cost a fifth of an answer. The flags are of the process: other code gets a little more of the same.
- */
-const COMPILER_FLAGS = [
-  '--max-inlined-bytecode-size=1000',
-  '--max-inlined-bytecode-size-cumulative=3000',
-]
 
 export interface PoolOptions {
   readonly libc: Libc
@@ -77,7 +68,7 @@ export class WorkerPool {
     sockets: readonly (readonly WorkerSocket[])[],
     settingsOf: (worker: number) => WorkerSettings,
   ): Promise<void> {
-    for (const flag of COMPILER_FLAGS) setFlagsFromString(flag)
+    inlineMore()
     for (const [number, own] of sockets.entries()) {
       for (const { fd } of own) this.#descriptors.add(fd)
       const onRestart = (): void => void this.#restarts++
