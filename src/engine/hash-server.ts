@@ -26,6 +26,7 @@ import {
   merkleLeaves,
   type PieceHashes,
   pieceLayerOf,
+  uncleCount,
 } from '../metainfo/index.ts'
 import { MAX_HASHES } from './wire/hashes.ts'
 
@@ -148,7 +149,7 @@ export class HashServer {
     const inner = { ...range, index: range.index - from }
     const result: Uint8Array[] = []
     for (let i = 0; i < range.length; i++) result.push(lower.node(0, inner.index + i))
-    const uncles = range.proofLayers - Math.max(0, merkleHeight(range.length) - 1)
+    const uncles = uncleCount(range)
     for (let i = 0; i < uncles; i++) {
       const layer = merkleHeight(range.length) + i
       const node = Math.floor(range.index / 2 ** layer)

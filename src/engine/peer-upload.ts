@@ -87,12 +87,14 @@ export class PeerUpload {
       this.#reject(piece, begin, length)
       return
     }
-    const { geometry, verified } = this.#content
+    const { geometry, verified, hashServer } = this.#content
+    // libtorrent takes the last piece of v2 for a whole one, the rest of it filler.
+    const isV2 = hashServer !== undefined
     const within =
       piece < geometry.pieceCount &&
       length > 0 &&
       length <= MAX_REQUEST_BYTES &&
-      begin + length <= geometry.wireLength(piece)
+      begin + length <= (isV2 ? geometry.pieceBytes : geometry.wireLength(piece))
     if (!within) throw protocolError(`a request for ${length} bytes at ${begin} of piece ${piece}`)
     const allowed = !this.choking || this.#takeAllowance(piece, length)
     const served = allowed && verified.has(piece) && this.#queue.add(piece, begin, length)

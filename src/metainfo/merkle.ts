@@ -131,9 +131,12 @@ export interface HashRange {
   readonly proofLayers: number
 }
 
-/** Uncles that belong to an answer: the requested nodes give the layers below by themselves. */
+/**
+ * Uncles that belong to an answer: of log2(length) - 1 layers none, since the requested nodes give those by
+ * themselves. A node alone, such as the last of a layer that libtorrent asks for, needs one more for that.
+ */
 export function uncleCount({ length, proofLayers }: HashRange): number {
-  return Math.max(0, proofLayers - Math.max(0, merkleHeight(length) - 1))
+  return Math.max(0, proofLayers - (merkleHeight(length) - 1))
 }
 
 /** The `proofLayers` that lead from the nodes to the root of a tree of `height`, and not beyond. */

@@ -284,11 +284,30 @@ test('one who knows v1 alone gets pieces of a hybrid with their filler, as zeros
   await swarm.stop()
 })
 
+test('the last piece of v2 may be asked for as if it were whole', async () => {
+  const { swarm, content, meet } = await scene('v2')
+  const { info } = content
+  const peer = await meet()
+  peer.bare(messages.writeInterested)
+  await swarm.until(() => peer.count('unchoke') > 0, 30_000)
+  const last = info.pieceCount - 1
+  peer.request(last, 0, 16_384)
+  peer.request(last, 16_384, 16_384)
+  await swarm.until(() => peer.chunks.length === 2, 10_000)
+  const whole = Buffer.concat(peer.chunks.map(({ bytes }) => bytes))
+  const rest = content.bytes.subarray(last * info.pieceBytes)
+  assert.equal(Buffer.compare(whole.subarray(0, rest.length), rest), 0)
+  assert.ok(whole.subarray(rest.length).every((byte) => byte === 0))
+  peer.request(last, info.pieceBytes - 1, 2)
+  await swarm.until(() => peer.closed, 5_000)
+  await swarm.stop()
+})
+
 /** All ranges that can be asked of a file's tree at its leaves and its pieces, and their proofs to the root. */
 function* ranges(bytes: number, pieceLayer: number): Generator<HashRange> {
   const height = merkleHeight(merkleLeaves(bytes))
   for (const baseLayer of new Set([0, Math.min(pieceLayer, height)])) {
-    for (let span = 1; span <= height - baseLayer; span++) {
+    for (let span = height === baseLayer ? 1 : 0; span <= height - baseLayer; span++) {
       for (let index = 0; index < 2 ** (height - baseLayer); index += 2 ** span) {
         const proofLayers = proofLayersTo(height, baseLayer)
         yield { baseLayer, index, length: 2 ** span, proofLayers }

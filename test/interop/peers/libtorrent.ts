@@ -66,18 +66,19 @@ export async function endLibtorrent(peer: Child): Promise<void> {
 }
 
 export interface CreatedTorrent {
-  /** Lower-case hexadecimal. */
+  /** Lower-case hexadecimal, 40 digits: of v2 alone the first of its hash. */
   readonly infoHash: string
   readonly magnet: string
   readonly torrentFile: string
 }
 
-/** A v1 .torrent of `path` written to `torrentFile` by libtorrent's own maker. */
+/** A .torrent of `path` written to `torrentFile` by libtorrent's own maker. */
 export async function createTorrent(
   path: string,
   torrentFile: string,
   pieceBytes: number,
   trackers: readonly string[],
+  format: 'v1' | 'v2' | 'hybrid' = 'v1',
 ): Promise<CreatedTorrent> {
   const urls = trackers.flatMap((url) => ['--tracker', url])
   const maker = new Child('libtorrent create', LIBTORRENT_PYTHON, [
@@ -87,6 +88,8 @@ export async function createTorrent(
     torrentFile,
     '--piece-bytes',
     `${pieceBytes}`,
+    '--format',
+    format,
     ...urls,
   ])
   await maker.succeed(120_000)

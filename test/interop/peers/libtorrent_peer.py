@@ -1,7 +1,7 @@
 """A BitTorrent peer made of libtorrent, driven through pipes.
 
     libtorrent_peer.py version
-    libtorrent_peer.py create PATH OUT --piece-bytes N --tracker URL...
+    libtorrent_peer.py create PATH OUT --piece-bytes N [--format v1|v2|hybrid] --tracker URL...
     libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--upload-limit N]
                             [--tracker URL...] [--encrypted] [--dht PORT] (--torrent FILE | --magnet URI)
 
@@ -34,14 +34,18 @@ def say(event, **fields):
 def create(arguments):
     storage = lt.file_storage()
     lt.add_files(storage, arguments.path)
-    maker = lt.create_torrent(storage, arguments.piece_bytes, lt.create_torrent.v1_only)
+    flags = {"v1": lt.create_torrent.v1_only, "v2": lt.create_torrent.v2_only, "hybrid": 0}
+    maker = lt.create_torrent(storage, arguments.piece_bytes, flags[arguments.format])
     for tier, url in enumerate(arguments.tracker):
         maker.add_tracker(url, tier)
     lt.set_piece_hashes(maker, os.path.dirname(os.path.abspath(arguments.path)))
     with open(arguments.out, "wb") as out:
         out.write(lt.bencode(maker.generate()))
     info = lt.torrent_info(arguments.out)
-    say("created", infoHash=str(info.info_hashes().v1), magnet=lt.make_magnet_uri(info))
+    hashes = info.info_hashes()
+    # On the wire and at trackers v2 goes by the beginning of its hash.
+    name = str(hashes.v1) if hashes.has_v1() else str(hashes.v2)[:40]
+    say("created", infoHash=name, magnet=lt.make_magnet_uri(info))
 
 
 def open_session(arguments):
@@ -200,6 +204,7 @@ def main():
     creating.add_argument("path")
     creating.add_argument("out")
     creating.add_argument("--piece-bytes", type=int, default=0)
+    creating.add_argument("--format", choices=("v1", "v2", "hybrid"), default="v1")
     creating.add_argument("--tracker", action="append", default=[])
     peering = commands.add_parser("peer")
     peering.add_argument("--save-path", required=True)

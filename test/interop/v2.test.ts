@@ -1,0 +1,260 @@
+/**
+ * BitTorrent v2 and hybrids with peers that others wrote, both ways, by .torrent file and by magnet link:
+ * libtorrent speaks both, aria2 and Transmission the v1 half of a hybrid. What each pair did is printed as
+ * a table at the end.
+ */
+import assert from 'node:assert/strict'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type Digests, differences, digest, makeFile, scratchDirectory } from './content.ts'
+import { aria2 } from './peers/aria2.ts'
+import type { Child } from './peers/child.ts'
+import { createTorrent, endLibtorrent, libtorrent, type Source } from './peers/libtorrent.ts'
+import { Namespace } from './peers/namespace.ts'
+import { havePeers, type PeerName } from './peers/presence.ts'
+import { drain, imageOf, seedbed, seedbedJson, shared, up } from './peers/seedbed.ts'
+import { seedersAnnounced } from './peers/tracker.ts'
+import { transmission } from './peers/transmission.ts'
+import { DOWNLOAD_LIMIT_MS, downloadWithSeedbed } from './swarm.ts'
+
+const KIB = 1024
+const host = '127.0.0.1'
+
+/**
+ * Files of many pieces, of one, of less than a leaf, of none; one has more pieces of 16 KiB than one message
+ * has hashes, and ends in a stretch of a single one.
+ */
+const FILES: readonly (readonly [string, number])[] = [
+  ['large.bin', 20 * KIB * KIB + 12_345],
+  ['513 pieces', 513 * 16 * KIB],
+  ['one piece', 16 * KIB],
+  ['a byte more', 16 * KIB + 1],
+  ['empty', 0],
+  [join('d', 'one byte'), 1],
+  [join('d', 'Größe – 大小 – 🌱.txt'), 777],
+  [join('d.e', 'three'), 40_000],
+  ...Array.from({ length: 40 }, (_, i) => [join('many', `${i}`), i * 3_001] as const),
+]
+
+async function makeFolder(path: string): Promise<Digests> {
+  for (const [name, bytes] of FILES) await makeFile(join(path, name), bytes, `v2 ${name}`)
+  return digest(path)
+}
+
+/** Clients of v1 write filler as the files that it is there. */
+async function assertSame(path: string, expected: Digests): Promise<void> {
+  const found = await digest(path)
+  const content = new Map([...found].filter(([name]) => !name.startsWith('.pad/')))
+  assert.deepEqual(differences(expected, content), [])
+}
+
+const rows: string[] = []
+
+async function row(t: TestContext, what: readonly string[], body: () => Promise<void>) {
+  const line = what.map((cell, i) => cell.padEnd([8, 14, 14, 9][i]!)).join(' ')
+  await t.test(line.trim(), async (t) => {
+    if (
+      !havePeers(t, ...(['libtorrent', 'aria2'] as const).filter((peer) => what.includes(peer)))
+    ) {
+      rows.push(`${line} skipped`)
+      return
+    }
+    const begunMs = performance.now()
+    await body()
+    rows.push(`${line} ${((performance.now() - begunMs) / 1000).toFixed(1)} s`)
+  })
+}
+
+const leechers: readonly (readonly [
+  PeerName,
+  readonly string[],
+  (source: Source, directory: string) => Promise<void>,
+])[] = [
+  [
+    'libtorrent',
+    ['v2', 'hybrid'],
+    async (source, directory) => {
+      await mkdir(directory, { recursive: true })
+      const leecher = libtorrent({ source, directory, host, seed: false })
+      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+      await endLibtorrent(leecher)
+    },
+  ],
+  [
+    'aria2',
+    ['hybrid'],
+    async (source, directory) => {
+      const leecher = await aria2({ source, directory, mode: 'leech' })
+      await leecher.succeed(DOWNLOAD_LIMIT_MS)
+    },
+  ],
+]
+
+const seeders: readonly (readonly [
+  PeerName,
+  readonly string[],
+  (source: Source, directory: string) => Child | Promise<Child>,
+])[] = [
+  [
+    'libtorrent',
+    ['v2', 'hybrid'],
+    (source, directory) => libtorrent({ source, directory, host, seed: true }),
+  ],
+  ['aria2', ['hybrid'], (source, directory) => aria2({ source, directory, mode: 'seed' })],
+]
+
+test('v2 and hybrids with libtorrent and aria2', async (t) => {
+  if (!havePeers(t, 'libtorrent')) return
+  const scratch = await scratchDirectory(t)
+  const content = join(scratch, 'content')
+  const expected = await makeFolder(join(content, 'folder'))
+  await makeFile(join(content, 'single.bin'), 9 * KIB * KIB + 7, 'single')
+  const single = await digest(join(content, 'single.bin'))
+
+  for (const format of ['v2', 'hybrid'] as const) {
+    const data = join(scratch, `data-${format}`)
+    const paths = ['folder', 'single.bin'].map((name) => join(content, name))
+    const node = await up({ paths, data, host, more: ['--format', format] })
+    t.after(() => node.child.kill())
+    for (const [name, digests] of [
+      ['folder', expected],
+      ['single.bin', single],
+    ] as const) {
+      const torrent = await shared(node.child, name, 60_000)
+      for (const [peer, formats, leech] of leechers) {
+        if (!formats.includes(format)) continue
+        for (const kind of ['magnet', 'torrent'] as const) {
+          await row(t, [format, 'seedbed', peer, kind, name], async () => {
+            const source =
+              kind === 'magnet' ? { magnet: torrent.magnet } : { torrent: torrent.torrentFile }
+            const directory = join(scratch, `${format}-${peer}-${kind}-${name}`)
+            await leech(source, directory)
+            await assertSame(join(directory, name), digests)
+            await rm(directory, { recursive: true })
+          })
+        }
+      }
+
+      // The same content made by libtorrent, in the smallest pieces: layers of several stretches.
+      const torrentFile = join(scratch, `${format}-${name}.torrent`)
+      const made = await createTorrent(
+        join(content, name),
+        torrentFile,
+        16 * KIB,
+        node.trackers,
+        format,
+      )
+      for (const [peer, formats, seed] of seeders) {
+        if (!formats.includes(format)) continue
+        await t.test(`${peer} seeds ${name}, ${format}`, async (t) => {
+          if (!havePeers(t, peer)) return
+          const seeder = await seed({ torrent: torrentFile }, content)
+          t.after(() => seeder.stop())
+          if (peer === 'libtorrent') await seeder.event('complete', 60_000)
+          await seedersAnnounced(node.httpTracker, made.infoHash)
+          for (const kind of ['magnet', 'torrent'] as const) {
+            await row(t, [format, peer, 'seedbed', kind, name], async () => {
+              const source = kind === 'magnet' ? { magnet: made.magnet } : { torrent: torrentFile }
+              const directory = join(scratch, `${format}-from-${peer}-${kind}-${name}`)
+              await downloadWithSeedbed({ source, directory, host, name, expected: digests })
+              await rm(directory, { recursive: true })
+            })
+          }
+        })
+      }
+    }
+
+    await row(t, [format, 'volume', 'export', ''], async () => {
+      await drain(node.child)
+      const torrents = await seedbedJson(['ls', '--device', imageOf(data)])
+      assert.equal(torrents.length, 2)
+      for (const { infoHash, name } of torrents) {
+        const out = join(scratch, `${format}-export`)
+        const place = ['--device', imageOf(data), '--out', out]
+        await seedbed(['export', String(infoHash), ...place]).succeed(60_000)
+        await assertSame(join(out, String(name)), name === 'folder' ? expected : single)
+      }
+    })
+  }
+  t.diagnostic(`format   from           to             by\n${rows.join('\n')}`)
+})
+
+/** From a v2 swarm to seedbed's volume, and on to libtorrent, with the first seeder gone. */
+test('what a magnet link brought of v2 is seeded on, dictionary, layers and all', async (t) => {
+  if (!havePeers(t, 'libtorrent')) return
+  const scratch = await scratchDirectory(t)
+  const content = join(scratch, 'content')
+  const expected = await makeFolder(join(content, 'folder'))
+  const node = await up({ data: join(scratch, 'tracker'), host })
+  t.after(() => node.child.kill())
+  for (const format of ['v2', 'hybrid'] as const) {
+    const torrentFile = join(scratch, `${format}.torrent`)
+    const path = join(content, 'folder')
+    const made = await createTorrent(path, torrentFile, 16 * KIB, node.trackers, format)
+    const seeder = libtorrent({
+      source: { torrent: torrentFile },
+      directory: content,
+      host,
+      seed: true,
+    })
+    await seeder.event('complete', 60_000)
+    await seedersAnnounced(node.httpTracker, made.infoHash)
+    const data = join(scratch, `data-${format}`)
+    let mirror = await up({ paths: [made.magnet], data, host })
+    t.after(() => mirror.child.kill())
+    await mirror.child.event('complete', DOWNLOAD_LIMIT_MS)
+    await endLibtorrent(seeder)
+    await drain(mirror.child)
+    // From the device alone.
+    mirror = await up({ data, host })
+    await seedersAnnounced(node.httpTracker, made.infoHash)
+    await t.test(`${format}: libtorrent downloads it by magnet from the mirror`, async () => {
+      const directory = join(scratch, `${format}-again`)
+      await mkdir(directory)
+      const leecher = libtorrent({ source: { magnet: made.magnet }, directory, host, seed: false })
+      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+      await endLibtorrent(leecher)
+      await assertSame(join(directory, 'folder'), expected)
+    })
+    await drain(mirror.child)
+  }
+})
+
+test('the v1 half of a hybrid with Transmission', async (t) => {
+  if (!havePeers(t, 'transmission', 'libtorrent')) return
+  const [ours, theirs] = ['10.99.0.1', '10.99.0.2'] as const
+  const namespace = await Namespace.open([ours, theirs])
+  if (namespace === undefined) {
+    t.skip('this system allows no network namespace of our own')
+    return
+  }
+  t.after(() => namespace.close())
+  const scratch = await scratchDirectory(t)
+  const folder = join(scratch, 'folder')
+  const expected = await makeFolder(folder)
+  const more = ['--format', 'hybrid']
+  const data = join(scratch, 'data')
+  const node = await up({ paths: [folder], data, host: ours, within: namespace, more })
+  t.after(() => node.child.kill())
+  const torrent = await shared(node.child, 'folder', 60_000)
+  const peer = transmission({
+    namespace,
+    address: theirs,
+    source: { torrent: torrent.torrentFile },
+    directory: join(scratch, 'got'),
+    stateDirectory: join(scratch, 'state'),
+  })
+  t.after(() => peer.stop())
+  await t.test('Transmission downloads from seedbed', async () => {
+    await peer.event('complete', DOWNLOAD_LIMIT_MS)
+    await assertSame(join(scratch, 'got', 'folder'), expected)
+  })
+  await t.test('seedbed downloads from Transmission, which knows nothing of v2', async () => {
+    await drain(node.child)
+    const magnet = `magnet:?xt=urn:btih:${torrent.infoHash}&x.pe=${theirs}:51413`
+    const directory = join(scratch, 'back')
+    const download = { source: { magnet }, directory, host: ours, name: 'folder', expected }
+    await downloadWithSeedbed(download, namespace)
+  })
+})
