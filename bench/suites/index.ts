@@ -4,6 +4,7 @@ import { engine } from './engine.ts'
 import { fs } from './fs.ts'
 import { path } from './path.ts'
 import { store } from './store.ts'
+import { swarm } from './swarm.ts'
 import { tracker } from './tracker.ts'
 
-export const suites: readonly Suite[] = [path, engine, fs, store, tracker]
+export const suites: readonly Suite[] = [path, engine, fs, store, swarm, tracker]

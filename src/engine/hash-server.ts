@@ -80,7 +80,10 @@ export class HashServer {
     const { bytes, pieces } = this.#hashes.fileOf(first)!
     const height = merkleHeight(merkleLeaves(bytes))
     const upper = pieces > 1 ? this.#treeOf(root, height) : undefined
-    const known = isRange(range, height) && (pieces === 1 || upper !== undefined)
+    // A node alone is no range of BEP 52, but for the last of a layer. libtorrent 2.0.8 asks for that, and with
+    // the right answer gives a hybrid up; refused, it goes by SHA-1.
+    const alone = range.length === 1 && this.#hashes.info.format === 'hybrid'
+    const known = !alone && isRange(range, height) && (pieces === 1 || upper !== undefined)
     if (known && upper !== undefined && range.baseLayer >= this.#pieceLayer) {
       say(upper.hashes(range))
       return
