@@ -67,6 +67,18 @@ export const cacheOption = (): Option =>
 export const connectionsOption = (): Option =>
   new Option('--max-connections <n>', 'peers connected at once').default(500).argParser(parseCount)
 
+export const upRateOption = (): Option =>
+  new Option(
+    '--up-rate <bytes>',
+    'upload no more than this a second, to all peers together',
+  ).argParser(parseSize)
+
+export const downRateOption = (): Option =>
+  new Option(
+    '--down-rate <bytes>',
+    'download no more than this a second, from all peers together',
+  ).argParser(parseSize)
+
 export const encryptionOption = (): Option =>
   new Option('--encryption <policy>', 'of what is said to peers')
     .choices(encryptionPolicies)

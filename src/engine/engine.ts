@@ -36,10 +36,11 @@ import type { PeerListener, PeerSocket } from './network.ts'
 import { type ReadBlock, ReadCache } from './read-cache.ts'
 import { StripePool } from './stripe-pool.ts'
 import { SyncPolicy } from './sync-policy.ts'
+import { Throttle } from './throttle.ts'
 import { Torrent } from './torrent.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentNames } from './torrent-names.ts'
-import type { AddOptions, Engine, EngineOptions, EngineTorrent } from './types.ts'
+import type { AddOptions, Engine, EngineOptions, EngineTorrent, Rates } from './types.ts'
 import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
@@ -81,6 +82,8 @@ class TorrentEngine implements Engine {
   readonly #syncs: SyncPolicy
   readonly #pool: StripePool
   readonly #disks = new Disks<ReadBlock>()
+  readonly #uploads: Throttle
+  readonly #downloads: Throttle
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
   #dht: Dht | undefined
@@ -102,6 +105,8 @@ class TorrentEngine implements Engine {
       encryption: options.encryption ?? DEFAULT_ENCRYPTION,
       torrentOf: (mark) => this.#marks.get(toLatin1(mark)),
     }
+    this.#uploads = new Throttle(options.clock, options.rates?.up)
+    this.#downloads = new Throttle(options.clock, options.rates?.down)
     this.#trackerClient = createTrackerClient(options)
     this.#pool = new StripePool(
       options.volume.blockBytes,
@@ -147,6 +152,8 @@ class TorrentEngine implements Engine {
         this.#disks,
       ),
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
+      uploads: this.#uploads,
+      downloads: this.#downloads,
       changed: () => this.#syncs.changed(),
       syncSoon: (sync) => this.#syncs.soon(sync),
       connections: this.#connections,
@@ -189,6 +196,11 @@ class TorrentEngine implements Engine {
 
   dhtState(): Uint8Array | undefined {
     return this.#dht?.state()
+  }
+
+  setRates({ up, down }: Rates): void {
+    this.#uploads.rate = up
+    this.#downloads.rate = down
   }
 
   torrents(): IterableIterator<EngineTorrent> {

@@ -6,6 +6,7 @@
  * - Requests under way are at most `#depth`, which is at most what the peer says it keeps.
  * - Payload goes straight into the stripe, and only for chunks that the picker says are the peer's to
  *   deliver; everything else is read past, and counted against the peer.
+ * - What was asked for and is still owed has been taken from the torrent's share of the rate, where there is a limit.
  * - A peer that owes chunks and delivers none is overdue after STALL_TIMEOUT_MS.
  */
 import { Bitfield } from '../base/index.ts'
@@ -15,6 +16,7 @@ import type { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
 import type { PeerWriter } from './peer-writer.ts'
 import { RateMeter } from './rate.ts'
+import type { Taker } from './throttle.ts'
 import * as messages from './wire/messages.ts'
 
 const FIRST_DEPTH = 32
@@ -34,7 +36,7 @@ const MAX_WASTED_BYTES = 64 * 1024 * 1024
 /** Pairs (piece, chunk) from the picker: one for all peers, since picking is synchronous. */
 const picked = new Int32Array(2 * MAX_DEPTH)
 
-export class PeerDownload {
+export class PeerDownload implements Taker {
   readonly rate: RateMeter = new RateMeter()
   /** The peer knows that we want something that it has. */
   interested = false
@@ -54,6 +56,8 @@ export class PeerDownload {
   #scratch: Uint8Array | undefined
   #intoScratch = false
   #wastedBytes = 0
+  /** Taken from the share for chunks that have not arrived. */
+  #reservedBytes = 0
   #payloadMs: number
 
   constructor(torrent: PeerTorrent, pieces: PeerPieces, writer: PeerWriter) {
@@ -133,14 +137,22 @@ export class PeerDownload {
   /** Asks for as much as the pipeline lacks, in one write. */
   refill(): void {
     const { picking } = this.#pieces
+    if (this.#reservedBytes > 0) this.#settle(picking?.outstanding ?? 0)
     if (picking === undefined || this.#silenced || picking.wanted === 0) return
     if (this.choked) picking.limit = this.#allowed
     const room = this.#depth - picking.outstanding
     if (room <= 0 || room * 4 < this.#depth) return
     const { geometry, download } = this.#torrent.content!
     const { nowMs } = this.#torrent
+    const { downloadShare } = this.#torrent
+    const taken = downloadShare.take(this, CHUNK_BYTES, room)
+    if (taken === 0) return
     if (picking.outstanding === 0) this.#payloadMs = nowMs
-    const count = download!.picker.pick(picking, room, nowMs, picked)
+    const count = download!.picker.pick(picking, taken, nowMs, picked)
+    if (downloadShare.limited) {
+      downloadShare.give((taken - count) * CHUNK_BYTES)
+      this.#reservedBytes += count * CHUNK_BYTES
+    }
     if (count === 0) return
     const bytes = Buffer.allocUnsafe(count * messages.REQUEST_BYTES)
     let at = 0
@@ -151,6 +163,24 @@ export class PeerDownload {
       at += messages.writeRequest(bytes, at, piece, chunk * CHUNK_BYTES, length)
     }
     this.#writer.send(bytes)
+  }
+
+  onTurn(): void {
+    this.#torrent.readClock()
+    this.refill()
+  }
+
+  /** Gives back what was taken for chunks that the peer owes no longer: rejected, choked, delivered by another. */
+  #settle(owed: number): void {
+    const excess = this.#reservedBytes - owed * CHUNK_BYTES
+    if (excess <= 0) return
+    this.#reservedBytes -= excess
+    this.#torrent.downloadShare.give(excess)
+  }
+
+  close(): void {
+    this.#settle(0)
+    this.#torrent.downloadShare.leave(this)
   }
 
   /** Another peer delivered the chunk first. */
@@ -181,6 +211,9 @@ export class PeerDownload {
     const { nowMs } = this.#torrent
     this.#payloadMs = nowMs
     this.rate.add(length)
+    const reserved = Math.min(length, this.#reservedBytes)
+    this.#reservedBytes -= reserved
+    this.#torrent.downloadShare.give(reserved - length)
     this.#torrent.countDownload(length)
     const download = this.#torrent.content?.download
     const { picking } = this.#pieces

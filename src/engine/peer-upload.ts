@@ -50,7 +50,8 @@ export class PeerUpload {
   /** There is something to serve from now on. */
   begin(content: Content): void {
     this.#content = content
-    this.#queue = new UploadQueue(this.#writer, this.#torrent.reads, content, (bytes) => {
+    const { reads, uploadShare } = this.#torrent
+    this.#queue = new UploadQueue(this.#writer, reads, content, uploadShare, (bytes) => {
       this.rate.add(bytes)
       this.sentBytes += bytes
       this.#torrent.countUpload(bytes)

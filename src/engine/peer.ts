@@ -75,8 +75,6 @@ export interface PeerHost extends PeerTorrent {
   readonly messageMemory: Budget
   /** BEP 21: nothing will be downloaded. */
   readonly uploadOnly: boolean
-  /** Reads the clock: once for each slice that arrives. */
-  readClock(): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
   onHandshake(peer: Peer): boolean
   /** Both handshakes have been sent: messages may follow. */
@@ -184,6 +182,7 @@ export class Peer implements WireSink, ChokeCandidate {
     this.#writer.stop()
     this.#socket.destroy()
     this.upload.close()
+    this.download.close()
     this.#torrent.onPeerClosed(this, error)
   }
 

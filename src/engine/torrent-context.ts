@@ -10,6 +10,7 @@ import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
 import type { ReadBlock, ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
+import type { Throttle } from './throttle.ts'
 
 export interface TorrentContext {
   readonly volume: TorrentStore
@@ -31,6 +32,8 @@ export interface TorrentContext {
   readonly encryption: EncryptionPolicy
   readonly dht: Dht | undefined
   readonly uploadSlots: number
+  readonly uploads: Throttle
+  readonly downloads: Throttle
   /** Something was written or marked that a sync has to make durable. */
   changed(): void
   /** Runs a sync when it does not keep a busy disk from its work. */

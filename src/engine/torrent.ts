@@ -45,12 +45,14 @@ import { Priority, piecePriorities, type Window } from './pick-order.ts'
 import { RateMeter } from './rate.ts'
 import { type ReadCache, ReadSource } from './read-cache.ts'
 import { openReadStream, type ReadableTorrent } from './read-stream.ts'
+import type { Share } from './throttle.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
 import type { TorrentNames } from './torrent-names.ts'
 import type {
   AddOptions,
   EngineTorrent,
+  Rates,
   TorrentEvents,
   TorrentProgress,
   TorrentState,
@@ -87,6 +89,8 @@ export class Torrent
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly reads: ReadCache
+  readonly uploadShare: Share
+  readonly downloadShare: Share
   readonly messageMemory: Budget
   info: TorrentInfo | undefined
   stored: StoredTorrent | undefined
@@ -136,7 +140,7 @@ export class Torrent
   constructor(
     context: TorrentContext,
     names: TorrentNames,
-    { trackers, priorities, sequential = false, webSeeds = [], reload }: AddOptions,
+    { trackers, priorities, sequential = false, webSeeds = [], rates, reload }: AddOptions,
   ) {
     super()
     this.#reload = reload
@@ -149,6 +153,8 @@ export class Torrent
     this.peerId = context.peerId
     this.listenPort = context.listenPort
     this.reads = context.reads
+    this.uploadShare = context.uploads.share(rates?.up)
+    this.downloadShare = context.downloads.share(rates?.down)
     this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()
     this.#busyMs = this.nowMs
@@ -414,6 +420,11 @@ export class Torrent
   setSequential(sequential: boolean): void {
     this.#sequential = sequential
     if (this.#download !== undefined) this.#download.order.sequential = sequential
+  }
+
+  setRates({ up, down }: Rates): void {
+    this.uploadShare.rate = up
+    this.downloadShare.rate = down
   }
 
   createReadStream(file: number, range: { start?: number; end?: number } = {}): Readable {

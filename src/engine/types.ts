@@ -11,6 +11,12 @@ import type { Priority } from './pick-order.ts'
 
 export type { Priority } from './pick-order.ts'
 
+/** Limits, of payload in bytes a second, each more than 0; what is not there is not limited. */
+export interface Rates {
+  readonly up?: number | undefined
+  readonly down?: number | undefined
+}
+
 export interface EngineOptions {
   /** A volume, or a folder of ordinary files. */
   readonly volume: TorrentStore
@@ -40,6 +46,8 @@ export interface EngineOptions {
   readonly messageMemoryBytes?: number
   /** Peers of one torrent that may download at a time; 16 by default. */
   readonly uploadSlots?: number
+  /** Of all torrents together. */
+  readonly rates?: Rates
   /** Of what is said to peers (MSE); `offered` by default. */
   readonly encryption?: EncryptionPolicy
   /** Find peers by the DHT too, on UDP `peerPort`; absent: not. */
@@ -59,6 +67,8 @@ export interface AddOptions {
    * are wanted alike.
    */
   readonly priorities?: (info: TorrentInfo) => readonly Priority[] | undefined
+  /** Of this torrent, within those of all together. */
+  readonly rates?: Rates
   /** The beginning before the end, rather than the rarest first. */
   readonly sequential?: boolean
   /**
@@ -138,6 +148,8 @@ export interface EngineTorrent {
   setPriorities(files: readonly Priority[]): Promise<void>
   /** The beginning before the end from now on, or the rarest first. */
   setSequential(sequential: boolean): void
+  /** Limits its rates from now on, in place of those that it had. */
+  setRates(rates: Rates): void
   /**
    * A file, or bytes `start` to `end` of it (exclusive), in order as they arrive: what is needed next is
    * asked for before all else while somebody reads. Fails with ENGINE_NO_METADATA, ENGINE_SKIPPED, RangeError,
@@ -164,6 +176,8 @@ export interface Engine {
   readonly dhtNodes: number
   /** What the DHT wants to be handed at the next start; undefined without it. */
   dhtState(): Uint8Array | undefined
+  /** Limits all torrents together from now on. */
+  setRates(rates: Rates): void
   torrents(): IterableIterator<EngineTorrent>
   /** By any of its names: the info-hash of v1, or the first 20 bytes of that of v2. */
   get(infoHash: Uint8Array): EngineTorrent | undefined

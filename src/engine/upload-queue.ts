@@ -9,6 +9,7 @@ import type { Content } from './content.ts'
 import { CHUNK_BYTES } from './geometry.ts'
 import type { PeerWriter } from './peer-writer.ts'
 import type { BlockWaiter, ReadBlock, ReadCache } from './read-cache.ts'
+import type { Share, Taker } from './throttle.ts'
 import { copyVerified, readVerified } from './verified-bytes.ts'
 import { PIECE_HEADER_BYTES, writePieceHeader } from './wire/messages.ts'
 
@@ -29,10 +30,11 @@ interface Assembly {
   done: boolean
 }
 
-export class UploadQueue implements BlockWaiter {
+export class UploadQueue implements BlockWaiter, Taker {
   readonly #writer: PeerWriter
   readonly #reads: ReadCache
   readonly #content: Content
+  readonly #share: Share
   readonly #sent: (bytes: number) => void
   /** Threes of piece, begin, length; length 0 has been cancelled. */
   readonly #requests: number[] = []
@@ -42,17 +44,21 @@ export class UploadQueue implements BlockWaiter {
   #shrunk = 0
   #pinned: ReadBlock[] = []
   #assembly: Assembly | undefined
+  /** Taken from the share and not used yet. */
+  #paidBytes = 0
   #closed = false
 
   constructor(
     writer: PeerWriter,
     reads: ReadCache,
     content: Content,
+    share: Share,
     sent: (bytes: number) => void,
   ) {
     this.#writer = writer
     this.#reads = reads
     this.#content = content
+    this.#share = share
     this.#sent = sent
   }
 
@@ -98,6 +104,10 @@ export class UploadQueue implements BlockWaiter {
     this.pump()
   }
 
+  onTurn(): void {
+    this.pump()
+  }
+
   /** All that was written has left. */
   drained(): void {
     for (const block of this.#pinned) this.#reads.unpin(block)
@@ -107,6 +117,7 @@ export class UploadQueue implements BlockWaiter {
 
   close(): void {
     this.#closed = true
+    this.#share.leave(this)
     this.clear(() => {})
     this.drained()
   }
@@ -120,6 +131,7 @@ export class UploadQueue implements BlockWaiter {
     )
     let headerAt = 0
     let bytes = 0
+    let waits = false
     this.#writer.cork()
     while (
       this.#head < requests.length &&
@@ -130,8 +142,14 @@ export class UploadQueue implements BlockWaiter {
       const begin = requests[this.#head + 1]!
       const length = requests[this.#head + 2]!
       if (length > 0) {
+        // Before its block is read: who waits for a turn holds no memory.
+        if (this.#share.limited && !this.#pay(length)) {
+          waits = true
+          break
+        }
         const payload = this.#payload(piece, begin, length)
         if (payload === undefined) break
+        this.#paidBytes = Math.max(0, this.#paidBytes - length)
         writePieceHeader(headers, headerAt, piece, begin, length)
         this.#writer.payload(headers.subarray(headerAt, headerAt + PIECE_HEADER_BYTES))
         this.#writer.payload(payload)
@@ -143,7 +161,18 @@ export class UploadQueue implements BlockWaiter {
     this.#writer.uncork()
     this.#shrink()
     if (bytes > 0) this.#sent(bytes)
-    this.#lookAhead()
+    if (!waits) this.#lookAhead()
+  }
+
+  /**
+   * Takes the bytes of the next request, and of those after it as far as its part goes, from the share; false when its
+   * turn has not come. What was taken is kept while the block is read: after another turn it might be gone again.
+   */
+  #pay(length: number): boolean {
+    if (this.#paidBytes >= length) return true
+    const count = Math.min(BATCH_CHUNKS, this.length)
+    this.#paidBytes += length * this.#share.take(this, length, count)
+    return this.#paidBytes >= length
   }
 
   #shrink(): void {
@@ -157,6 +186,8 @@ export class UploadQueue implements BlockWaiter {
   }
 
   #forgetAll(): void {
+    this.#share.give(this.#paidBytes)
+    this.#paidBytes = 0
     this.#requests.length = 0
     this.#head = 0
     this.#shrunk = 0

@@ -21,6 +21,7 @@ import {
   type Engine,
   type EngineTorrent,
   type Network,
+  type Rates,
   startEngine,
   type TorrentProgress,
 } from '../engine/index.ts'
@@ -81,6 +82,8 @@ export interface NodeOptions {
   readonly bind: readonly string[]
   readonly cacheBytes: number
   readonly maxConnections: number
+  /** Of all torrents together. */
+  readonly rates?: Rates
   readonly encryption?: EncryptionPolicy
   /** URLs at which a web server has what is shared: named in magnets and .torrent files (BEP 19). */
   readonly webSeeds?: readonly string[]
@@ -185,6 +188,7 @@ export class SeedbedNode {
         bind: options.bind,
         cacheBytes: options.cacheBytes,
         maxConnections: options.maxConnections,
+        ...(options.rates === undefined ? {} : { rates: options.rates }),
         ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
         ...(options.dht === undefined
           ? {}

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { ManualClock } from '../../src/base/index.ts'
 import type { Content } from '../../src/engine/content.ts'
 import { Geometry } from '../../src/engine/geometry.ts'
 import type { PeerWriter } from '../../src/engine/peer-writer.ts'
 import type { ReadCache } from '../../src/engine/read-cache.ts'
+import { Throttle } from '../../src/engine/throttle.ts'
 import { MAX_REQUESTS, UploadQueue } from '../../src/engine/upload-queue.ts'
 
 const CHUNK = 16_384
@@ -15,7 +17,8 @@ const geometry = new Geometry(10 * PIECE, PIECE, 4 * PIECE)
 /** A queue in front of a peer that does not read: nothing is served. */
 function queueOf(): UploadQueue {
   const writer = { blocked: true } as PeerWriter
-  return new UploadQueue(writer, {} as ReadCache, { geometry } as Content, () => {})
+  const share = new Throttle(new ManualClock(), undefined).share(undefined)
+  return new UploadQueue(writer, {} as ReadCache, { geometry } as Content, share, () => {})
 }
 
 function waiting(queue: UploadQueue): string[] {

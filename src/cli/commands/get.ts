@@ -19,6 +19,7 @@ import {
   dhtNodeOption,
   dhtNodesOf,
   dhtOption,
+  downRateOption,
   encryptionOption,
   type HostPort,
   jsonOption,
@@ -27,6 +28,7 @@ import {
   onlyOption,
   peerPortOption,
   sequentialOption,
+  upRateOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -42,6 +44,8 @@ interface GetFlags {
   readonly bind: readonly string[]
   readonly cache: number
   readonly maxConnections: number
+  readonly upRate?: number
+  readonly downRate?: number
   readonly encryption: EncryptionPolicy
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
@@ -61,6 +65,8 @@ export function getCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(upRateOption())
+    .addOption(downRateOption())
     .addOption(encryptionOption())
     .addOption(dhtOption())
     .addOption(dhtNodeOption())
@@ -86,6 +92,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       bind: flags.bind,
       cacheBytes: flags.cache,
       maxConnections: flags.maxConnections,
+      rates: { up: flags.upRate, down: flags.downRate },
       encryption: flags.encryption,
       ...(dhtNodes === undefined ? {} : { dht: { bootstrap: dhtNodes } }),
       clock: systemClock,

@@ -31,6 +31,7 @@ import {
   dhtNodeOption,
   dhtNodesOf,
   dhtOption,
+  downRateOption,
   encryptionOption,
   filesOption,
   type HostPort,
@@ -43,6 +44,7 @@ import {
   parseSize,
   peerPortOption,
   sequentialOption,
+  upRateOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
@@ -66,6 +68,8 @@ interface UpOptions {
   readonly bind: readonly string[]
   readonly cache: number
   readonly maxConnections: number
+  readonly upRate?: number
+  readonly downRate?: number
   readonly encryption: EncryptionPolicy
   readonly format: TorrentFormat
   readonly webSeed?: readonly string[]
@@ -123,6 +127,8 @@ export function upCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(upRateOption())
+    .addOption(downRateOption())
     .addOption(encryptionOption())
     .addOption(
       new Option(
@@ -184,6 +190,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     cacheBytes: options.cache,
     maxConnections: options.maxConnections,
     format: options.format,
+    rates: { up: options.upRate, down: options.downRate },
     encryption: options.encryption,
     ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),
     ...(dhtNodes === undefined
