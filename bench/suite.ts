@@ -72,7 +72,7 @@ export function lineOf(ours: Comparison, peer?: PeerRuns): Line {
       median: value,
       max: round(Math.max(...ours.values)),
     },
-    ...(ours.target === undefined ? {} : { target: ours.target }),
+    ...(ours.target === undefined ? {} : { target: round(ours.target) }),
     ...(ours.note === undefined ? {} : { note: ours.note }),
   }
   if (peer === undefined) return base
