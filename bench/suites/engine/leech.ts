@@ -26,6 +26,8 @@ interface Task {
 const DEPTH = 128
 /** Sources, so that nobody takes them for one peer. */
 const ADDRESSES = 50
+/** Connections that have not shaken hands yet: a seeder lets in so many strangers at a time. */
+const ARRIVING = 50
 
 const task = JSON.parse(process.argv[2]!) as Task
 let received = 0
@@ -96,6 +98,7 @@ class Leech extends Deaf {
     if (!task.idle) messages.writeInterested(words, messages.BARE_BYTES)
     this.#socket.write(task.idle ? words.subarray(0, messages.BARE_BYTES) : words)
     shaken++
+    beginNext()
     if (shaken === task.connections) say('connected')
   }
 
@@ -130,7 +133,11 @@ class Leech extends Deaf {
   }
 }
 
-for (let number = 0; number < task.connections; number++) new Leech(number)
+let begun = 0
+const beginNext = (): void => {
+  if (begun < task.connections) new Leech(begun++)
+}
+for (let i = 0; i < ARRIVING; i++) beginNext()
 const lines = createInterface({ input: process.stdin })
 lines.on('line', () => say('bytes', { bytes: received }))
 lines.on('close', () => process.exit(0))
