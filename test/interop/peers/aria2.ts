@@ -1,7 +1,7 @@
 /** aria2 as a peer: one process for one torrent, without DHT and local discovery. */
 import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Child } from './child.ts'
 import type { Source } from './libtorrent.ts'
@@ -38,7 +38,12 @@ export async function aria2(options: Aria2Options): Promise<Child> {
     `--dir=${options.directory}`,
     `--listen-port=${port}`,
     ...(options.udpTrackers === true
-      ? [`--enable-dht=true`, `--dht-listen-port=${await freePort()}`, '--dht-file-path=/dev/null']
+      ? [
+          '--enable-dht=true',
+          `--dht-listen-port=${await freePort()}`,
+          // It replaces this file by renaming: in the place of /dev/null it would put an ordinary file.
+          `--dht-file-path=${join(options.directory, '..', `aria2-${port}.dht`)}`,
+        ]
       : ['--enable-dht=false']),
     '--enable-dht6=false',
     '--bt-enable-lpd=false',
