@@ -166,6 +166,7 @@ class SeederSocket implements PeerSocket, WireSink {
   }
 
   onKeepAlive(): void {}
+  onPort(): void {}
   onChoke(): void {}
   onUnchoke(): void {}
   onInterested(): void {}

@@ -37,6 +37,7 @@ export interface DatagramSocket {
 
 /** A datagram socket that anybody may send to. */
 export interface OpenDatagramSocket {
+  readonly port: number
   /** The bytes are the receiver's only during the call; the host is an address in its canonical form. */
   onMessage: (bytes: Uint8Array, host: string, port: number) => void
   /** What cannot be sent is lost, as on the way. */

@@ -144,6 +144,9 @@ function openDatagram(address: string, port: number): Promise<OpenDatagramSocket
     })
     let open = true
     const face: OpenDatagramSocket = {
+      get port() {
+        return socket.address().port
+      },
       onMessage: () => {},
       send(bytes, host, to) {
         if (open && isIPv6(host) === isV6) socket.send(bytes, to, host, ignore)

@@ -75,6 +75,9 @@ export interface PeerHost extends PeerTorrent {
   readonly messageMemory: Budget
   /** BEP 21: nothing will be downloaded. */
   readonly uploadOnly: boolean
+  /** Where the DHT reaches us from this address; undefined when it is not to be spoken of. */
+  dhtPort(host: string): number | undefined
+  onDhtPort(peer: Peer, port: number): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
   onHandshake(peer: Peer): boolean
   /** Both handshakes have been sent: messages may follow. */
@@ -111,6 +114,7 @@ export class Peer implements WireSink, ChokeCandidate {
   readonly #writer: PeerWriter
   #supportsFast = false
   #supportsV2 = false
+  #saidPort = false
   #heardMs: number
   #drainedMs: number
 
@@ -170,7 +174,12 @@ export class Peer implements WireSink, ChokeCandidate {
     const bytes = Buffer.allocUnsafe(HANDSHAKE_BYTES)
     const { names, peerId } = this.#torrent
     const infoHash = this.#name ?? names.primary
-    writeHandshake(bytes, { infoHash, peerId, supportsV2: names.v2 !== undefined })
+    writeHandshake(bytes, {
+      infoHash,
+      peerId,
+      supportsV2: names.v2 !== undefined,
+      supportsDht: this.#torrent.dhtPort(this.host) !== undefined,
+    })
     this.#writer.send(bytes)
   }
 
@@ -238,8 +247,15 @@ export class Peer implements WireSink, ChokeCandidate {
       this.#sayWhatWeHave(content.verified)
     }
     if (handshake.supportsExtended) this.#sendExtendedHandshake()
+    if (handshake.supportsDht) this.#sendDhtPort()
     this.#writer.uncork()
     this.#torrent.onMet(this)
+  }
+
+  #sendDhtPort(): void {
+    const port = this.#torrent.dhtPort(this.host)
+    if (port === undefined) return
+    this.#writer.message(messages.PORT_BYTES, (bytes, at) => messages.writePort(bytes, at, port))
   }
 
   /** Who connects names the torrent; the answer may have its other name, that of v2, if that was offered. */
@@ -359,6 +375,13 @@ export class Peer implements WireSink, ChokeCandidate {
       this.#torrent.onExtended(this)
     } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
     else if (id === UT_PEX_ID) this.#torrent.onPex(this, payload)
+  }
+
+  /** Said again it is not heard: each would cost a datagram to an address of the peer's choice. */
+  onPort(port: number): void {
+    if (this.#saidPort || port === 0) return
+    this.#saidPort = true
+    this.#torrent.onDhtPort(this, port)
   }
 
   onHashRequest(root: Uint8Array, range: HashRange): void {

@@ -524,6 +524,14 @@ export class Torrent
     this.#discovery.believe(peers)
   }
 
+  dhtPort(host: string): number | undefined {
+    return this.isPrivate ? undefined : this.#context.dht?.portFor(host)
+  }
+
+  onDhtPort(peer: Peer, port: number): void {
+    if (!this.isPrivate) this.#context.dht?.meet({ host: peer.host, port })
+  }
+
   onPex(peer: Peer, payload: Uint8Array): void {
     this.#discovery.onPex(peer, payload)
   }

@@ -59,7 +59,7 @@ export class FakeInternet {
         throw new Error('no datagrams in this network')
       },
       openDatagram: async (_address, port): Promise<OpenDatagramSocket> =>
-        this.#openDatagram(address, port),
+        this.#openDatagram(address, port === 0 ? this.#nextPort++ : port),
       httpGet: async (): Promise<HttpAnswer> => {
         throw new Error('no HTTP in this network')
       },
@@ -69,6 +69,7 @@ export class FakeInternet {
   #openDatagram(host: string, port: number): OpenDatagramSocket {
     const key = `${host} ${port}`
     const socket: OpenDatagramSocket = {
+      port,
       onMessage: () => {},
       send: (bytes, to, toPort) => {
         const copy = Buffer.from(bytes)

@@ -120,6 +120,9 @@ export class RawPeer implements WireSink {
   onHaveNone(): void {
     this.log.push('have none')
   }
+  onPort(port: number): void {
+    this.log.push(`port ${port}`)
+  }
   onExtended(id: number, payload: Uint8Array): void {
     this.log.push(`extended ${id}`)
     if (id === EXTENDED_HANDSHAKE_ID) {

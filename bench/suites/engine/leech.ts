@@ -40,6 +40,7 @@ const say = (event: string, fields: object = {}): void =>
 class Deaf implements WireSink {
   onHandshake(): void {}
   onKeepAlive(): void {}
+  onPort(): void {}
   onChoke(): void {}
   onUnchoke(): void {}
   onInterested(): void {}

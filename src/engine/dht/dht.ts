@@ -53,6 +53,7 @@ export class Dht {
   readonly #options: DhtOptions
   readonly #id: Uint8Array
   readonly #nodes = new Map<4 | 6, DhtNode>()
+  readonly #ports = new Map<4 | 6, number>()
   /** Searches that wait for their turn. */
   readonly #waiting: Search[] = []
   /** All that are not over, with what to call when they are. */
@@ -116,6 +117,7 @@ export class Dht {
         other: () => this.#nodes.get(family === 4 ? 6 : 4),
       })
       this.#nodes.set(family, node)
+      this.#ports.set(family, socket.port)
     }
   }
 
@@ -124,6 +126,11 @@ export class Dht {
     let size = 0
     for (const node of this.#nodes.values()) size += node.size
     return size
+  }
+
+  /** The UDP port at which a peer with this address reaches us; undefined when we speak nothing of its family. */
+  portFor(host: string): number | undefined {
+    return this.#ports.get(host.includes(':') ? 6 : 4)
   }
 
   /** A node that may be there: a peer said so (BEP 5, message `port`). */

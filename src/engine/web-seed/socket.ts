@@ -138,6 +138,7 @@ export class WebSeedSocket implements PeerSocket, WireSink {
   }
 
   onKeepAlive(): void {}
+  onPort(): void {}
   onChoke(): void {}
   onUnchoke(): void {}
   onNotInterested(): void {}

@@ -9,7 +9,7 @@
  * reserved[5] & 0x10  extension protocol (BEP 10)
  * reserved[7] & 0x04  fast extension (BEP 6)
  * reserved[7] & 0x10  v2 (BEP 52): the answer may name the torrent by its v2 info-hash
- * reserved[7] & 0x01  DHT (BEP 5): never set by us
+ * reserved[7] & 0x01  DHT (BEP 5): tell me your port
  * ```
  */
 import { fromLatin1, type Random } from '../../base/index.ts'
@@ -25,6 +25,7 @@ const PEER_ID = 48
 const EXTENDED_BIT = 0x10
 const FAST_BIT = 0x04
 const V2_BIT = 0x10
+const DHT_BIT = 0x01
 
 export interface Handshake {
   /** 20 bytes, a copy. */
@@ -37,6 +38,8 @@ export interface Handshake {
   readonly supportsFast: boolean
   /** BEP 52. */
   readonly supportsV2: boolean
+  /** BEP 5. */
+  readonly supportsDht: boolean
 }
 
 /** Writes our handshake at the start of `target`, both extensions offered; returns its 68 bytes' length. */
@@ -47,12 +50,16 @@ export function writeHandshake(
     readonly peerId: Uint8Array
     /** The torrent has a v2 part. */
     readonly supportsV2?: boolean
+    /** We are in the DHT, and this is not kept from it. */
+    readonly supportsDht?: boolean
   },
 ): number {
   target.set(PROTOCOL_PREFIX)
   target.fill(0, RESERVED, INFO_HASH)
   target[RESERVED + 5] = EXTENDED_BIT
-  target[RESERVED + 7] = handshake.supportsV2 === true ? FAST_BIT | V2_BIT : FAST_BIT
+  const v2 = handshake.supportsV2 === true ? V2_BIT : 0
+  const dht = handshake.supportsDht === true ? DHT_BIT : 0
+  target[RESERVED + 7] = FAST_BIT | v2 | dht
   target.set(handshake.infoHash, INFO_HASH)
   target.set(handshake.peerId, PEER_ID)
   return HANDSHAKE_BYTES
@@ -67,6 +74,7 @@ export function parseHandshake(bytes: Uint8Array): Handshake | null {
     supportsExtended: (bytes[RESERVED + 5]! & EXTENDED_BIT) !== 0,
     supportsFast: (bytes[RESERVED + 7]! & FAST_BIT) !== 0,
     supportsV2: (bytes[RESERVED + 7]! & V2_BIT) !== 0,
+    supportsDht: (bytes[RESERVED + 7]! & DHT_BIT) !== 0,
   }
 }
 

@@ -10,6 +10,7 @@
  * have, suggest, allowedFast       piece 4
  * request, cancel, reject          piece 4, begin 4, length 4
  * piece                            piece 4, begin 4, the chunk
+ * port                             port 2
  * bitfield                         one bit a piece
  * extended                         extension's id 1, its payload
  * ```
@@ -26,7 +27,7 @@ export const MessageId = {
   request: 6,
   piece: 7,
   cancel: 8,
-  /** BEP 5, the DHT's port: skipped when received, never sent. */
+  /** BEP 5: where the DHT is spoken. */
   port: 9,
   suggest: 13,
   haveAll: 14,
@@ -50,6 +51,7 @@ export const BARE_BYTES = 5
 export const HAVE_BYTES = 9
 /** request, cancel, reject. */
 export const REQUEST_BYTES = 17
+export const PORT_BYTES = 7
 /** What precedes a chunk in a piece message. */
 export const PIECE_HEADER_BYTES = 13
 /** What precedes the bits in a bitfield message. */
@@ -160,6 +162,15 @@ export function writeReject(
   length: number,
 ): number {
   return writeOfChunk(target, offset, MessageId.reject, piece, begin, length)
+}
+
+/** BEP 5: only to a peer that is in the DHT. */
+export function writePort(target: Uint8Array, offset: number, port: number): number {
+  writeU32BE(target, offset, 3)
+  target[offset + 4] = MessageId.port
+  target[offset + 5] = port >>> 8
+  target[offset + 6] = port
+  return PORT_BYTES
 }
 
 /** The 13 bytes before a chunk of `length` bytes, which the caller sends after them, uncopied. */

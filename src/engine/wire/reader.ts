@@ -17,7 +17,7 @@
  *   within one slice are not copied and nothing but views is allocated for them.
  * - After an error or `stop()` the sink is not called again.
  */
-import { assert, readU32BE } from '../../base/index.ts'
+import { assert, readU16BE, readU32BE } from '../../base/index.ts'
 import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
 import type { Budget } from '../budget.ts'
 import { engineError } from '../errors.ts'
@@ -222,6 +222,8 @@ export class WireReader {
       case MessageId.cancel:
       case MessageId.reject:
         return this.#expect(payloadBytes === 12, State.fields)
+      case MessageId.port:
+        return this.#expect(payloadBytes === 2, State.fields)
       case MessageId.piece: {
         const chunkBytes = payloadBytes - PIECE_FIELDS_BYTES
         return this.#expect(chunkBytes > 0 && chunkBytes <= this.#maxChunkBytes, State.pieceHead)
@@ -299,6 +301,9 @@ export class WireReader {
         break
       case MessageId.reject:
         sink.onReject(readU32BE(unit, at), readU32BE(unit, at + 4), readU32BE(unit, at + 8))
+        break
+      case MessageId.port:
+        sink.onPort(readU16BE(unit, at))
         break
       case MessageId.hashRequest: {
         const { root, range } = readHashFields(unit, at)

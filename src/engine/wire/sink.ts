@@ -25,6 +25,8 @@ export interface WireSink {
   onAllowedFast(piece: number): void
   onHaveAll(): void
   onHaveNone(): void
+  /** BEP 5: the peer speaks DHT on this UDP port. */
+  onPort(port: number): void
   onExtended(id: number, payload: Uint8Array): void
   /** BEP 52: nodes of the tree with this root are asked for, given, refused. */
   onHashRequest(root: Uint8Array, range: HashRange): void

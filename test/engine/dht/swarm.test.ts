@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toHex } from '../../../src/base/index.ts'
 import type { Engine } from '../../../src/engine/index.ts'
+import * as messages from '../../../src/engine/wire/messages.ts'
 import { buildInfo, parseMagnet, type TorrentInfo } from '../../../src/metainfo/index.ts'
+import { RawPeer } from '../raw-peer.ts'
 import { assertSame, Swarm } from '../swarm.ts'
 
 const PORT = 6881
@@ -69,5 +71,55 @@ test('a private torrent is never asked for', async () => {
     torrents.map((torrent) => torrent.progress().peers),
     [0, 0],
   )
+  await swarm.stop()
+})
+
+test('peers tell each other where they speak DHT, but not of a private torrent', async () => {
+  for (const isPrivate of [false, true]) {
+    const swarm = new Swarm(73)
+    const { info, bytes } = swarm.content(200_000, 64 * 1024)
+    const { name, files, pieceBytes, pieceHashes } = info
+    const made = buildInfo({
+      ...{ name, multiFile: false, files, pieceBytes, pieceHashes },
+      private: isPrivate,
+    })
+    const volume = await swarm.holding({ info: made, bytes })
+    const dht = { bootstrap: [] }
+    const seeder = await swarm.engine('10.0.0.1', volume, { dht })
+    seeder.open(volume.get(made.infoHash)!, made, { trackers: [] })
+    const leecher = await swarm.engine('10.0.0.2', swarm.volume(), { dht })
+    const peers = [{ host: '10.0.0.1', port: PORT }]
+    const torrent = await leecher.add(made, { trackers: [], peers })
+    await swarm.until(() => torrent.progress().havePieces > 0, 60_000)
+    const beganMs = swarm.clock.monotonicMs()
+    await swarm.until(() => swarm.clock.monotonicMs() > beganMs + 5_000, 10_000)
+    assert.equal(seeder.dhtNodes, isPrivate ? 0 : 1)
+    assert.equal(leecher.dhtNodes, isPrivate ? 0 : 1)
+    await swarm.stop()
+  }
+})
+
+test('a peer that tells many ports is asked at the first alone', async () => {
+  const swarm = new Swarm(74)
+  const content = swarm.content(200_000, 64 * 1024)
+  const volume = await swarm.holding(content)
+  const engine = await swarm.engine('10.0.0.1', volume, { dht: { bootstrap: [] } })
+  engine.open(volume.get(content.info.infoHash)!, content.info, { trackers: [] })
+  const asked: number[] = []
+  const network = swarm.internet.host('10.0.9.1')
+  for (let port = 1000; port < 1010; port++) {
+    const socket = await network.openDatagram('0.0.0.0', port)
+    socket.onMessage = () => void asked.push(port)
+  }
+  const peer = new RawPeer(swarm, '10.0.9.1', '10.0.0.1')
+  peer.handshake(content.info.infoHash)
+  for (let port = 1000; port < 1010; port++) {
+    peer.say(messages.PORT_BYTES, (bytes) => messages.writePort(bytes, 0, port))
+  }
+  const beganMs = swarm.clock.monotonicMs()
+  await swarm.until(() => swarm.clock.monotonicMs() > beganMs + 2_000, 10_000)
+  assert.deepEqual([...new Set(asked)], [1000])
+  assert.equal(peer.count('port'), 0, 'it did not say that it is in the DHT')
+  assert.ok(!peer.closed)
   await swarm.stop()
 })

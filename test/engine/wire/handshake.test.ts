@@ -24,12 +24,17 @@ test('a handshake reads back as it was written', () => {
     supportsExtended: true,
     supportsFast: true,
     supportsV2: false,
+    supportsDht: false,
   })
 })
 
 test('v2 is a bit more', () => {
   const target = new Uint8Array(68)
+  writeHandshake(target, { infoHash, peerId, supportsDht: true })
+  assert.equal(parseHandshake(target)?.supportsDht, true)
+  assert.equal(parseHandshake(target)?.supportsV2, false)
   writeHandshake(target, { infoHash, peerId, supportsV2: true })
+  assert.equal(parseHandshake(target)?.supportsDht, false)
   assert.equal(toHex(target), GOLDEN.replace('0000000000100004', '0000000000100014'))
   assert.equal(parseHandshake(target)?.supportsV2, true)
 })

@@ -28,6 +28,7 @@ const GOLDEN: readonly (readonly [string, Writer, string])[] = [
     (t, o) => wire.writeCancel(t, o, 1, 0x4000, 0x4000),
     '0000000d08000000010000400000004000',
   ],
+  ['port', (t, o) => wire.writePort(t, o, 0x1ae1), '00000003091ae1'],
   ['suggest', (t, o) => wire.writeSuggest(t, o, 7), '000000050d00000007'],
   ['have all', wire.writeHaveAll, '000000010e'],
   ['have none', wire.writeHaveNone, '000000010f'],

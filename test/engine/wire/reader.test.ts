@@ -76,6 +76,10 @@ const samples: fc.Arbitrary<Sample> = fc.oneof(
   bare('have all', wire.writeHaveAll),
   bare('have none', wire.writeHaveNone),
   ofPiece('have', wire.writeHave),
+  fc.nat(0xffff).map<Sample>((port) => ({
+    bytes: written((t, o) => wire.writePort(t, o, port)),
+    calls: [`port ${port}`],
+  })),
   ofPiece('suggest', wire.writeSuggest),
   ofPiece('allowed fast', wire.writeAllowedFast),
   ofChunk('request', wire.writeRequest),
@@ -109,7 +113,7 @@ const samples: fc.Arbitrary<Sample> = fc.oneof(
     })),
   ),
   // What BEP 5 sends, and what nobody has thought of yet: skipped.
-  fc.tuple(fc.constantFrom(9, 10, 12, 18, 19, 24, 255), bodies).map<Sample>(([id, payload]) => {
+  fc.tuple(fc.constantFrom(10, 12, 18, 19, 24, 255), bodies).map<Sample>(([id, payload]) => {
     const bytes = written((t, o) => wire.writeBitfield(t, o, payload))
     bytes[4] = id
     return { bytes, calls: [] }
@@ -277,6 +281,7 @@ const LIMITS: readonly (readonly [string, number, number, boolean])[] = [
   ['hashes without any', wire.MessageId.hashes, 49, true],
   ['hashes with half of one', wire.MessageId.hashes, 49 + 16, false],
   ['hashes of a gigabyte', wire.MessageId.hashes, 49 + 2 ** 30, false],
+  ['a port of one byte', wire.MessageId.port, 2, false],
   ['an unknown message', 99, 1 + 1_048_576, true],
   ['an unknown message of four gigabytes', 99, 0xffffffff, false],
 ]

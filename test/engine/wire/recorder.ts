@@ -64,6 +64,9 @@ export class Recorder implements WireSink {
   onHaveNone(): void {
     this.#record('have none')
   }
+  onPort(port: number): void {
+    this.#record(`port ${port}`)
+  }
   onExtended(id: number, payload: Uint8Array): void {
     this.#record(`extended ${id} ${toHex(payload)}`)
   }
