@@ -16,10 +16,12 @@ export interface FakeLink {
   readonly latencyMs: number
   /** Bytes a millisecond from each host. */
   readonly bytesPerMs: number
-  /** Changes what a host sends, in place; for corrupting peers. */
   /** Share of datagrams that are lost. */
   readonly datagramLoss?: number
-  readonly tamper?: (from: string, bytes: Uint8Array) => void
+  /** Changes what a host sends, in place; for corrupting peers. `stream` is one direction of a connection. */
+  readonly tamper?: (from: string, bytes: Uint8Array, stream: object) => void
+  /** Whether what a host sends is lost, though it thinks that it was sent. */
+  readonly swallow?: (from: string, bytes: Uint8Array) => boolean
 }
 
 export class FakeInternet {
@@ -199,10 +201,11 @@ export class FakeSocket implements PeerSocket {
       this.#sending = false
       if (this.closed) return
       const whole = Buffer.concat(batch)
-      this.#link.tamper?.(this.localAddress, whole)
+      this.#link.tamper?.(this.localAddress, whole, this)
+      const lost = this.#link.swallow?.(this.localAddress, whole) === true
       const other = this.#other!
       this.#clock.after(this.#link.latencyMs, () => {
-        if (!other.closed) other.onData(whole)
+        if (!other.closed && !lost) other.onData(whole)
         // The receiver's only during the call.
         whole.fill(0xdd)
       })

@@ -119,6 +119,10 @@ export class Swarm {
     return engine
   }
 
+  get engines(): readonly Engine[] {
+    return this.#engines
+  }
+
   /** A volume that holds all of `content`, or the pieces that `keep` accepts. */
   async holding(
     content: Content,
