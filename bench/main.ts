@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- SUITE [--quick] [--json] [--dir DIR]`: runs a suite, prints a table, or with
+ * `npm run bench -- SUITE [--quick | --full] [--json] [--dir DIR]`: runs a suite, prints a table, or with
  * --json one Line (suite.ts) a line. Without SUITE it lists what there is. Progress goes to stderr.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
@@ -18,6 +18,7 @@ function readArguments() {
       allowPositionals: true,
       options: {
         quick: { type: 'boolean', default: false },
+        full: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         dir: { type: 'string', default: tmpdir() },
         help: { type: 'boolean', short: 'h', default: false },
@@ -31,7 +32,7 @@ function readArguments() {
 }
 
 function list(): void {
-  console.log('usage: npm run bench -- SUITE [--quick] [--json] [--dir DIR]\n')
+  console.log('usage: npm run bench -- SUITE [--quick | --full] [--json] [--dir DIR]\n')
   for (const suite of suites) console.log(`  ${suite.name.padEnd(12)} ${suite.about}`)
 }
 
@@ -65,6 +66,7 @@ async function main(): Promise<number> {
     try {
       await suite!.run({
         quick: values.quick,
+        full: values.full,
         directory,
         report: (line) => console.log(values.json ? JSON.stringify(line) : asText(line)),
         log,

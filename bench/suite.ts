@@ -27,6 +27,8 @@ export interface Line {
 export interface SuiteContext {
   /** Fewer and smaller runs: shows that it works, measures little. */
   readonly quick: boolean
+  /** In full size, where a suite runs scaled by default. */
+  readonly full: boolean
   /** A directory of its own; removed afterwards. */
   readonly directory: string
   report(line: Line): void

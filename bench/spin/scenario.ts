@@ -16,6 +16,7 @@ import {
 import { type EngineTorrent, startEngine } from '../../src/engine/index.ts'
 import { formatVolume, type MountedVolume, mountVolume } from '../../src/filesystem/index.ts'
 import type { TorrentInfo } from '../../src/metainfo/index.ts'
+import { ageVolume } from './aging.ts'
 import { CHUNK_BYTES, fillChunk, payloadTorrent } from './payload.ts'
 import { PayloadDevice } from './payload-device.ts'
 import { Seeders } from './seeders.ts'
@@ -89,6 +90,11 @@ export async function runScenario(scenario: Scenario): Promise<ScenarioResult> {
   const payload = new PayloadDevice(scenario.diskBytes)
   const storage = { clock, random }
   await formatVolume(payload, storage)
+  if (scenario.agingRounds > 0) {
+    const young = await mountVolume(payload, storage)
+    await ageVolume(young, random, scenario.agingRounds, 0.9)
+    await young.close()
+  }
   const model = (): DiskModel =>
     new DiskModel({ ...DISK_7200, sizeBytes: scenario.diskBytes }, seededRandom(scenario.seed + 1))
   const spin = (): SpinningDevice =>

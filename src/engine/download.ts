@@ -95,6 +95,7 @@ export class Download {
       order: this.order,
       random: context.random,
       maxActive: 1,
+      isMemoryShort: () => context.pool.isShort,
       admit: (stripe, extent, beginsRun) => this.stripes.admit(stripe, extent, beginsRun),
     })
     this.stripes = new StripeCache({
@@ -207,7 +208,7 @@ export class Download {
   /** As many extents at once as its share of the memory can hold, or a run, which the pool may lease. */
   #limitExtents(): void {
     const { pool } = this.#context
-    const stripes = Math.max((pool.share * 3) / 4, Math.min(RUN_STRIPES, pool.capacity / 4))
+    const stripes = Math.max((pool.share * 3) / 4, Math.min(RUN_STRIPES, pool.capacity / 2))
     const extents = Math.floor(stripes / this.#geometry.stripesPerExtent)
     this.picker.maxActive = Math.max(1, Math.min(MAX_ACTIVE_EXTENTS, extents))
   }

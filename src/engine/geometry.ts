@@ -25,10 +25,12 @@ import { assert, type Bitfield } from '../base/index.ts'
 export const CHUNK_BYTES = 16_384
 
 /**
- * Stripes that are filled and written together where that is possible: what lies together in the
- * torrent lies together on the disk then. Eight of 4 MiB are as long as the filesystem's own runs.
+ * Stripes that are filled and written together where the disk is what one waits for: what lies together in
+ * the torrent lies together on the disk then. Sixteen of 4 MiB are as long as the filesystem's own runs.
  */
-export const RUN_STRIPES = 8
+export const RUN_STRIPES = 16
+/** Elsewhere a torrent has so many runs: all its leechers would want the same at once, had it two. */
+const RUNS = 8
 
 export class Geometry {
   readonly totalBytes: number
@@ -124,9 +126,14 @@ export class Geometry {
     return extent + 1 >= this.extentCount ? this.pieceCount : this.firstPiece(extent + 1)
   }
 
-  /** The run that the extent's first stripe is in. */
-  runOf(extent: number): number {
-    return Math.floor(this.firstStripe(this.firstPiece(extent)) / RUN_STRIPES)
+  /** Stripes of a short run: a torrent has RUNS of them, as far as it has stripes. */
+  get shortRunStripes(): number {
+    return Math.max(1, Math.min(RUN_STRIPES, Math.floor(this.stripeCount / RUNS)))
+  }
+
+  /** The number of the run of so many stripes that the extent's first stripe is in. */
+  runOf(extent: number, runStripes: number): number {
+    return Math.floor(this.firstStripe(this.firstPiece(extent)) / runStripes)
   }
 
   stripeLength(stripe: number): number {

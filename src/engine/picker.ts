@@ -19,7 +19,7 @@
  */
 import { assert, Bitfield, type Random } from '../base/index.ts'
 import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
-import { CHUNK_BYTES, type Geometry } from './geometry.ts'
+import { CHUNK_BYTES, type Geometry, RUN_STRIPES } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
 import { RarityIndex } from './rarity.ts'
 
@@ -46,6 +46,8 @@ export interface PickerOptions {
   /** Finds memory for a stripe of an extent, or refuses (and is asked again). True if it is open. */
   readonly admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
   readonly maxActive: number
+  /** The disk does not keep up: runs are to be long. Default: it does. */
+  readonly isMemoryShort?: () => boolean
   /** A chunk not delivered after this time may be asked of another peer. */
   readonly lateMs?: number
   /** What goes before the rarest. */
@@ -66,6 +68,7 @@ export class Picker {
   readonly rarity: RarityIndex
   readonly #have: Bitfield
   readonly #admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
+  readonly #isMemoryShort: () => boolean
   readonly #lateMs: number
   readonly #order: PickOrder | undefined
   readonly #peers = new Map<number, PickerPeer>()
@@ -83,6 +86,7 @@ export class Picker {
     this.maxActive = options.maxActive
     this.#have = options.have
     this.#admit = options.admit
+    this.#isMemoryShort = options.isMemoryShort ?? (() => false)
     this.#lateMs = options.lateMs ?? LATE_MS
     this.#order = options.order
     this.rarity = new RarityIndex(options.geometry, options.have, options.random)
@@ -364,15 +368,23 @@ export class Picker {
     return extent
   }
 
-  /** An extent of a run that was begun, from where the run is and then from its beginning; or NONE. */
+  /**
+   * An extent of the first run that was begun and has something of this, or NONE: the next behind the one
+   * begun last, so that the disk can begin to write the run; or where the disk keeps up, the rarest.
+   */
   #ofRuns(has: Bitfield): number {
+    const inOrder = this.#isMemoryShort()
     for (const { first, end } of this.#runs) {
       const isInside = this.#last >= first && this.#last < end
+      let best = NONE
       let extent = isInside ? this.#last : first
       for (let i = first; i < end; i++) {
-        if (this.rarity.isOpen(extent) && this.rarity.isOffered(has, extent)) return extent
+        const isBetter = best === NONE || (!inOrder && this.rarity.isRarer(extent, best))
+        if (isBetter && this.rarity.isOpen(extent) && this.rarity.isOffered(has, extent))
+          best = extent
         extent = extent + 1 === end ? first : extent + 1
       }
+      if (best !== NONE) return best
     }
     return NONE
   }
@@ -381,11 +393,12 @@ export class Picker {
     this.#runs = this.#runs.filter((run) => this.#openOf(run) > 0)
     if (this.#runs.some(({ first, end }) => extent >= first && extent < end)) return
     const { geometry } = this
-    const run = geometry.runOf(extent)
+    const stripes = this.#isMemoryShort() ? RUN_STRIPES : geometry.shortRunStripes
+    const run = geometry.runOf(extent, stripes)
     let first = extent
-    while (first > 0 && geometry.runOf(first - 1) === run) first--
+    while (first > 0 && geometry.runOf(first - 1, stripes) === run) first--
     let end = extent + 1
-    while (end < geometry.extentCount && geometry.runOf(end) === run) end++
+    while (end < geometry.extentCount && geometry.runOf(end, stripes) === run) end++
     this.#runs.push({ first, end })
   }
 

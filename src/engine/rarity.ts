@@ -113,6 +113,10 @@ export class RarityIndex {
     if (!taken) this.#list(extent)
   }
 
+  isRarer(extent: number, other: number): boolean {
+    return this.#rarity[extent]! < this.#rarity[other]!
+  }
+
   /** Something of the extent is missing and can be had, and nobody has taken it. */
   isOpen(extent: number): boolean {
     return this.#taken[extent] === 0 && this.#rarity[extent] !== NONE

@@ -3,7 +3,7 @@
  * engine, with a hard bound. Whoever finds none gets no data, because it makes no requests: this is
  * the back-pressure from the disk to the swarm.
  *
- * A torrent that begins a run of stripes has a lease on the buffers for all of it, a quarter of the memory
+ * A torrent that begins a run of stripes has a lease on the buffers for all of it, half of the memory
  * at most, as long as it takes one every LEASE_MS; others begin runs in what is not leased. So where
  * memory is short a few torrents fill a run each, and then others do, where an even division would
  * leave every torrent with a stripe or two that are neighbours of nothing. A torrent whose peers are
@@ -14,6 +14,7 @@
  */
 import { assert, type Clock } from '../base/index.ts'
 import { engineError } from './errors.ts'
+import { RUN_STRIPES } from './geometry.ts'
 
 /** A torrent in progress, as the pool sees it. */
 export interface PoolMember {
@@ -30,6 +31,7 @@ export interface PoolMember {
 }
 
 const LEASE_MS = 1_000
+const SHORT_MS = 10_000
 
 export class StripePool {
   readonly stripeBytes: number
@@ -42,6 +44,7 @@ export class StripePool {
   /** In the order in which they were refused. */
   readonly #waiting = new Set<PoolMember>()
   #made = 0
+  #shortUntilMs = 0
 
   /** Throws ENGINE_CACHE_SMALL when `cacheBytes` is less than one stripe. */
   constructor(
@@ -72,6 +75,12 @@ export class StripePool {
     return this.#made - this.#free.length
   }
 
+  /** There is not a run for everybody, or somebody was refused of late: the disk does not keep up. */
+  get isShort(): boolean {
+    if (this.#members.size * RUN_STRIPES > this.capacity) return true
+    return this.#clock.monotonicMs() < this.#shortUntilMs
+  }
+
   /** What one member may count on when all want as much as they can get. */
   get share(): number {
     return Math.max(1, Math.floor(this.capacity / Math.max(1, this.#members.size)))
@@ -94,6 +103,7 @@ export class StripePool {
     const nowMs = this.#clock.monotonicMs()
     if (!this.#mayTake(member, beginsRun, nowMs)) {
       this.#waiting.add(member)
+      this.#shortUntilMs = nowMs + SHORT_MS
       if (this.held >= this.capacity) this.#relieve()
       return undefined
     }
@@ -115,7 +125,7 @@ export class StripePool {
   #mayTake(member: PoolMember, beginsRun: boolean, nowMs: number): boolean {
     const available = this.capacity - this.held
     if (available <= 0) return false
-    const leasable = Math.floor(this.capacity / 4)
+    const leasable = Math.floor(this.capacity / 2)
     const hasLease = (this.#members.get(member) ?? 0) > nowMs && Number.isFinite(member.runLeft)
     if (hasLease && !beginsRun && member.held < leasable) return true
     let free = available

@@ -11,7 +11,7 @@ import type { Clock } from '../base/index.ts'
 
 export const SYNC_INTERVAL_MS = 5_000
 /** While the disk has other work, syncs that can wait take at most this part of its time. */
-const SHARE = 1 / 20
+const SHARE = 1 / 50
 const LOOK_MS = 50
 
 export class SyncPolicy {

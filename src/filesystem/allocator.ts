@@ -25,8 +25,9 @@ export interface Allocator {
    * The next stretch of free blocks for data: one of `blocks`, or where there is none so long the longest
    * there is; undefined when the volume is full. Nothing is taken (`take`), but the next stretch is
    * looked for behind this one, so that whoever fills it slowly is left alone as long as there is room.
+   * With `fits` the shortest stretch that is long enough: for less than a run, so that long ones stay long.
    */
-  nextRun(blocks: number): FreeExtent | undefined
+  nextRun(blocks: number, fits: boolean): FreeExtent | undefined
   free(block: number): void
   /** There are more blocks now; the new ones are free. */
   grow(totalBlocks: number): void
@@ -69,7 +70,7 @@ abstract class BitmapAllocator implements Allocator {
 
   abstract readonly cursor: number
   abstract allocate(purpose: AllocationPurpose): number
-  abstract nextRun(blocks: number): FreeExtent | undefined
+  abstract nextRun(blocks: number, fits: boolean): FreeExtent | undefined
 
   isFree(block: number): boolean {
     // Beyond the last word nothing says that a block is in use.
@@ -127,6 +128,17 @@ abstract class BitmapAllocator implements Allocator {
       if (set !== 0) return Math.min(this.totalBlocks, word * 32 + 31 - Math.clz32(set & -set))
     }
     return this.totalBlocks
+  }
+
+  /** The shortest stretch of at least `blocks`; undefined when all are shorter. */
+  protected tightest(blocks: number): FreeExtent | undefined {
+    let best: FreeExtent | undefined
+    for (const extent of this.freeExtents()) {
+      if (extent.blocks < blocks || (best !== undefined && extent.blocks >= best.blocks)) continue
+      best = extent
+      if (extent.blocks === blocks) return best
+    }
+    return best
   }
 
   /** The first stretch of `blocks` that begins in [from, to), else the longest; undefined without a free block. */
@@ -202,7 +214,12 @@ export class SequentialAllocator extends BitmapAllocator {
     return block
   }
 
-  nextRun(blocks: number): FreeExtent | undefined {
+  nextRun(blocks: number, fits: boolean): FreeExtent | undefined {
+    const tightest = fits ? this.tightest(blocks) : undefined
+    if (tightest !== undefined) {
+      if (tightest.block === this.#cursor) this.#goOn(tightest.block + blocks)
+      return { block: tightest.block, blocks }
+    }
     const ahead = this.findRun(this.#cursor, this.totalBlocks, blocks)
     const behind = ahead?.blocks === blocks ? undefined : this.findRun(1, this.#cursor, blocks)
     const run = (behind?.blocks ?? 0) > (ahead?.blocks ?? 0) ? behind : ahead

@@ -21,6 +21,7 @@ class Board {
   readonly order: PickOrder
   readonly admitted: number[] = []
   refuse = false
+  short = true
   nowMs = 0
   readonly #names = new Map<number, string>()
   readonly #out = new Int32Array(4096)
@@ -48,6 +49,7 @@ class Board {
       have: this.have,
       random: seededRandom(seed),
       maxActive: active,
+      isMemoryShort: () => this.short,
       admit: (index) => {
         if (!this.refuse && !this.admitted.includes(index)) this.admitted.push(index)
         return !this.refuse || this.admitted.includes(index)
@@ -156,42 +158,57 @@ test('rarity follows the haves that arrive', () => {
 })
 
 test('a run that was begun is finished before another begins', () => {
-  // Five runs of eight extents.
-  const board = new Board({ total: 160, piece: 1, stripe: 4 })
+  // Three runs of sixteen extents.
+  const board = new Board({ total: 192, piece: 1, stripe: 4 })
   const a = board.peer('a')
   const begun: number[] = []
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 48; i++) {
     board.deliver(a, board.pick(a, 4))
     begun.push(board.admitted.at(-1)!)
   }
-  assert.equal(new Set(begun).size, 40)
-  const runs = begun.map((stripe) => Math.floor(stripe / 8))
-  assert.equal(runs.filter((run, i) => i > 0 && run !== runs[i - 1]).length, 4, `${begun}`)
-  for (let first = 0; first < 40; first += 8) {
+  assert.equal(new Set(begun).size, 48)
+  const runs = begun.map((stripe) => Math.floor(stripe / 16))
+  assert.equal(runs.filter((run, i) => i > 0 && run !== runs[i - 1]).length, 2, `${begun}`)
+  for (let first = 0; first < 48; first += 16) {
     const jumps = begun
-      .slice(first, first + 8)
+      .slice(first, first + 16)
       .filter((stripe, i, run) => stripe !== run[i - 1]! + 1)
     assert.ok(jumps.length <= 2, `${begun} goes up within a run, once round`)
   }
 })
 
 test('the run with the rarest piece is the next, and its rarest extent the first of it', () => {
-  // Two runs of eight extents of one piece each.
-  const board = new Board({ total: 16, piece: 1, stripe: 1 })
-  board.peer('b', 'xxxxxxxx' + 'xxx.xxxx')
+  // Two runs of sixteen extents of one piece each.
+  const board = new Board({ total: 32, piece: 1, stripe: 1 })
+  board.peer('b', 'x'.repeat(27) + '.' + 'x'.repeat(4))
   const a = board.peer('a')
   board.pick(a, 1)
-  assert.equal(board.admitted.at(-1), 11)
+  assert.equal(board.admitted.at(-1), 27)
+})
+
+test('where the disk keeps up a torrent has eight runs, and rarity holds within them', () => {
+  // Runs of two extents; the second of the run that is begun is the rarer one of what is left there.
+  const board = new Board({ total: 16, piece: 1, stripe: 1 })
+  board.short = false
+  board.peer('b', 'xxxxxxxx' + 'xx.xxxxx')
+  const a = board.peer('a')
+  board.pick(a, 1)
+  board.deliver(a, '10.0')
+  board.pick(a, 1)
+  assert.deepEqual(board.admitted, [10, 11])
+  board.deliver(a, '11.0')
+  board.pick(a, 1)
+  assert.notEqual(Math.floor(board.admitted.at(-1)! / 2), 5)
 })
 
 test('a peer that has nothing of the run that was begun begins another', () => {
-  const board = new Board({ total: 64, piece: 1, stripe: 4, active: 4 })
-  const a = board.peer('a', 'x'.repeat(32) + '.'.repeat(32))
-  const b = board.peer('b', '.'.repeat(32) + 'x'.repeat(32))
+  const board = new Board({ total: 128, piece: 1, stripe: 4, active: 4 })
+  const a = board.peer('a', 'x'.repeat(64) + '.'.repeat(64))
+  const b = board.peer('b', '.'.repeat(64) + 'x'.repeat(64))
   board.pick(a, 1)
   board.pick(b, 1)
   assert.deepEqual(
-    board.admitted.map((stripe) => Math.floor(stripe / 8)),
+    board.admitted.map((stripe) => Math.floor(stripe / 16)),
     [0, 1],
   )
 })

@@ -67,7 +67,7 @@ test('the stripe behind the one before comes next, whoever came first', async ()
 })
 
 test('else the run of which most waits, from its first stripe', async () => {
-  assert.equal(await added('c0 a9 b18 b16 a3 b19').all(), 'c0 b16 b18 b19 a9 a3')
+  assert.equal(await added('c0 a19 b34 b32 a3 b35').all(), 'c0 b32 b34 b35 a19 a3')
 })
 
 test('one write fails and is told, the others go on', async () => {

@@ -1,0 +1,120 @@
+/**
+ * Suite `spin`: `downloads` and its variants (spin/scenarios.ts) in virtual time: how much of the disk's sequential limit
+ * the engine and the filesystem reach, writing and reading back. Deterministic: one run says it all. The
+ * picture of each goes beside the figures (`.svg`), drawn as `seedbed plot` draws a log.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ManualClock } from '../../src/base/index.ts'
+import { AccessLogWriter } from '../../src/block-device/index.ts'
+import { accessFigure, drawSvg } from '../../src/plot/index.ts'
+import { runScenario, type Scenario, type ScenarioResult } from '../spin/scenario.ts'
+import { scenarios, TARGETS } from '../spin/scenarios.ts'
+import { lineOf, type Suite, type SuiteContext } from '../suite.ts'
+
+const MIB = 1024 * 1024
+
+export const spin: Suite = {
+  name: 'spin',
+  about: 'downloads to a disk that spins, in virtual time, against its sequential limit',
+  run,
+}
+
+async function run(context: SuiteContext): Promise<void> {
+  const size = context.quick ? 'quick' : context.full ? 'full' : 'scaled'
+  for (const scenario of scenarios(size)) {
+    const result = await runScenario(scenario)
+    report(context, scenario, result)
+    const pictures = process.env.SEEDBED_PICTURES
+    if (pictures !== undefined) {
+      await draw(
+        result,
+        scenario,
+        join(context.directory, 'log'),
+        join(pictures, `spin-${scenario.name}.svg`),
+      )
+    }
+  }
+}
+
+function report(context: SuiteContext, scenario: Scenario, { write, read }: ScenarioResult): void {
+  const { torrents, torrentBytes, pieceBytes, parallel, cacheBytes, queueDepth } = scenario
+  const setup =
+    `${torrents} torrents of ${torrentBytes / MIB} MiB in pieces of ${pieceBytes / 1024} KiB, ` +
+    `${parallel} at a time, cache ${cacheBytes / MIB} MiB, queue ${queueDepth}`
+  const line = (
+    what: string,
+    unit: string,
+    better: 'more' | 'less',
+    value: number,
+    target: number,
+    note: string,
+  ): void =>
+    context.report(
+      lineOf({
+        suite: 'spin',
+        name: `${scenario.name}-${what}`,
+        unit,
+        better,
+        values: [value],
+        target,
+        note,
+      }),
+    )
+  const { writeFraction, readFraction, meanDataWriteBytes, seeksPerGib } = TARGETS
+  line(
+    'write',
+    'of the limit',
+    'more',
+    write.fraction,
+    writeFraction,
+    `${setup}: ${write.seconds.toFixed(1)} s`,
+  )
+  line(
+    'mean-write',
+    'MiB',
+    'more',
+    write.meanDataWriteBytes / MIB,
+    meanDataWriteBytes / MIB,
+    `of data; ${write.otherWrites} writes of metadata beside ${write.dataWrites}, ${(write.meanWriteBytes / MIB).toFixed(2)} MiB with them`,
+  )
+  line(
+    'seeks',
+    'a GiB',
+    'less',
+    write.seeksPerGib,
+    seeksPerGib,
+    `${write.seeks} seeks, those for metadata included`,
+  )
+  line(
+    'read-back',
+    'of the limit',
+    'more',
+    read.fraction,
+    readFraction,
+    `all torrents in file order, caches dropped: ${read.seconds.toFixed(1)} s, ${read.seeksPerGib.toFixed(0)} seeks a GiB`,
+  )
+}
+
+async function draw(
+  { accesses }: ScenarioResult,
+  { diskBytes }: Scenario,
+  logPath: string,
+  path: string,
+): Promise<void> {
+  const clock = new ManualClock()
+  const log = await AccessLogWriter.create(logPath, {
+    clock,
+    deviceBytes: diskBytes,
+    onFailure: (error) => {
+      throw error
+    },
+  })
+  for (const { ms, kind, offset, bytes } of accesses) {
+    clock.advance(ms - clock.monotonicMs())
+    log.note(kind === 'read' ? 0 : 1, offset, bytes)
+  }
+  await log.close()
+  const { figure } = await accessFigure(logPath)
+  await writeFile(path, drawSvg(figure))
+}
