@@ -170,6 +170,7 @@ class Judge {
       onInterested: nothing,
       onNotInterested: nothing,
       onHave: nothing,
+      onPort: nothing,
       onBitfield: nothing,
       onRequest: nothing,
       onCancel: nothing,
