@@ -77,6 +77,7 @@ export class Seeders {
       resolve: async (host) => [{ address: host, family: 4 }],
       datagram: refuse,
       openDatagram: refuse,
+      openMulticast: refuse,
       httpGet: refuse,
     }
   }

@@ -84,6 +84,9 @@ export const encryptionOption = (): Option =>
     .choices(encryptionPolicies)
     .default('offered')
 
+export const lsdOption = (): Option =>
+  new Option('--lsd', 'find peers, and be found, on the local networks too (BEP 14)')
+
 export const dhtOption = (): Option =>
   new Option('--dht', 'find peers, and be found, by the public DHT too')
 

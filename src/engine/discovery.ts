@@ -1,5 +1,5 @@
 /**
- * All the ways by which a torrent finds peers: its trackers, the DHT, and what its peers tell of others. A hybrid is two
+ * All the ways by which a torrent finds peers: its trackers, the DHT, the local network, and what its peers tell of others. A hybrid is two
  * swarms, each is asked for by its own name.
  *
  * Invariant: of a private torrent (BEP 27) nobody hears but its trackers, and nobody else is believed.
@@ -27,6 +27,8 @@ export class Discovery<P extends Gossip> {
   readonly #announcers: Announcer[] = []
   readonly #seekers: DhtSeeker[] = []
   readonly #exchange: PeerExchange<P>
+  readonly #names: Uint8Array[] = []
+  #toldLocally = false
   #started = false
 
   constructor(
@@ -42,6 +44,8 @@ export class Discovery<P extends Gossip> {
 
   /** The torrent is known by this name, too. */
   announce(name: Uint8Array): void {
+    this.#names.push(name)
+    if (this.#toldLocally) this.#context.local?.announce(name)
     const { peerId, listenPort, key, network, clock, random, logger, trackerClient, dht } =
       this.#context
     const announcer = createAnnouncer({
@@ -84,12 +88,23 @@ export class Discovery<P extends Gossip> {
   /** Once a second. `hungry`: more peers are wanted than there are. */
   tick(hungry: boolean, peers: ReadonlySet<P>): void {
     const { nowMs, isPrivate } = this.#host
+    if (this.#toldLocally === isPrivate) this.#tellLocally(!isPrivate)
     if (!isPrivate) {
       for (const seeker of this.#seekers) seeker.tick(nowMs, hungry)
       if (peers.size > 0) this.#exchange.tick(nowMs, peers)
     }
     if (!hungry) return
     for (const announcer of this.#announcers) announcer.announceNow()
+  }
+
+  /** Not before the first tick: only then it is known of what was opened whether it is private. */
+  #tellLocally(tells: boolean): void {
+    this.#toldLocally = tells
+    const { local } = this.#context
+    for (const name of this.#names) {
+      if (tells) local?.announce(name)
+      else local?.withdraw(name)
+    }
   }
 
   /** A peer tells of others (BEP 11). */
@@ -103,6 +118,7 @@ export class Discovery<P extends Gossip> {
 
   /** Says goodbye; resolves when that was heard, or took too long. */
   async stop(): Promise<void> {
+    this.#tellLocally(false)
     await Promise.all(this.#announcers.map((announcer) => announcer.stop(STOP_ANNOUNCE_MS)))
   }
 }

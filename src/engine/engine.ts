@@ -31,6 +31,7 @@ import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
+import { LocalDiscovery } from './local/local-discovery.ts'
 import { parseFetchedInfo } from './metadata.ts'
 import type { PeerListener, PeerSocket } from './network.ts'
 import { type ReadBlock, ReadCache } from './read-cache.ts'
@@ -87,6 +88,7 @@ class TorrentEngine implements Engine {
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
   #dht: Dht | undefined
+  #local: LocalDiscovery | undefined
   #cancelTick: (() => void) | undefined
   #lastTickMs = 0
   #turn = 0
@@ -127,6 +129,7 @@ class TorrentEngine implements Engine {
     try {
       this.#listener = await network.listen(bind, peerPort, (socket) => this.#accept(socket))
       this.#dht = await this.#openDht(this.#listener.port)
+      if (this.#options.lsd === true) this.#local = await this.#openLocal(this.#listener.port)
     } catch (error) {
       await this.#listener?.close()
       this.#trackerClient.close()
@@ -159,6 +162,7 @@ class TorrentEngine implements Engine {
       connections: this.#connections,
       encryption: this.#doorway.encryption,
       dht: this.#dht,
+      local: this.#local,
     }
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
@@ -184,6 +188,19 @@ class TorrentEngine implements Engine {
       if (!isTaken || this.#options.peerPort !== 0) throw error
       return Dht.open(tools, bind, 0, dht)
     }
+  }
+
+  #openLocal(port: number): Promise<LocalDiscovery> {
+    const { network, random, bind } = this.#options
+    const tools = {
+      network,
+      clock: this.#clock,
+      random,
+      logger: this.#logger,
+      onPeer: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
+        this.#byName.get(toLatin1(infoHash))?.believe([peer]),
+    }
+    return LocalDiscovery.open(tools, bind, port)
   }
 
   get port(): number {
@@ -327,6 +344,7 @@ class TorrentEngine implements Engine {
     this.#syncs.stop()
     for (const cutOff of [...this.#inbound]) cutOff()
     this.#dht?.stop()
+    this.#local?.stop()
     const closed = this.#listener?.close()
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
     await Promise.allSettled(this.#making.values())

@@ -45,6 +45,15 @@ export interface OpenDatagramSocket {
   close(): void
 }
 
+/** A group of everybody on the local networks who wants to hear. */
+export interface MulticastSocket {
+  /** Also of what we send. The bytes are the receiver's only during the call; the host as in OpenDatagramSocket. */
+  onMessage: (bytes: Uint8Array, host: string) => void
+  /** To the group, once on each network; to none beyond a router. */
+  send(bytes: Uint8Array): void
+  close(): void
+}
+
 export interface ResolvedAddress {
   readonly address: string
   readonly family: 4 | 6
@@ -72,6 +81,11 @@ export interface Network {
    * ENGINE_NO_FAMILY when the machine has no IPv6.
    */
   openDatagram(address: string, port: number): Promise<OpenDatagramSocket>
+  /**
+   * Joins a multicast group on the interfaces with one of these addresses of its family, or, for a wildcard, on all that
+   * lead outside. Rejects with ENGINE_LISTEN_FAILED, ENGINE_PORT_TAKEN, and with ENGINE_NO_FAMILY when there is none.
+   */
+  openMulticast(group: string, port: number, bind: readonly string[]): Promise<MulticastSocket>
   /**
    * GET with a bound on time and on the answer's size; redirects are followed, a few. The path and
    * query leave exactly as given (`info_hash=%12%AB…`). `family` forces the address family.

@@ -20,6 +20,7 @@ import type {
 } from './network.ts'
 import { httpGet } from './node-http.ts'
 import { hasNoIPv6, listenError, listenOnAll } from './node-listener.ts'
+import { openMulticast } from './node-multicast.ts'
 import { KEEP_ALIVE_DELAY_MS, NodePeerSocket } from './node-socket.ts'
 
 export interface NodeNetworkOptions {
@@ -50,6 +51,7 @@ export function nodeNetwork(options: NodeNetworkOptions = {}): Network {
     resolve: resolveHost,
     datagram: connectDatagram,
     openDatagram,
+    openMulticast,
     httpGet(url, getOptions) {
       return httpGet(url, getOptions, clock)
     },

@@ -7,6 +7,7 @@ import type { Connections } from './connections.ts'
 import type { Dht } from './dht/dht.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { LocalDiscovery } from './local/local-discovery.ts'
 import type { Network } from './network.ts'
 import type { ReadBlock, ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
@@ -31,6 +32,7 @@ export interface TorrentContext {
   readonly connections: Connections
   readonly encryption: EncryptionPolicy
   readonly dht: Dht | undefined
+  readonly local: LocalDiscovery | undefined
   readonly uploadSlots: number
   readonly uploads: Throttle
   readonly downloads: Throttle

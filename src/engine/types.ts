@@ -50,6 +50,8 @@ export interface EngineOptions {
   readonly rates?: Rates
   /** Of what is said to peers (MSE); `offered` by default. */
   readonly encryption?: EncryptionPolicy
+  /** Find peers on the local networks too (BEP 14): they are told what is shared here. Absent: not. */
+  readonly lsd?: boolean
   /** Find peers by the DHT too, on UDP `peerPort`; absent: not. */
   readonly dht?: DhtOptions
 }

@@ -87,6 +87,8 @@ export interface NodeOptions {
   readonly encryption?: EncryptionPolicy
   /** URLs at which a web server has what is shared: named in magnets and .torrent files (BEP 19). */
   readonly webSeeds?: readonly string[]
+  /** Find peers on the local networks too. */
+  readonly lsd?: boolean
   /** Find peers by the DHT too, beginning with these nodes; what it learns is kept in the file, if one is named. */
   readonly dht?: {
     readonly bootstrap: readonly { readonly host: string; readonly port: number }[]
@@ -190,6 +192,7 @@ export class SeedbedNode {
         maxConnections: options.maxConnections,
         ...(options.rates === undefined ? {} : { rates: options.rates }),
         ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
+        lsd: options.lsd === true,
         ...(options.dht === undefined
           ? {}
           : { dht: { ...options.dht, ...(dhtState && { state: dhtState }) } }),

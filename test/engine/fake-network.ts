@@ -6,6 +6,7 @@
 import { type Clock, seededRandom } from '../../src/base/index.ts'
 import type {
   HttpAnswer,
+  MulticastSocket,
   Network,
   OpenDatagramSocket,
   PeerListener,
@@ -33,6 +34,9 @@ export class FakeInternet {
   readonly #random = seededRandom(99)
   #nextPort = 20_000
   connections = 0
+  readonly #groups = new Map<string, Set<MulticastSocket>>()
+  /** What was said to groups. */
+  readonly multicasts: { host: string; group: string; bytes: Uint8Array }[] = []
   /** Datagrams sent, by host. */
   readonly datagramsFrom: Map<string, number> = new Map()
 
@@ -62,6 +66,8 @@ export class FakeInternet {
       },
       openDatagram: async (_address, port): Promise<OpenDatagramSocket> =>
         this.#openDatagram(address, port === 0 ? this.#nextPort++ : port),
+      openMulticast: async (group, port): Promise<MulticastSocket> =>
+        this.#openMulticast(address, `${group} ${port}`),
       httpGet: async (): Promise<HttpAnswer> => {
         throw new Error('no HTTP in this network')
       },
@@ -91,6 +97,26 @@ export class FakeInternet {
       },
     }
     this.#datagramSockets.set(key, socket)
+    return socket
+  }
+
+  #openMulticast(host: string, group: string): MulticastSocket {
+    const members = this.#groups.get(group) ?? new Set()
+    this.#groups.set(group, members)
+    const socket: MulticastSocket = {
+      onMessage: () => {},
+      send: (bytes) => {
+        const copy = Buffer.from(bytes)
+        this.multicasts.push({ host, group, bytes: copy })
+        this.#clock.after(this.#link.latencyMs, () => {
+          for (const member of [...members]) member.onMessage(copy, host)
+        })
+      },
+      close: () => {
+        members.delete(socket)
+      },
+    }
+    members.add(socket)
     return socket
   }
 

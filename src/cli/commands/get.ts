@@ -24,6 +24,7 @@ import {
   type HostPort,
   jsonOption,
   logLevelOption,
+  lsdOption,
   makeLogger,
   onlyOption,
   peerPortOption,
@@ -47,6 +48,7 @@ interface GetFlags {
   readonly upRate?: number
   readonly downRate?: number
   readonly encryption: EncryptionPolicy
+  readonly lsd?: boolean
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
@@ -68,6 +70,7 @@ export function getCommand(): Command {
     .addOption(upRateOption())
     .addOption(downRateOption())
     .addOption(encryptionOption())
+    .addOption(lsdOption())
     .addOption(dhtOption())
     .addOption(dhtNodeOption())
     .addOption(jsonOption())
@@ -94,6 +97,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       maxConnections: flags.maxConnections,
       rates: { up: flags.upRate, down: flags.downRate },
       encryption: flags.encryption,
+      lsd: flags.lsd === true,
       ...(dhtNodes === undefined ? {} : { dht: { bootstrap: dhtNodes } }),
       clock: systemClock,
       random: systemRandom(),

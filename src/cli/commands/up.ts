@@ -37,6 +37,7 @@ import {
   type HostPort,
   jsonOption,
   logLevelOption,
+  lsdOption,
   makeLogger,
   onlyOption,
   parseDurationMs,
@@ -73,6 +74,7 @@ interface UpOptions {
   readonly encryption: EncryptionPolicy
   readonly format: TorrentFormat
   readonly webSeed?: readonly string[]
+  readonly lsd?: boolean
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
@@ -136,6 +138,7 @@ export function upCommand(): Command {
         'where a web server has what is shared: the file, or the folder above (BEP 19)',
       ),
     )
+    .addOption(lsdOption())
     .addOption(dhtOption())
     .addOption(dhtNodeOption())
     .addOption(jsonOption())
@@ -192,6 +195,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     format: options.format,
     rates: { up: options.upRate, down: options.downRate },
     encryption: options.encryption,
+    lsd: options.lsd === true,
     ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),
     ...(dhtNodes === undefined
       ? {}

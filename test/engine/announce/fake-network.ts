@@ -30,6 +30,9 @@ export class FakeNetwork implements Network {
   listen(): never {
     throw new Error('no peers here')
   }
+  openMulticast(): never {
+    throw new Error('no groups in this network')
+  }
   openDatagram(): never {
     throw new Error('no other nodes here')
   }
