@@ -180,7 +180,7 @@ test('a run that was begun is finished before another begins', () => {
 test('the run with the rarest piece is the next, and its rarest extent the first of it', () => {
   // Two runs of sixteen extents of one piece each.
   const board = new Board({ total: 32, piece: 1, stripe: 1 })
-  board.peer('b', 'x'.repeat(27) + '.' + 'x'.repeat(4))
+  board.peer('b', `${'x'.repeat(27)}.${'x'.repeat(4)}`)
   const a = board.peer('a')
   board.pick(a, 1)
   assert.equal(board.admitted.at(-1), 27)
