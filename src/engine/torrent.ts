@@ -19,9 +19,8 @@ import {
   encodePieceLayers,
   type HashRange,
   hasAllLayers,
-  PieceHashes,
+  type PieceHashes,
   type PieceLayers,
-  shortPieces,
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
@@ -31,20 +30,19 @@ import type { Budget } from './budget.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
-import type { Content } from './content.ts'
+import { type Content, contentOf } from './content.ts'
 import { Discovery, type DiscoveryHost } from './discovery.ts'
 import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
 import { engineError } from './errors.ts'
-import { Geometry } from './geometry.ts'
-import { HashServer } from './hash-server.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
 import type { Peer, PeerHost } from './peer.ts'
-import { Priority, piecePriorities, type Window } from './pick-order.ts'
+import type { Priority, Window } from './pick-order.ts'
 import { RateMeter } from './rate.ts'
-import { type ReadCache, ReadSource } from './read-cache.ts'
+import type { ReadCache } from './read-cache.ts'
 import { openReadStream, type ReadableTorrent } from './read-stream.ts'
+import { DOZE_MS, type Known, Sleep } from './sleep.ts'
 import type { Share } from './throttle.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
@@ -57,7 +55,7 @@ import type {
   TorrentProgress,
   TorrentState,
 } from './types.ts'
-import { readVerified } from './verified-bytes.ts'
+import { Wanted } from './wanted.ts'
 import { WebSeedSocket } from './web-seed/socket.ts'
 import { WebSeeds } from './web-seed/web-seeds.ts'
 import {
@@ -69,15 +67,6 @@ import {
 
 /** Pieces in memory that are suggested a second (BEP 6). */
 const SUGGESTIONS = 4
-/** Without a peer for so long a whole torrent lets go of what it can read again. */
-const DOZE_MS = 60_000
-
-interface Summary {
-  readonly contentBytes: number
-  readonly pieceCount: number
-  readonly name: string
-  readonly private: boolean
-}
 /** With fewer peers a download asks its trackers as often as they allow. */
 const FEW_PEERS = 10
 
@@ -113,24 +102,11 @@ export class Torrent
   #download: Download | undefined
   #hashFailures = 0
   #bans = 0
-  /** What is wanted of the files, once it is known which there are. */
-  readonly #wish: AddOptions['priorities']
-  #files: readonly Priority[] | undefined
-  #priorities: Uint8Array | undefined
-  #sequential: boolean
-  readonly #windows = new Set<Window>()
-  readonly #changes = new Set<() => void>()
-  /** Wanted pieces that the store does not have. */
-  #missing = 0
+  readonly #wanted: Wanted
+  readonly #sleep: Sleep
   #choosing: Promise<void> = Promise.resolve()
   /** Resolves when the stripes of a download that has ended are written. */
   #leaving: Promise<void> = Promise.resolve()
-  /** What an idle torrent is known by, which has let go of its info dictionary and all that follows from it. */
-  #asleep: Summary | undefined
-  readonly #reload: AddOptions['reload']
-  #waking: Promise<void> | undefined
-  /** Who came while it slept. */
-  readonly #knocking = new Set<PeerSocket>()
   /** When a peer was connected last. */
   #busyMs: number
   #stopping: Promise<void> | undefined
@@ -143,9 +119,8 @@ export class Torrent
     { trackers, priorities, sequential = false, webSeeds = [], rates, reload }: AddOptions,
   ) {
     super()
-    this.#reload = reload
-    this.#wish = priorities
-    this.#sequential = sequential
+    this.#wanted = new Wanted(priorities, sequential)
+    this.#sleep = new Sleep(reload)
     this.#context = context
     this.names = names
     this.#trackers = trackers
@@ -185,7 +160,7 @@ export class Torrent
 
   /** Not known of a magnet whose info dictionary is not there yet. */
   get isPrivate(): boolean {
-    return this.info?.private ?? this.#asleep?.private ?? false
+    return this.info?.private ?? this.#sleep.summary?.private ?? false
   }
 
   counters(): AnnounceCounters {
@@ -225,36 +200,12 @@ export class Torrent
     this.learnInfo(info)
     this.stored = stored
     const { blockBytes } = this.#context.volume
-    const geometry = new Geometry(info.totalBytes, info.pieceBytes, blockBytes, shortPieces(info))
-    const hashes = new PieceHashes(info, layers)
-    const verified = new Bitfield(geometry.pieceCount)
-    for (let piece = 0; piece < verified.length; piece++) {
-      if (stored.have.has(piece)) verified.set(piece)
-    }
-    const source = new ReadSource(stored, geometry, (error) => this.fail(error))
-    const hashServer =
-      info.infoHashV2 === undefined
-        ? undefined
-        : new HashServer(hashes, {
-            has: (piece) => verified.has(piece),
-            readPiece: async (piece) => {
-              const bytes = new Uint8Array(geometry.pieceLength(piece))
-              await readVerified(content, piece, 0, bytes)
-              return bytes
-            },
-          })
-    const content: Content = {
-      geometry,
-      verified,
-      source,
-      hashes,
-      hashServer,
-      download: undefined,
-      leaving: undefined,
-    }
+    const content = contentOf(stored, info, layers, blockBytes, (error) => this.fail(error))
     this.content = content
-    if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
-    this.#files ??= this.#wish?.(info)
+    if (info.format === 'hybrid' && !hasAllLayers(info, layers)) {
+      this.#fetchBeside(stored, content.hashes)
+    }
+    this.#wanted.learn(info)
     this.#enter()
   }
 
@@ -263,13 +214,9 @@ export class Torrent
     const content = this.content!
     const stored = this.stored!
     const { geometry, verified } = content
-    const priorities = piecePriorities(this.info!, geometry, this.#files)
-    this.#priorities = priorities
-    this.#missing = 0
-    for (let piece = 0; piece < geometry.pieceCount; piece++) {
-      if (priorities?.[piece] !== Priority.skip && !stored.have.has(piece)) this.#missing++
-    }
-    if (this.#missing === 0) {
+    const wanted = this.#wanted
+    wanted.survey(this.info!, geometry, stored.have)
+    if (wanted.missing === 0) {
       this.#state = 'seeding'
       return
     }
@@ -281,10 +228,9 @@ export class Torrent
       content.hashes,
       geometry,
       verified,
-      priorities,
+      wanted.priorities,
     )
-    download.order.sequential = this.#sequential
-    for (const window of this.#windows) download.order.addWindow(window)
+    wanted.brief(download.order)
     this.#download = download
     content.download = download
   }
@@ -314,7 +260,7 @@ export class Torrent
   }
 
   get name(): string | undefined {
-    return this.info?.name ?? this.#asleep?.name
+    return this.info?.name ?? this.#sleep.summary?.name
   }
 
   // --- Idleness ---
@@ -322,11 +268,10 @@ export class Torrent
   /** Lets go of what is only needed while peers are there. */
   doze(): void {
     const { info, content } = this
-    const idle = this.peers.size === 0 && this.#windows.size === 0 && this.#knocking.size === 0
-    if (!idle || this.#reload === undefined || this.#state !== 'seeding') return
+    const idle = this.peers.size === 0 && !this.#wanted.isBeingRead && this.#sleep.mayBegin
+    if (!idle || this.#state !== 'seeding') return
     if (info === undefined || content === undefined || !content.verified.full) return
-    const { contentBytes, pieceCount, name } = info
-    this.#asleep = { contentBytes, pieceCount, name, private: info.private }
+    this.#sleep.begin(info)
     this.reads.drop(content.source)
     this.info = undefined
     this.content = undefined
@@ -334,36 +279,15 @@ export class Torrent
 
   /** Resolves when it is awake; or has failed, because what it needs cannot be read. */
   wake(): Promise<void> {
-    if (this.#asleep === undefined) return Promise.resolve()
-    this.#waking ??= this.#reload!()
-      .then(({ info, layers }) => {
+    return this.#sleep.end(
+      ({ info, layers }) => {
         if (!this.running) return
-        this.#asleep = undefined
+        this.#sleep.summary = undefined
         this.begin(this.stored!, info, layers)
         this.#busyMs = this.#context.clock.monotonicMs()
-      })
-      .catch((error: unknown) => this.fail(asError(error)))
-      .finally(() => {
-        this.#waking = undefined
-      })
-    return this.#waking
-  }
-
-  /** A peer that came while it slept waits, unread, until it is awake. */
-  #knock(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
-    const heard = [first.slice()]
-    socket.pause()
-    socket.onData = (bytes) => void heard.push(bytes.slice())
-    socket.onDrain = () => {}
-    socket.onClose = () => {
-      if (this.#knocking.delete(socket)) arrival.ended()
-    }
-    this.#knocking.add(socket)
-    this.wake().then(() => {
-      if (!this.#knocking.delete(socket)) return
-      this.#admit(socket, arrival, Buffer.concat(heard))
-      socket.resume()
-    })
+      },
+      (error) => this.fail(asError(error)),
+    )
   }
 
   // --- What is wanted ---
@@ -374,7 +298,7 @@ export class Torrent
     if (files.length !== this.info!.files.length) {
       throw new RangeError(`${files.length} priorities for ${this.info!.files.length} files`)
     }
-    this.#files = [...files]
+    this.#wanted.files = [...files]
     // One change at a time: the last one says what is wanted.
     const before = this.#choosing
     this.#choosing = before.then(() => this.#chooseAnew())
@@ -387,7 +311,7 @@ export class Torrent
     if (this.#download !== undefined) await this.#endDownload()
     if (!this.running) return
     this.#enter()
-    this.#changed()
+    this.#wanted.changed()
     for (const peer of [...this.peers]) {
       if (this.#state === 'downloading') peer.downloadBegun()
       peer.tellUploadOnly()
@@ -418,7 +342,7 @@ export class Torrent
   }
 
   setSequential(sequential: boolean): void {
-    this.#sequential = sequential
+    this.#wanted.sequential = sequential
     if (this.#download !== undefined) this.#download.order.sequential = sequential
   }
 
@@ -428,7 +352,7 @@ export class Torrent
   }
 
   createReadStream(file: number, range: { start?: number; end?: number } = {}): Readable {
-    if (this.#asleep === undefined) return openReadStream(this, file, range)
+    if (this.#sleep.summary === undefined) return openReadStream(this, file, range)
     const awake = (): Promise<void> => this.wake()
     const open = (): Readable => openReadStream(this, file, range)
     return Readable.from(
@@ -443,20 +367,15 @@ export class Torrent
   // --- As those who read it see it ---
 
   isSkipped(piece: number): boolean {
-    return this.#priorities?.[piece] === Priority.skip
+    return this.#wanted.isSkipped(piece)
   }
 
   onChange(listener: () => void): () => void {
-    this.#changes.add(listener)
-    return () => this.#changes.delete(listener)
-  }
-
-  #changed(): void {
-    for (const listener of [...this.#changes]) listener()
+    return this.#wanted.onChange(listener)
   }
 
   addWindow(window: Window): void {
-    this.#windows.add(window)
+    this.#wanted.addWindow(window)
     this.#download?.order.addWindow(window)
     this.#download?.hurry()
   }
@@ -466,7 +385,7 @@ export class Torrent
   }
 
   deleteWindow(window: Window): void {
-    this.#windows.delete(window)
+    this.#wanted.deleteWindow(window)
     this.#download?.order.deleteWindow(window)
     this.#download?.picker.reorder()
   }
@@ -538,8 +457,13 @@ export class Torrent
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
   accept(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
-    if (this.#asleep !== undefined && this.running) this.#knock(socket, arrival, first)
-    else this.#admit(socket, arrival, first)
+    if (this.#sleep.summary === undefined || !this.running) {
+      this.#admit(socket, arrival, first)
+      return
+    }
+    this.#sleep.knock(socket, arrival, first, this.wake(), (said) =>
+      this.#admit(socket, arrival, said),
+    )
   }
 
   #admit(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
@@ -550,7 +474,7 @@ export class Torrent
   }
 
   #connect(): void {
-    if (this.#asleep !== undefined) {
+    if (this.#sleep.summary !== undefined) {
       if (this.running && this.#connector.mayConnect) this.wake().then(() => this.#connect())
       return
     }
@@ -677,15 +601,15 @@ export class Torrent
 
   pieceHeld(piece: number): void {
     this.#context.changed()
-    if (this.isSkipped(piece)) return
-    this.#missing--
-    if (this.#missing === 0) this.#finish().catch((error: unknown) => this.fail(asError(error)))
+    if (this.#wanted.held(piece))
+      this.#finish().catch((error: unknown) => this.fail(asError(error)))
   }
 
   async #finish(): Promise<void> {
     await this.#context.syncSoon(() => this.stored!.sync())
     // Something else may be wanted by now, or about to be.
-    if (this.#state !== 'downloading' || this.#missing > 0 || this.#download === undefined) return
+    if (this.#state !== 'downloading' || this.#wanted.missing > 0 || this.#download === undefined)
+      return
     this.#state = 'seeding'
     await this.#endDownload()
     if (this.#state === 'seeding') this.#completed()
@@ -741,7 +665,7 @@ export class Torrent
       (this.#state === 'downloading' || this.#state === 'metadata') && this.peers.size < FEW_PEERS
     this.#discovery.tick(hungry, this.peers)
     if (this.peers.size === 0 && this.#state === 'seeding') {
-      if (this.#asleep === undefined && this.nowMs - this.#busyMs >= DOZE_MS) this.doze()
+      if (this.nowMs - this.#busyMs >= DOZE_MS) this.doze()
       return
     }
     this.#busyMs = this.nowMs
@@ -755,18 +679,18 @@ export class Torrent
   }
 
   #leftBytes(): number {
-    if (this.#asleep !== undefined) return 0
+    if (this.#sleep.summary !== undefined) return 0
     if (this.info === undefined) return 1
     return this.info.contentBytes - this.#haveBytes()
   }
 
   #haveBytes(): number {
-    if (this.#asleep !== undefined) return this.#asleep.contentBytes
+    if (this.#sleep.summary !== undefined) return this.#sleep.summary.contentBytes
     return this.content?.geometry.bytesOf(this.content.verified) ?? 0
   }
 
   #wantedBytes(): number {
-    if (this.#asleep !== undefined) return this.#asleep.contentBytes
+    if (this.#sleep.summary !== undefined) return this.#sleep.summary.contentBytes
     if (this.content === undefined) return 0
     const { geometry } = this.content
     const wanted = new Bitfield(geometry.pieceCount)
@@ -779,11 +703,11 @@ export class Torrent
   progress(): TorrentProgress {
     return {
       state: this.#state,
-      totalBytes: (this.info ?? this.#asleep)?.contentBytes ?? 0,
+      totalBytes: (this.info ?? this.#sleep.summary)?.contentBytes ?? 0,
       wantedBytes: this.#wantedBytes(),
       haveBytes: this.#haveBytes(),
-      pieceCount: (this.info ?? this.#asleep)?.pieceCount ?? 0,
-      havePieces: this.content?.verified.count ?? this.#asleep?.pieceCount ?? 0,
+      pieceCount: (this.info ?? this.#sleep.summary)?.pieceCount ?? 0,
+      havePieces: this.content?.verified.count ?? this.#sleep.summary?.pieceCount ?? 0,
       downloadRate: this.#downloaded.perSecond,
       uploadRate: this.#uploaded.perSecond,
       downloadedBytes: this.stored?.downloadedBytes ?? this.#downloaded.total,
@@ -819,7 +743,7 @@ export class Torrent
     const known = await this.#known()
     if (stored === undefined || known === undefined) throw this.error
     if (stored.failure !== undefined) throw stored.failure
-    this.#asleep = undefined
+    this.#sleep.summary = undefined
     this.error = undefined
     this.#stopping = undefined
     this.#discovery = this.#discover()
@@ -831,10 +755,10 @@ export class Torrent
   }
 
   /** What `begin` needs: as it is in memory, or read again. */
-  async #known(): Promise<{ info: TorrentInfo; layers: PieceLayers } | undefined> {
+  async #known(): Promise<Known | undefined> {
     const { info, content } = this
     if (info !== undefined && content !== undefined) return { info, layers: content.hashes.layers }
-    return this.stored === undefined ? undefined : this.#reload?.()
+    return this.stored === undefined ? undefined : this.#sleep.reload?.()
   }
 
   trackers(): readonly TrackerStatus[] {
@@ -854,8 +778,8 @@ export class Torrent
   }
 
   #cutOff(): void {
-    this.#changed()
-    for (const socket of [...this.#knocking]) socket.destroy()
+    this.#wanted.changed()
+    this.#sleep.turnAway()
     this.#download?.stop()
     this.#metadata = undefined
     for (const peer of [...this.peers]) peer.close()
