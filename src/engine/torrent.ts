@@ -30,13 +30,14 @@ import type { Budget } from './budget.ts'
 import { Choking } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
-import { type Content, contentOf } from './content.ts'
+import type { Content } from './content.ts'
 import { Discovery, type DiscoveryHost } from './discovery.ts'
 import { Download, type DownloadHost } from './download.ts'
 import { Emitter } from './emitter.ts'
 import { engineError } from './errors.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
+import { openContent } from './open-content.ts'
 import type { Peer, PeerHost } from './peer.ts'
 import type { Priority, Window } from './pick-order.ts'
 import { RateMeter } from './rate.ts'
@@ -200,7 +201,7 @@ export class Torrent
     this.learnInfo(info)
     this.stored = stored
     const { blockBytes } = this.#context.volume
-    const content = contentOf(stored, info, layers, blockBytes, (error) => this.fail(error))
+    const content = openContent(stored, info, layers, blockBytes, (error) => this.fail(error))
     this.content = content
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) {
       this.#fetchBeside(stored, content.hashes)
