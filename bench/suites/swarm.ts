@@ -16,6 +16,9 @@ import {
 import { PieceHasher } from '../../src/node/piece-hasher.ts'
 import { interleave } from '../statistics.ts'
 import { lineOf, type Suite } from '../suite.ts'
+import { inMemory } from './engine/ram.ts'
+import { benchConnections } from './swarm/connections.ts'
+import { benchFinish } from './swarm/finish.ts'
 
 const GIB = 2 ** 30
 const MEMORY_BYTES = 64 * 2 ** 20
@@ -84,8 +87,11 @@ function verify(
 
 export const swarm: Suite = {
   name: 'swarm',
-  about: 'hashing and verifying 10 GiB by the trees of v2, against v1',
+  about:
+    'a swarm against its bound, the cost of connections, hashing by the trees of v2 against v1',
   async run(context) {
+    await benchFinish(context)
+    await inMemory(context, benchConnections)
     const bytes = content()
     const totalGib = context.quick ? 1 : 10
     const rounds = (totalGib * GIB) / MEMORY_BYTES
