@@ -49,6 +49,10 @@ export class Throttle {
     this.#bucket = new TokenBucket(clock, rate)
   }
 
+  get rate(): number | undefined {
+    return this.#bucket.rate
+  }
+
   set rate(rate: number | undefined) {
     this.#bucket.rate = rate
   }
@@ -184,8 +188,18 @@ export class Share {
     return this.bucket.limited || this.#throttle.limited
   }
 
+  get rate(): number | undefined {
+    return this.bucket.rate
+  }
+
   set rate(rate: number | undefined) {
     this.bucket.rate = rate
+  }
+
+  /** Bytes a second that it can have at best. */
+  get mostPerSecond(): number {
+    const { rate: all = Number.POSITIVE_INFINITY } = this.#throttle
+    return Math.min(this.rate ?? Number.POSITIVE_INFINITY, all)
   }
 
   /**

@@ -30,6 +30,10 @@ export class TokenBucket {
     this.#perMs = rate === undefined ? Number.POSITIVE_INFINITY : rate / 1000
   }
 
+  get rate(): number | undefined {
+    return this.limited ? this.#perMs * 1000 : undefined
+  }
+
   get limited(): boolean {
     return this.#perMs < Number.POSITIVE_INFINITY
   }

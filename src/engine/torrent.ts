@@ -27,7 +27,7 @@ import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { AnnounceCounters, PeerAddress } from './announce/types.ts'
 import type { Budget } from './budget.ts'
-import { Choking } from './choking.ts'
+import { Choking, slotsFor } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { Content } from './content.ts'
@@ -136,7 +136,8 @@ export class Torrent
     this.#busyMs = this.nowMs
     this.#logger = context.logger
     this.#connector = new Connector(context, this, () => this.#connect())
-    this.#choking = new Choking(this.peers, context.uploadSlots, context.random)
+    const slots = (): number => slotsFor(context.uploadSlots, this.uploadShare.mostPerSecond)
+    this.#choking = new Choking(this.peers, slots, context.random)
     this.#hashes = new TorrentHashes(
       () => this.nowMs,
       (peer, reason) => this.ban(peer, reason),

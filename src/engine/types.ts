@@ -44,7 +44,7 @@ export interface EngineOptions {
   readonly readCacheBytes?: number
   /** Bound on messages of peers that arrived in part, and of ours that peers do not read; 32 MiB by default. */
   readonly messageMemoryBytes?: number
-  /** Peers of one torrent that may download at a time; 16 by default. */
+  /** Peers of one torrent that may download at a time; 16 by default, fewer under a limit of rate. */
   readonly uploadSlots?: number
   /** Of all torrents together. */
   readonly rates?: Rates

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '../../src/base/index.ts'
 import { type ChokeCandidate, chooseUnchoked } from '../../src/engine/choker.ts'
+import { slotsFor } from '../../src/engine/choking.ts'
 
 function peer(fields: Partial<ChokeCandidate> = {}): ChokeCandidate {
   return {
@@ -65,4 +66,16 @@ test('without slots nobody is served', () => {
     optimistic: undefined,
   })
   assert.equal(unchoked.size, 0)
+})
+
+test('a limit of rate means fewer slots, but four', () => {
+  const pictures = [
+    [16, Number.POSITIVE_INFINITY, 16],
+    [16, 10_000_000, 16],
+    [16, 8 * 65_536, 8],
+    [16, 1_000, 4],
+    [2, 1_000, 2],
+    [0, 1_000, 0],
+  ] as const
+  for (const [most, rate, slots] of pictures) assert.equal(slotsFor(most, rate), slots)
 })
