@@ -50,7 +50,7 @@ export class HashRequests {
   readonly #bad: (peer: HashPeer) => void
   #pumping = false
 
-  /** `next` gives what is wanted beside `want`; `bad` hears of a peer whose hashes prove nothing. */
+  /** `next` gives what is wanted; `bad` hears of a peer whose hashes prove nothing. */
   constructor(next: () => HashJob | undefined, bad: (peer: HashPeer) => void) {
     this.#next = next
     this.#bad = bad
@@ -58,20 +58,6 @@ export class HashRequests {
 
   get waiting(): number {
     return this.#asked.length + this.#again.length
-  }
-
-  /** Before all others. */
-  want(job: HashJob, nowMs: number): void {
-    this.#again.unshift(job)
-    this.pump(nowMs)
-  }
-
-  /** Nobody needs it any more. */
-  drop(job: HashJob): void {
-    const at = this.#again.indexOf(job)
-    if (at >= 0) this.#again.splice(at, 1)
-    const asked = this.#asked.findIndex((each) => each.job === job)
-    if (asked >= 0) this.#asked.splice(asked, 1)
   }
 
   add(peer: HashPeer, nowMs: number): void {

@@ -13,7 +13,7 @@ import {
 } from '../metainfo/index.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
-import { type HashJob, HashRequests } from './hash-requests.ts'
+import { HashRequests } from './hash-requests.ts'
 import { LayerFetch } from './layer-fetch.ts'
 import type { Peer } from './peer.ts'
 import { MAX_HASHES } from './wire/hashes.ts'
@@ -60,16 +60,6 @@ export class TorrentHashes {
       done(layers)
     })
     this.#askAll(peers)
-  }
-
-  /** Asks for some nodes before all others. */
-  want(job: HashJob, peers: Iterable<Peer>): void {
-    this.#askAll(peers)
-    this.#requests!.want(job, this.#nowMs())
-  }
-
-  drop(job: HashJob): void {
-    this.#requests?.drop(job)
   }
 
   #askAll(peers: Iterable<Peer>): void {
