@@ -23,8 +23,23 @@ client.on('peer', (peer) => {
     say('peer', { peer })
     return
   }
-  peer.on('connect', () => peer.send(options.peerId))
-  peer.on('data', (data) => say('greeted', { by: Buffer.from(data).toString() }))
+  say('met')
+  let greeting
+  // What comes before the other side listens is lost: it is said again.
+  const greet = () => {
+    if (!peer.destroyed && peer.connected) peer.send(options.peerId)
+  }
+  peer.on('connect', () => {
+    say('connected')
+    greet()
+    greeting = setInterval(greet, 250)
+  })
+  peer.on('close', () => clearInterval(greeting))
+  let greeted = false
+  peer.on('data', (data) => {
+    if (!greeted) say('greeted', { by: Buffer.from(data).toString() })
+    greeted = true
+  })
   peer.on('error', () => {})
 })
 const commands = {
