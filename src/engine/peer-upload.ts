@@ -2,12 +2,12 @@
  * What one peer asks of us: its interest, our choke, its requests and our refusals.
  *
  * Invariants:
- * - A request is queued only when it lies within a piece that we have and the peer is not choked, or is
+ * - A request is queued only when it lies within a piece that we offer it and the peer is not choked, or is
  *   allowed to ask for that piece all the same (allowed-fast.ts), ALLOWED_TIMES over; every other one is
  *   rejected, if the peer knows rejects (BEP 6).
  * - A choke empties the queue.
  */
-import type { Bitfield } from '../base/index.ts'
+import { Bitfield } from '../base/index.ts'
 import { ALLOWED_FAST, allowedFast } from './allowed-fast.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
@@ -35,6 +35,8 @@ export class PeerUpload {
   readonly #torrent: PeerTorrent
   readonly #writer: PeerWriter
   #content: Content | undefined
+  /** The only pieces that the peer is served, where not all are (super-seed.ts). */
+  #offered: Bitfield | undefined
   #queue: UploadQueue | undefined
   /** Bytes that the peer may have of pieces while it is choked. */
   #allowance: Map<number, number> | undefined
@@ -56,6 +58,40 @@ export class PeerUpload {
       this.sentBytes += bytes
       this.#torrent.countUpload(bytes)
     })
+  }
+
+  // --- Super-seeding (BEP 16) ---
+
+  /** Nothing is offered but what is revealed from now on. */
+  hideAll(): void {
+    this.#offered = new Bitfield(this.#content!.geometry.pieceCount)
+  }
+
+  reveal(piece: number): void {
+    this.#offered!.set(piece)
+    this.#sendHave(piece)
+  }
+
+  /** All is offered from now on. `has` is what the peer has, and need not be told of. */
+  revealAll(has: Bitfield): void {
+    const offered = this.#offered!
+    this.#offered = undefined
+    const bytes = Buffer.allocUnsafe(offered.length * messages.HAVE_BYTES)
+    let end = 0
+    for (let piece = 0; piece < offered.length; piece++) {
+      if (!offered.has(piece) && !has.has(piece)) end += messages.writeHave(bytes, end, piece)
+    }
+    if (end > 0) this.#writer.send(bytes.subarray(0, end))
+  }
+
+  #sendHave(piece: number): void {
+    this.#writer.message(messages.HAVE_BYTES, (bytes, at) => messages.writeHave(bytes, at, piece))
+  }
+
+  #offers(piece: number): boolean {
+    return this.#offered === undefined
+      ? this.#content!.verified.has(piece)
+      : this.#offered.has(piece)
   }
 
   choke(): void {
@@ -88,7 +124,7 @@ export class PeerUpload {
       this.#reject(piece, begin, length)
       return
     }
-    const { geometry, verified, hashServer } = this.#content
+    const { geometry, hashServer } = this.#content
     // libtorrent takes the last piece of v2 for a whole one, the rest of it filler.
     const isV2 = hashServer !== undefined
     const within =
@@ -98,7 +134,7 @@ export class PeerUpload {
       begin + length <= (isV2 ? geometry.pieceBytes : geometry.wireLength(piece))
     if (!within) throw protocolError(`a request for ${length} bytes at ${begin} of piece ${piece}`)
     const allowed = !this.choking || this.#takeAllowance(piece, length)
-    const served = allowed && verified.has(piece) && this.#queue.add(piece, begin, length)
+    const served = allowed && this.#offers(piece) && this.#queue.add(piece, begin, length)
     if (!served) this.#reject(piece, begin, length)
   }
 
@@ -108,6 +144,7 @@ export class PeerUpload {
   allowFast(host: string, infoHash: Uint8Array, has: Bitfield | undefined): void {
     const content = this.#content
     if (!this.knowsRejects || content === undefined || has === undefined) return
+    if (this.#offered !== undefined) return
     if (this.#allowance !== undefined || has.count >= ALLOWED_FAST) return
     this.#allowance = new Map()
     for (const piece of allowedFast(host, infoHash, content.geometry.pieceCount)) {
@@ -128,7 +165,7 @@ export class PeerUpload {
 
   /** Suggests a piece that is in memory, once. */
   suggest(piece: number): void {
-    if (!this.knowsRejects || this.#suggested.has(piece)) return
+    if (!this.knowsRejects || this.#suggested.has(piece) || !this.#offers(piece)) return
     this.#suggested.add(piece)
     if (this.#suggested.size > MAX_SUGGESTED) {
       this.#suggested.delete(this.#suggested.values().next().value!)

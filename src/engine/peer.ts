@@ -78,6 +78,10 @@ export interface PeerHost extends PeerTorrent {
   /** Where the DHT reaches us from this address; undefined when it is not to be spoken of. */
   dhtPort(host: string): number | undefined
   onDhtPort(peer: Peer, port: number): void
+  /** BEP 16: we say that we have nothing, and then reveal one piece after the other. */
+  readonly superSeeds: boolean
+  /** It has said what it has: all, or that it has got one more piece. */
+  onHas(peer: Peer, piece?: number): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
   onHandshake(peer: Peer): boolean
   /** Both handshakes have been sent: messages may follow. */
@@ -301,7 +305,9 @@ export class Peer implements WireSink, ChokeCandidate {
   }
 
   #sayWhatWeHave(verified: Bitfield): void {
-    if (verified.count === 0) {
+    const hides = this.#torrent.superSeeds
+    if (hides) this.upload.hideAll()
+    if (hides || verified.count === 0) {
       if (this.#supportsFast) this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
     } else if (verified.full && this.#supportsFast) {
       this.#writer.message(messages.BARE_BYTES, messages.writeHaveAll)
@@ -440,11 +446,13 @@ export class Peer implements WireSink, ChokeCandidate {
   #heardWhatItHas(): void {
     this.download.updateInterest()
     this.upload.allowFast(this.host, this.#torrent.names.primary, this.pieces.has)
+    this.#torrent.onHas(this)
   }
 
   onHave(piece: number): void {
     this.pieces.have(piece)
     this.download.updateInterest()
+    this.#torrent.onHas(this, piece)
   }
 
   onChoke(): void {

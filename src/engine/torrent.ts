@@ -44,6 +44,7 @@ import { RateMeter } from './rate.ts'
 import type { ReadCache } from './read-cache.ts'
 import { openReadStream, type ReadableTorrent } from './read-stream.ts'
 import { DOZE_MS, type Known, Sleep } from './sleep.ts'
+import { SuperSeed } from './super-seed.ts'
 import type { Share } from './throttle.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
@@ -103,6 +104,9 @@ export class Torrent
   #download: Download | undefined
   #hashFailures = 0
   #bans = 0
+  /** To begin as the swarm's first seed (BEP 16); done once. */
+  #beginsSwarm: boolean
+  #superSeed: SuperSeed | undefined
   readonly #wanted: Wanted
   readonly #sleep: Sleep
   #choosing: Promise<void> = Promise.resolve()
@@ -117,11 +121,20 @@ export class Torrent
   constructor(
     context: TorrentContext,
     names: TorrentNames,
-    { trackers, priorities, sequential = false, webSeeds = [], rates, reload }: AddOptions,
+    {
+      trackers,
+      priorities,
+      sequential = false,
+      webSeeds = [],
+      rates,
+      reload,
+      superSeed,
+    }: AddOptions,
   ) {
     super()
     this.#wanted = new Wanted(priorities, sequential)
     this.#sleep = new Sleep(reload)
+    this.#beginsSwarm = superSeed === true
     this.#context = context
     this.names = names
     this.#trackers = trackers
@@ -220,6 +233,7 @@ export class Torrent
     wanted.survey(this.info!, geometry, stored.have)
     if (wanted.missing === 0) {
       this.#state = 'seeding'
+      if (verified.full && this.#beginsSwarm) this.#superSeed ??= new SuperSeed(verified.length)
       return
     }
     this.#state = 'downloading'
@@ -258,7 +272,12 @@ export class Torrent
 
   /** BEP 21. */
   get uploadOnly(): boolean {
-    return this.#state === 'seeding'
+    // Who has nothing and wants nothing would be left: a super-seed seems to be one.
+    return this.#state === 'seeding' && this.#superSeed === undefined
+  }
+
+  get superSeeds(): boolean {
+    return this.#superSeed !== undefined
   }
 
   get name(): string | undefined {
@@ -510,6 +529,29 @@ export class Torrent
 
   onMet(peer: Peer): void {
     this.#hashes.add(peer)
+    this.#superSeed?.met(peer, this.nowMs)
+  }
+
+  onHas(peer: Peer, piece?: number): void {
+    const superSeed = this.#superSeed
+    if (superSeed === undefined) return
+    if (piece === undefined) superSeed.heard(peer, this.nowMs)
+    else superSeed.had(peer, piece, this.nowMs)
+    if (superSeed.over) this.#endSuperSeed()
+  }
+
+  /** From now on it is a seed like any other. */
+  #endSuperSeed(): void {
+    const superSeed = this.#superSeed
+    if (superSeed === undefined) return
+    this.#superSeed = undefined
+    this.#beginsSwarm = false
+    superSeed.end()
+    for (const peer of [...this.peers]) peer.tellUploadOnly()
+    this.#logger.info(
+      { infoHash: toHex(this.infoHash) },
+      'the swarm has all: no super-seed any more',
+    )
   }
 
   onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void {
@@ -556,6 +598,7 @@ export class Torrent
 
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
+    this.#superSeed?.gone(peer)
     this.#choking.gone(peer)
     if (this.#state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
     this.#connector.ended(peer)
@@ -675,6 +718,7 @@ export class Torrent
     if (this.#state === 'seeding') this.#closeSeeds()
     this.#metadata?.pump(this.nowMs)
     this.#hashes.tick()
+    this.#superSeed?.tick(this.nowMs)
     this.#choking.tick(this.nowMs, this.#state === 'seeding')
     this.#suggest()
     this.#download?.tick(this.nowMs)

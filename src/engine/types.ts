@@ -74,6 +74,11 @@ export interface AddOptions {
   /** The beginning before the end, rather than the rarest first. */
   readonly sequential?: boolean
   /**
+   * If it is whole when it comes: begin its swarm with as little upload as can be, by showing each peer a few pieces only
+   * until the swarm has all (BEP 16).
+   */
+  readonly superSeed?: boolean
+  /**
    * Reads the info dictionary and the layers again. With it, a torrent that is whole lets go of them while
    * nobody is connected: thousands of idle torrents need little memory.
    */
