@@ -79,6 +79,12 @@ export const downRateOption = (): Option =>
     'download no more than this a second, from all peers together',
   ).argParser(parseSize)
 
+export const superSeedOption = (): Option =>
+  new Option(
+    '--super-seed',
+    'begin swarms with about one copy uploaded: show each peer a few pieces only, until the peers have all (BEP 16)',
+  )
+
 export const encryptionOption = (): Option =>
   new Option('--encryption <policy>', 'of what is said to peers')
     .choices(encryptionPolicies)

@@ -85,6 +85,8 @@ export interface NodeOptions {
   /** Of all torrents together. */
   readonly rates?: Rates
   readonly encryption?: EncryptionPolicy
+  /** Begin the swarms of torrents that are whole with as little upload as can be (BEP 16). */
+  readonly superSeed?: boolean
   /** URLs at which a web server has what is shared: named in magnets and .torrent files (BEP 19). */
   readonly webSeeds?: readonly string[]
   /** Find peers on the local networks too. */
@@ -250,7 +252,14 @@ export class SeedbedNode {
       const { webSeeds = [] } = attributes
       const reload = (): Promise<Described> => describeStored(stored)
       this.#watch(
-        this.#engine.open(stored, info, { trackers, webSeeds, layers, reload, ...wanted }),
+        this.#engine.open(stored, info, {
+          trackers,
+          webSeeds,
+          layers,
+          reload,
+          superSeed: this.#options.superSeed === true,
+          ...wanted,
+        }),
       )
     } catch (error) {
       // One damaged torrent must not keep the others from being seeded.
@@ -326,7 +335,8 @@ export class SeedbedNode {
       const { info, layers } = imported
       if (this.#engine.get(info.infoHash) === undefined) {
         const trackers = this.#tiersFor(info, [])
-        this.#watch(this.#engine.open(imported.stored, info, { trackers, layers }))
+        const superSeed = this.#options.superSeed === true
+        this.#watch(this.#engine.open(imported.stored, info, { trackers, layers, superSeed }))
       }
       await this.#records.remember(source, format, info.infoHash)
     }

@@ -45,6 +45,7 @@ import {
   parseSize,
   peerPortOption,
   sequentialOption,
+  superSeedOption,
   upRateOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
@@ -72,6 +73,7 @@ interface UpOptions {
   readonly upRate?: number
   readonly downRate?: number
   readonly encryption: EncryptionPolicy
+  readonly superSeed?: boolean
   readonly format: TorrentFormat
   readonly webSeed?: readonly string[]
   readonly lsd?: boolean
@@ -131,6 +133,7 @@ export function upCommand(): Command {
     .addOption(connectionsOption())
     .addOption(upRateOption())
     .addOption(downRateOption())
+    .addOption(superSeedOption())
     .addOption(encryptionOption())
     .addOption(
       new Option(
@@ -195,6 +198,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     format: options.format,
     rates: { up: options.upRate, down: options.downRate },
     encryption: options.encryption,
+    superSeed: options.superSeed === true,
     lsd: options.lsd === true,
     ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),
     ...(dhtNodes === undefined
