@@ -183,6 +183,7 @@ export class Torrent
       uploaded: this.#uploaded.total,
       downloaded: this.#downloaded.total,
       left: this.#leftBytes(),
+      isPartialSeed: this.#state === 'seeding' && this.#leftBytes() > 0,
     }
   }
 

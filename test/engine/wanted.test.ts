@@ -63,6 +63,31 @@ test('skipped files are not fetched, but for the pieces that they share; what is
   await swarm.stop()
 })
 
+test('a partial seed tells its tracker so (BEP 21), and no more when all is wanted', async () => {
+  const swarm = new Swarm(21)
+  const content = swarm.content(4 * PIECE, PIECE, [2 * PIECE, 2 * PIECE])
+  const holding = await swarm.holding(content, (piece) => piece < 2)
+  const events: (string | null)[] = []
+  const network = {
+    ...swarm.internet.host('10.0.0.1'),
+    httpGet: async (url: string) => {
+      events.push(new URL(url).searchParams.get('event'))
+      return { status: 200, body: Buffer.from('d8:intervali300e5:peers0:e') }
+    },
+  }
+  const engine = await swarm.engine('10.0.0.1', holding, { network })
+  const torrent = engine.open(holding.get(content.info.infoHash)!, content.info, {
+    trackers: [['http://10.0.0.9/announce']],
+    priorities: () => [normal, skip],
+  })
+  await swarm.until(() => events.length === 3, 1_000_000, 1_000)
+  assert.deepEqual(events, ['started', 'paused', 'paused'])
+  await swarm.settled(torrent.setPriorities([normal, normal]))
+  await swarm.until(() => events.length === 4, 1_000_000, 1_000)
+  assert.equal(events[3], null)
+  await swarm.stop()
+})
+
 test('files skipped while they come are given up, and what is there is complete then', async () => {
   const swarm = new Swarm(2, { bytesPerMs: 100 })
   const { content, torrent, volume } = await start(swarm)

@@ -86,7 +86,8 @@ export function parseHttpReply(status: number, body: Uint8Array): AnnounceResult
   const reply = dictionaryOf(status, body)
   const reason = getText(reply, 'failure reason')
   if (reason !== undefined) {
-    throw new TrackerError(printable(reason), { retryAfterMs: retryAfterMs(reply) })
+    const details = { retryAfterMs: retryAfterMs(reply), refused: true }
+    throw new TrackerError(printable(reason), details)
   }
   if (status !== STATUS_OK) throw new TrackerError(`HTTP status ${status}`)
   const minIntervalS = getInteger(reply, 'min interval')

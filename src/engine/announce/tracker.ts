@@ -8,7 +8,8 @@
  * Invariants, for each family:
  * - at most one announce is under way;
  * - the first that is answered says `started`; `completed` is answered at most once, and said only
- *   after `started` was; `stopped` is said only if `started` was answered.
+ *   after `started` was; `stopped` is said only if `started` was answered;
+ * - a partial seed says `paused` where it would say nothing (BEP 21), until that is refused.
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
@@ -56,6 +57,8 @@ interface Family {
   underway: Promise<void> | undefined
   started: boolean
   completedIsDue: boolean
+  /** It has refused `paused` (BEP 21), which older trackers take for a mistake. */
+  refusesPaused: boolean
 }
 
 export class Tracker {
@@ -161,8 +164,13 @@ export class Tracker {
 
   async #announceOver(family: Family): Promise<void> {
     do {
-      const event = nextEvent(family)
-      const result = await this.#send(family, event)
+      const event = this.#nextEvent(family)
+      const result = await this.#send(family, event).catch((error: unknown) => {
+        const isRefused = error instanceof TrackerError && error.refused
+        if (event !== 'paused' || !isRefused) throw error
+        family.refusesPaused = true
+        return this.#send(family, 'none')
+      })
       if (event === 'started') family.started = true
       if (event === 'completed') family.completedIsDue = false
       this.#succeed(result)
@@ -218,14 +226,22 @@ export class Tracker {
   #family(family: 4 | 6): Family {
     let state = this.#families.get(family)
     if (state === undefined) {
-      state = { family, underway: undefined, started: false, completedIsDue: false }
+      state = {
+        family,
+        underway: undefined,
+        started: false,
+        completedIsDue: false,
+        refusesPaused: false,
+      }
       this.#families.set(family, state)
     }
     return state
   }
-}
 
-function nextEvent(family: Family): AnnounceEvent {
-  if (!family.started) return 'started'
-  return family.completedIsDue ? 'completed' : 'none'
+  #nextEvent(family: Family): AnnounceEvent {
+    if (!family.started) return 'started'
+    if (family.completedIsDue) return 'completed'
+    const isPaused = !family.refusesPaused && this.#context.counters().isPartialSeed === true
+    return isPaused ? 'paused' : 'none'
+  }
 }

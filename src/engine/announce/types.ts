@@ -2,7 +2,8 @@
 import { SeedbedError } from '../../base/index.ts'
 import type { engineErrors } from '../errors.ts'
 
-export type AnnounceEvent = 'none' | 'started' | 'completed' | 'stopped'
+/** `paused` (BEP 21): nothing more will be downloaded, though bytes are missing. */
+export type AnnounceEvent = 'none' | 'started' | 'completed' | 'stopped' | 'paused'
 
 export interface AnnounceCounters {
   /** Bytes since `started`. */
@@ -10,9 +11,11 @@ export interface AnnounceCounters {
   readonly downloaded: number
   /** Bytes missing; anything but 0 while that is not known, or trackers take us for a seeder. */
   readonly left: number
+  /** All that is wanted is there, and that is not all there is (BEP 21). */
+  readonly isPartialSeed?: boolean
 }
 
-export interface AnnounceRequest extends AnnounceCounters {
+export interface AnnounceRequest extends Omit<AnnounceCounters, 'isPartialSeed'> {
   /** 20 bytes. */
   readonly infoHash: Uint8Array
   /** 20 bytes. */
@@ -50,13 +53,20 @@ const CODE: keyof typeof engineErrors = 'ENGINE_TRACKER_FAILED'
 export class TrackerError extends SeedbedError {
   /** When the tracker wants to hear from us again, if it said so; Infinity: never. */
   readonly retryAfterMs: number | undefined
+  /** The tracker answered, and refused; nothing is known to be wrong with the way there. */
+  readonly refused: boolean
 
   constructor(
     message: string,
-    details: { readonly retryAfterMs?: number | undefined; readonly cause?: unknown } = {},
+    details: {
+      readonly retryAfterMs?: number | undefined
+      readonly refused?: boolean
+      readonly cause?: unknown
+    } = {},
   ) {
     super(CODE, message, { cause: details.cause })
     this.retryAfterMs = details.retryAfterMs
+    this.refused = details.refused === true
   }
 }
 

@@ -38,6 +38,8 @@ const EVENTS: Readonly<Record<AnnounceEvent, number>> = {
   completed: 1,
   started: 2,
   stopped: 3,
+  // BEP 15 has no number for it.
+  paused: 0,
 }
 const OPTION_URL_DATA = 2
 const OPTION_MAX_BYTES = 255

@@ -185,6 +185,41 @@ test('completed is said at once, and once', async () => {
   assert.deepEqual(client.heard(), ['0 a started', '10 a completed', '1810 a none'])
 })
 
+test('a partial seed says so with every announce that says nothing else, to who takes it', async () => {
+  let isPartialSeed = false
+  const { announcer, client, pass } = setUp([['a'], ['b']], {
+    announceToAllTiers: true,
+    counters: () => ({ uploaded: 0, downloaded: 0, left: 5, isPartialSeed }),
+  })
+  client.answer = ({ host, request }) =>
+    host === 'b' && request.event === 'paused'
+      ? new TrackerError('unknown event', { refused: true })
+      : result()
+  announcer.start()
+  await pass(0)
+  assert.deepEqual(client.heard(), ['0 a started', '0 b started'])
+  isPartialSeed = true
+  await pass(INTERVAL_MS)
+  assert.deepEqual(client.heard().sort(), ['1800 a paused', '1800 b none', '1800 b paused'])
+  await pass(INTERVAL_MS)
+  assert.deepEqual(client.heard().sort(), ['3600 a paused', '3600 b none'])
+  isPartialSeed = false
+  await pass(INTERVAL_MS)
+  assert.deepEqual(client.heard().sort(), ['5400 a none', '5400 b none'])
+  await announcer.stop(1000)
+  assert.deepEqual(client.heard().sort(), ['5400 a stopped', '5400 b stopped'])
+})
+
+test('an announce that fails for another reason than what it says is not said again at once', async () => {
+  const counters = { uploaded: 0, downloaded: 0, left: 5, isPartialSeed: true }
+  const { announcer, client, pass } = setUp([['a']], { counters: () => counters })
+  client.answer = ({ request }) => (request.event === 'paused' ? NO : result())
+  announcer.start()
+  await pass(INTERVAL_MS)
+  assert.deepEqual(client.heard(), ['0 a started', '1800 a paused'])
+  await announcer.stop(1000)
+})
+
 test('completed while started is under way follows it', async () => {
   const { announcer, client, pass } = setUp([['a']])
   let answer: (result: AnnounceResult) => void = () => {}
