@@ -13,7 +13,6 @@ import type { TorrentContext } from './torrent-context.ts'
 const STOP_ANNOUNCE_MS = 3_000
 
 export interface DiscoveryHost {
-  readonly nowMs: number
   /** False also while that is not known: a magnet has nothing but its name. */
   readonly isPrivate: boolean
   counters(): AnnounceCounters
@@ -86,8 +85,8 @@ export class Discovery<P extends Gossip> {
   }
 
   /** Once a second. `hungry`: more peers are wanted than there are. */
-  tick(hungry: boolean, peers: ReadonlySet<P>): void {
-    const { nowMs, isPrivate } = this.#host
+  tick(nowMs: number, hungry: boolean, peers: ReadonlySet<P>): void {
+    const { isPrivate } = this.#host
     if (this.#toldLocally === isPrivate) this.#tellLocally(!isPrivate)
     if (!isPrivate) {
       for (const seeker of this.#seekers) seeker.tick(nowMs, hungry)
@@ -108,8 +107,8 @@ export class Discovery<P extends Gossip> {
   }
 
   /** A peer tells of others (BEP 11). */
-  onPex(peer: P, payload: Uint8Array): void {
-    this.believe(this.#exchange.receive(peer, payload, this.#host.nowMs))
+  onPex(peer: P, payload: Uint8Array, nowMs: number): void {
+    this.believe(this.#exchange.receive(peer, payload, nowMs))
   }
 
   trackers(): readonly TrackerStatus[] {

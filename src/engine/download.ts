@@ -3,7 +3,7 @@
  * that it lands in, and what follows when a piece was verified, or failed its hash.
  *
  * ```
- * chunk -> stripe -> hash -> verified: have to all peers -> held on the volume -> all held: host.held
+ * chunk -> stripe -> hash -> verified: have to all peers -> held on the volume -> all held
  *                        `-> failed: who sent it is banned, or suspected
  * ```
  *
@@ -25,15 +25,30 @@ import { Suspects } from './suspects.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { HAVE_BYTES, writeHave } from './wire/messages.ts'
 
-export interface DownloadHost {
+/** The peers as the download sees them. */
+export interface DownloadSwarm {
   readonly peers: ReadonlySet<Peer>
   readClock(): void
   banHost(host: string, reason: string): void
-  pieceVerified(piece: number): void
+}
+
+export interface DownloadEvents {
+  verified(piece: number): void
   /** A piece is on the volume, not durable yet. */
-  pieceHeld(piece: number): void
+  held(piece: number): void
   /** Something is wrong with the storage. */
-  fail(error: Error): void
+  failed(error: Error): void
+}
+
+export interface DownloadOptions {
+  readonly stored: StoredTorrent
+  readonly hashes: PieceHashes
+  readonly geometry: Geometry
+  /** The pieces that are there; kept up to date. */
+  readonly verified: Bitfield
+  /** Of all pieces; undefined when they are alike. */
+  readonly priorities: Uint8Array | undefined
+  readonly events: DownloadEvents
 }
 
 /** Haves leave together, and freed chunks are asked for again, after this time at most. */
@@ -50,7 +65,8 @@ export class Download {
   readonly stripes: StripeCache
   hashFailures = 0
   readonly #context: TorrentContext
-  readonly #host: DownloadHost
+  readonly #swarm: DownloadSwarm
+  readonly #events: DownloadEvents
   readonly #geometry: Geometry
   readonly #verified: Bitfield
   /** What is not to be downloaded: verified, or skipped. */
@@ -64,21 +80,14 @@ export class Download {
   #nextStripeMs = 0
   #stopped = false
 
-  /**
-   * `verified` is the pieces that are there, and is kept up to date; `priorities` are those of all pieces,
-   * undefined when they are alike.
-   */
   constructor(
     context: TorrentContext,
-    host: DownloadHost,
-    stored: StoredTorrent,
-    hashes: PieceHashes,
-    geometry: Geometry,
-    verified: Bitfield,
-    priorities?: Uint8Array,
+    swarm: DownloadSwarm,
+    { stored, hashes, geometry, verified, priorities, events }: DownloadOptions,
   ) {
     this.#context = context
-    this.#host = host
+    this.#swarm = swarm
+    this.#events = events
     this.#geometry = geometry
     this.#verified = verified
     this.#done = verified
@@ -109,8 +118,8 @@ export class Download {
       events: {
         verified: (piece) => this.#pieceVerified(piece),
         hashFailed: (piece, senders) => this.#hashFailed(piece, senders),
-        held: (piece) => host.pieceHeld(piece),
-        failed: (error) => host.fail(error),
+        held: (piece) => events.held(piece),
+        failed: (error) => events.failed(error),
         onRoom: () => this.#refillAll(),
       },
     })
@@ -120,7 +129,7 @@ export class Download {
   /** A chunk has been put into its stripe; `other` is the picker's peer that was asked for it too, or 0. */
   onChunk(piece: number, chunk: number, other: number): void {
     if (other !== 0) {
-      for (const peer of this.#host.peers) {
+      for (const peer of this.#swarm.peers) {
         if (peer.pieces.picking?.id === other) peer.download.cancel(piece, chunk)
       }
     }
@@ -153,7 +162,7 @@ export class Download {
     const bytes = Buffer.allocUnsafe(count * HAVE_BYTES)
     for (const [i, piece] of this.#haves.entries()) writeHave(bytes, i * HAVE_BYTES, piece)
     this.#haves = []
-    for (const peer of this.#host.peers) peer.upload.sendHaves(bytes)
+    for (const peer of this.#swarm.peers) peer.upload.sendHaves(bytes)
   }
 
   /** No timer any more. The stripes are closed, or dropped, by whoever calls. */
@@ -167,10 +176,10 @@ export class Download {
     this.#verified.set(piece)
     this.#haves.push(piece)
     this.#scheduleFlush()
-    for (const peer of this.#host.peers) peer.pieceVerified()
+    for (const peer of this.#swarm.peers) peer.pieceVerified()
     const guilty = this.#suspects.verified(piece, (chunk) => this.stripes.chunk(piece, chunk))
     this.#banAll(guilty, 'it sent a corrupt chunk')
-    this.#host.pieceVerified(piece)
+    this.#events.verified(piece)
     if (this.#done.full) this.stripes.finish()
   }
 
@@ -194,7 +203,7 @@ export class Download {
   #banAll(ids: ReadonlySet<number>, reason: string): void {
     if (ids.size === 0) return
     const hosts = new Set<string>()
-    for (const peer of this.#host.peers) {
+    for (const peer of this.#swarm.peers) {
       const { picking } = peer.pieces
       if (picking !== undefined && ids.has(picking.id)) hosts.add(peer.host)
     }
@@ -202,7 +211,7 @@ export class Download {
       const host = this.#departed.get(id)
       if (host !== undefined) hosts.add(host)
     }
-    for (const host of hosts) this.#host.banHost(host, reason)
+    for (const host of hosts) this.#swarm.banHost(host, reason)
   }
 
   /** As many extents at once as its share of the memory can hold, or a run, which the pool may lease. */
@@ -214,8 +223,8 @@ export class Download {
   }
 
   #refillAll(): void {
-    this.#host.readClock()
-    for (const peer of this.#host.peers) peer.download.refill()
+    this.#swarm.readClock()
+    for (const peer of this.#swarm.peers) peer.download.refill()
   }
 
   #scheduleFlush(): void {

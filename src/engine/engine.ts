@@ -178,7 +178,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#torrents.get(toLatin1(infoHash))?.believe([peer]),
+        this.#torrents.get(toLatin1(infoHash))?.discovery.believe([peer]),
     }
     try {
       return await Dht.open(tools, bind, port, dht)
@@ -198,7 +198,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onPeer: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#byName.get(toLatin1(infoHash))?.believe([peer]),
+        this.#byName.get(toLatin1(infoHash))?.discovery.believe([peer]),
     }
     return LocalDiscovery.open(tools, bind, port)
   }
@@ -299,7 +299,7 @@ class TorrentEngine implements Engine {
     }
     if (info.format === 'v2' && !hasAllLayers(info, layers)) {
       torrent.learnInfo(info)
-      layers = await torrent.fetchLayers(info, layers)
+      layers = await torrent.swarm.fetchLayers(info, layers)
       await there?.keepLayers(encodePieceLayers(layers))
     }
     if (!torrent.running) return
@@ -372,7 +372,7 @@ class TorrentEngine implements Engine {
     for (const name of torrent.names.learn(info)) {
       if (this.#byName.has(toLatin1(name))) throw exists(name)
       this.#register(torrent, name)
-      torrent.announce(name)
+      torrent.discovery.announce(name)
     }
   }
 

@@ -88,8 +88,8 @@ export class PeerDownload implements Taker {
     const { picking } = this.#pieces
     if (picking !== undefined) picking.limit = this.#allowed
     if (this.answersEach || picking === undefined) return
-    this.#torrent.content?.download?.picker.releaseAll(picking)
-    this.#torrent.onReleased()
+    this.#torrent.payload.content?.download?.picker.releaseAll(picking)
+    this.#torrent.payload.onReleased()
   }
 
   onUnchoke(): void {
@@ -100,7 +100,7 @@ export class PeerDownload implements Taker {
 
   /** BEP 6: chunks of the piece may be asked for while we are choked. */
   onAllowedFast(piece: number): void {
-    const { content } = this.#torrent
+    const { content } = this.#torrent.payload
     if (content === undefined) return
     const { pieceCount } = content.geometry
     if (piece >= pieceCount) throw protocolError(`allowed fast of piece ${piece}`)
@@ -113,7 +113,7 @@ export class PeerDownload implements Taker {
 
   /** BEP 6: the piece costs the peer little. A hint: among equally rare ones it comes first. */
   onSuggest(piece: number): void {
-    const { content } = this.#torrent
+    const { content } = this.#torrent.payload
     if (content === undefined) return
     if (piece >= content.geometry.pieceCount) throw protocolError(`suggestion of piece ${piece}`)
     const { picking } = this.#pieces
@@ -126,12 +126,12 @@ export class PeerDownload implements Taker {
   }
 
   onReject(piece: number, begin: number, length: number): void {
-    const { content } = this.#torrent
+    const { content } = this.#torrent.payload
     const { picking } = this.#pieces
     if (content?.download === undefined || picking === undefined) return
     const chunk = content.geometry.chunkAt(piece, begin, length)
     if (chunk < 0) throw protocolError('a reject of what was never requested')
-    if (content.download.picker.release(picking, piece, chunk)) this.#torrent.onReleased()
+    if (content.download.picker.release(picking, piece, chunk)) this.#torrent.payload.onReleased()
   }
 
   /** Asks for as much as the pipeline lacks, in one write. */
@@ -142,9 +142,9 @@ export class PeerDownload implements Taker {
     if (this.choked) picking.limit = this.#allowed
     const room = this.#depth - picking.outstanding
     if (room <= 0 || room * 4 < this.#depth) return
-    const { geometry, download } = this.#torrent.content!
+    const { geometry, download } = this.#torrent.payload.content!
     const { nowMs } = this.#torrent
-    const { downloadShare } = this.#torrent
+    const { downloadShare } = this.#torrent.traffic
     const taken = downloadShare.take(this, CHUNK_BYTES, room)
     if (taken === 0) return
     if (picking.outstanding === 0) this.#payloadMs = nowMs
@@ -175,17 +175,17 @@ export class PeerDownload implements Taker {
     const excess = this.#reservedBytes - owed * CHUNK_BYTES
     if (excess <= 0) return
     this.#reservedBytes -= excess
-    this.#torrent.downloadShare.give(excess)
+    this.#torrent.traffic.downloadShare.give(excess)
   }
 
   close(): void {
     this.#settle(0)
-    this.#torrent.downloadShare.leave(this)
+    this.#torrent.traffic.downloadShare.leave(this)
   }
 
   /** Another peer delivered the chunk first. */
   cancel(piece: number, chunk: number): void {
-    const length = this.#torrent.content!.geometry.chunkLength(piece, chunk)
+    const length = this.#torrent.payload.content!.geometry.chunkLength(piece, chunk)
     this.#writer.message(messages.REQUEST_BYTES, (bytes, at) =>
       messages.writeCancel(bytes, at, piece, chunk * CHUNK_BYTES, length),
     )
@@ -193,7 +193,7 @@ export class PeerDownload implements Taker {
 
   /** Where the chunk's bytes go; null when nobody asked the peer for it. */
   onPieceStart(piece: number, begin: number, length: number): Uint8Array | null {
-    const { content } = this.#torrent
+    const { content } = this.#torrent.payload
     const { picking } = this.#pieces
     if (content?.download === undefined || picking === undefined) return null
     const chunk = content.geometry.chunkAt(piece, begin, length)
@@ -213,9 +213,9 @@ export class PeerDownload implements Taker {
     this.rate.add(length)
     const reserved = Math.min(length, this.#reservedBytes)
     this.#reservedBytes -= reserved
-    this.#torrent.downloadShare.give(reserved - length)
-    this.#torrent.countDownload(length)
-    const download = this.#torrent.content?.download
+    this.#torrent.traffic.downloadShare.give(reserved - length)
+    this.#torrent.traffic.countDownload(length)
+    const download = this.#torrent.payload.content?.download
     const { picking } = this.#pieces
     if (!accepted || download === undefined || picking === undefined) {
       this.#wasted(length)
@@ -224,7 +224,11 @@ export class PeerDownload implements Taker {
     if (this.#intoScratch) download.stripes.put(piece, begin, this.#scratch!.subarray(0, length))
     if (this.#slowStart && this.#depth < this.#maxDepth) this.#depth++
     const chunk = begin / CHUNK_BYTES
-    this.#torrent.onChunk(piece, chunk, download.picker.received(picking, piece, chunk, nowMs))
+    this.#torrent.payload.onChunk(
+      piece,
+      chunk,
+      download.picker.received(picking, piece, chunk, nowMs),
+    )
   }
 
   /** Late chunks and lost races are to be expected; a stream of what nobody asked for is not. */

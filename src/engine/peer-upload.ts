@@ -52,11 +52,11 @@ export class PeerUpload {
   /** There is something to serve from now on. */
   begin(content: Content): void {
     this.#content = content
-    const { reads, uploadShare } = this.#torrent
-    this.#queue = new UploadQueue(this.#writer, reads, content, uploadShare, (bytes) => {
+    const { reads, traffic } = this.#torrent
+    this.#queue = new UploadQueue(this.#writer, reads, content, traffic.uploadShare, (bytes) => {
       this.rate.add(bytes)
       this.sentBytes += bytes
-      this.#torrent.countUpload(bytes)
+      this.#torrent.traffic.countUpload(bytes)
     })
   }
 

@@ -243,7 +243,7 @@ export class Peer implements WireSink, ChokeCandidate {
     }
     this.#writer.cork()
     if (!this.outgoing) this.sendHandshake()
-    const { content } = this.#torrent
+    const { content } = this.#torrent.payload
     if (content === undefined) {
       if (this.#supportsFast) this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
     } else {

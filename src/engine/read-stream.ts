@@ -8,6 +8,7 @@
 import { Readable } from 'node:stream'
 import type { Content } from './content.ts'
 import { engineError } from './errors.ts'
+import type { Payload } from './payload.ts'
 import type { Window } from './pick-order.ts'
 import type { EngineTorrent } from './types.ts'
 import { readVerified } from './verified-bytes.ts'
@@ -17,24 +18,41 @@ const STEP_BYTES = 256 * 1024
 
 /** The torrent as its readers see it. */
 export interface ReadableTorrent extends EngineTorrent {
-  readonly content: Content | undefined
   readonly running: boolean
-  isSkipped(piece: number): boolean
-  addWindow(window: Window): void
-  /** A window was changed. */
-  windowMoved(): void
-  deleteWindow(window: Window): void
-  /** Called when the torrent has ended, or something else is wanted of it; the result takes it back. */
-  onChange(listener: () => void): () => void
+  readonly asleep: boolean
+  readonly payload: Payload
+  /** Resolves when it is awake, or has failed. */
+  wake(): Promise<void>
+}
+
+interface ByteRange {
+  readonly start?: number
+  readonly end?: number
 }
 
 /** See EngineTorrent.createReadStream. */
-export function openReadStream(
+export function openReadStream(torrent: ReadableTorrent, file: number, range: ByteRange): Readable {
+  const bytes = torrent.asleep ? wakeAndRead(torrent, file, range) : readFile(torrent, file, range)
+  return Readable.from(bytes, { objectMode: false, highWaterMark: STEP_BYTES })
+}
+
+/** The range is checked when the torrent is awake: until then nobody knows which files there are. */
+async function* wakeAndRead(
   torrent: ReadableTorrent,
   file: number,
-  { start = 0, end }: { readonly start?: number; readonly end?: number },
-): Readable {
-  const { content, info } = torrent
+  range: ByteRange,
+): AsyncGenerator<Uint8Array> {
+  await torrent.wake()
+  yield* readFile(torrent, file, range)
+}
+
+function readFile(
+  torrent: ReadableTorrent,
+  file: number,
+  { start = 0, end }: ByteRange,
+): AsyncGenerator<Uint8Array> {
+  const { info } = torrent
+  const { content } = torrent.payload
   if (content === undefined || info === undefined) {
     throw engineError('ENGINE_NO_METADATA', 'nobody has sent the metadata of the torrent yet')
   }
@@ -44,8 +62,7 @@ export function openReadStream(
   if (!(start >= 0 && start <= to && to <= found.bytes)) {
     throw new RangeError(`bytes ${start} to ${to} of a file of ${found.bytes}`)
   }
-  const bytes = read(torrent, content, found.offset + start, found.offset + to)
-  return Readable.from(bytes, { objectMode: false, highWaterMark: STEP_BYTES })
+  return read(torrent, content, found.offset + start, found.offset + to)
 }
 
 async function* read(
@@ -63,13 +80,13 @@ async function* read(
     window.lastPiece = pieceAt(Math.min(offset + READ_AHEAD_BYTES, to) - 1)
   }
   aim(from)
-  torrent.addWindow(window)
+  torrent.payload.addWindow(window)
   try {
     for (let offset = from; offset < to; ) {
       const piece = pieceAt(offset)
       if (piece !== window.firstPiece) {
         aim(offset)
-        torrent.windowMoved()
+        torrent.payload.windowMoved()
       }
       await verified(torrent, content, piece)
       const pieceEnd = Math.min((piece + 1) * pieceBytes, to)
@@ -79,7 +96,7 @@ async function* read(
       offset += step.length
     }
   } finally {
-    torrent.deleteWindow(window)
+    torrent.payload.deleteWindow(window)
   }
 }
 
@@ -89,7 +106,7 @@ async function verified(torrent: ReadableTorrent, content: Content, piece: numbe
     if (!torrent.running) {
       throw torrent.error ?? engineError('ENGINE_STOPPED', 'the torrent was stopped')
     }
-    if (torrent.isSkipped(piece)) {
+    if (torrent.payload.wanted.isSkipped(piece)) {
       throw engineError('ENGINE_SKIPPED', `piece ${piece} belongs to files that are skipped`)
     }
     await new Promise<void>((resolve) => {
@@ -99,7 +116,7 @@ async function verified(torrent: ReadableTorrent, content: Content, piece: numbe
         resolve()
       }
       torrent.on('piece', done)
-      const forget = torrent.onChange(done)
+      const forget = torrent.payload.wanted.onChange(done)
     })
   }
 }

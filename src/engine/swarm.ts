@@ -1,0 +1,417 @@
+/**
+ * A torrent's swarm, as far as we are connected to it: who is let in and looked for, met twice or banned, and
+ * the way of what each peer says to the part that it concerns.
+ *
+ * ```
+ *          .-- Connector       connections, ours and theirs; bans
+ * peers ---+-- Choking         who may download from us
+ *          +-- MetadataFetch   a magnet's info dictionary
+ *          +-- TorrentHashes   hash trees of v2
+ *          |-- SuperSeed       what each is shown, where we are the first seed
+ *          `-- WebSeeds        web servers in the shape of peers
+ * ```
+ *
+ * Invariants: every peer in `peers` has told, or will tell, that it is closed; after `close` there is none; of two connections to one
+ * peer id one is kept, the same on both sides; nobody from a banned host is there.
+ */
+import { bytesEqual, type Logger, toHex } from '../base/index.ts'
+import type { HashRange, PieceLayers, TorrentInfo } from '../metainfo/index.ts'
+import type { PeerAddress } from './announce/types.ts'
+import type { Budget } from './budget.ts'
+import { Choking, slotsFor } from './choking.ts'
+import type { Arrival } from './connections.ts'
+import { Connector } from './connector.ts'
+import type { Discovery } from './discovery.ts'
+import type { DownloadSwarm } from './download.ts'
+import { MetadataFetch } from './metadata.ts'
+import type { PeerSocket } from './network.ts'
+import type { Payload } from './payload.ts'
+import type { Peer, PeerHost } from './peer.ts'
+import type { ReadCache } from './read-cache.ts'
+import { SuperSeed } from './super-seed.ts'
+import type { TorrentContext } from './torrent-context.ts'
+import { TorrentHashes } from './torrent-hashes.ts'
+import type { TorrentNames } from './torrent-names.ts'
+import type { Traffic } from './traffic.ts'
+import type { AddOptions, TorrentState } from './types.ts'
+import { WebSeedSocket } from './web-seed/socket.ts'
+import { WebSeeds } from './web-seed/web-seeds.ts'
+import {
+  encodeMetadataData,
+  encodeMetadataReject,
+  metadataPieceCount,
+  parseMetadataMessage,
+} from './wire/extended.ts'
+
+/** Pieces in memory that are suggested a second (BEP 6). */
+const SUGGESTIONS = 4
+/** With fewer peers a download asks its trackers as often as they allow. */
+const FEW_PEERS = 10
+
+/** The torrent as its swarm sees it. */
+export interface SwarmHost {
+  readonly names: TorrentNames
+  readonly state: TorrentState
+  readonly running: boolean
+  readonly asleep: boolean
+  readonly info: TorrentInfo | undefined
+  readonly isPrivate: boolean
+  readonly payload: Payload
+  readonly traffic: Traffic
+  readonly discovery: Discovery<Peer>
+  /** Resolves when it is awake, or has failed. */
+  wake(): Promise<void>
+}
+
+export class Swarm implements PeerHost, DownloadSwarm {
+  readonly peers: Set<Peer> = new Set()
+  readonly peerId: Uint8Array
+  readonly listenPort: number
+  readonly reads: ReadCache
+  readonly messageMemory: Budget
+  nowMs: number
+  /** Hosts that were banned so far. */
+  bans = 0
+  readonly #host: SwarmHost
+  readonly #context: TorrentContext
+  readonly #logger: Logger
+  readonly #connector: Connector
+  readonly #choking: Choking
+  readonly #hashes: TorrentHashes
+  readonly #webSeeds: WebSeeds<Peer>
+  #metadata: MetadataFetch | undefined
+  /** To begin as the swarm's first seed (BEP 16); done once. */
+  #beginsSwarm: boolean
+  #superSeed: SuperSeed | undefined
+
+  constructor(
+    host: SwarmHost,
+    context: TorrentContext,
+    { webSeeds = [], superSeed = false }: AddOptions,
+  ) {
+    this.#host = host
+    this.#context = context
+    this.#logger = context.logger
+    this.peerId = context.peerId
+    this.listenPort = context.listenPort
+    this.reads = context.reads
+    this.messageMemory = context.messageMemory
+    this.nowMs = context.clock.monotonicMs()
+    this.#connector = new Connector(context, this, () => this.connect())
+    const slots = (): number =>
+      slotsFor(context.uploadSlots, host.traffic.uploadShare.mostPerSecond)
+    this.#choking = new Choking(this.peers, slots, context.random)
+    this.#hashes = new TorrentHashes(
+      () => this.nowMs,
+      (peer, reason) => this.ban(peer, reason),
+    )
+    this.#webSeeds = new WebSeeds(webSeeds)
+    this.#beginsSwarm = superSeed
+  }
+
+  // --- The torrent as its peers see it ---
+
+  get names(): TorrentNames {
+    return this.#host.names
+  }
+
+  get payload(): Payload {
+    return this.#host.payload
+  }
+
+  get traffic(): Traffic {
+    return this.#host.traffic
+  }
+
+  get isPrivate(): boolean {
+    return this.#host.isPrivate
+  }
+
+  get infoBytes(): Uint8Array | undefined {
+    return this.#host.info?.infoBytes
+  }
+
+  /** BEP 21. */
+  get uploadOnly(): boolean {
+    // Who has nothing and wants nothing would be left: a super-seed seems to be one.
+    return this.#host.state === 'seeding' && this.#superSeed === undefined
+  }
+
+  get superSeeds(): boolean {
+    return this.#superSeed !== undefined
+  }
+
+  readClock(): void {
+    this.nowMs = this.#context.clock.monotonicMs()
+  }
+
+  // --- Who comes ---
+
+  /** Addresses where peers may be. */
+  add(peers: readonly PeerAddress[]): void {
+    this.#connector.add(peers)
+    this.connect()
+  }
+
+  /** A peer connected to us and named this torrent, which is awake; `first` is what it has sent so far. */
+  admit(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
+    const peer = this.#connector.accept(socket, arrival, this.#host.running)
+    if (peer === undefined) return
+    this.peers.add(peer)
+    peer.receive(first)
+  }
+
+  /** Begins as many connections as there may be. */
+  connect(): void {
+    const host = this.#host
+    if (host.asleep) {
+      if (host.running && this.#connector.mayConnect) host.wake().then(() => this.connect())
+      return
+    }
+    while (host.running) {
+      const peer = this.#connector.connect()
+      if (peer === undefined) return
+      this.peers.add(peer)
+    }
+  }
+
+  #connectWebSeeds(): void {
+    this.#webSeeds.connect(
+      this.nowMs,
+      (host) => this.#connector.isBanned(host),
+      (url) => {
+        const open = (): WebSeedSocket => new WebSeedSocket(url, this.#host.info!, this.#context)
+        const peer = this.#connector.meet(open)
+        if (peer !== undefined) this.peers.add(peer)
+        return peer
+      },
+    )
+  }
+
+  onHandshake(peer: Peer): boolean {
+    const id = peer.peerId!
+    if (bytesEqual(id, this.peerId)) {
+      // Only the end that connected knows the address: it has to hear our answer.
+      this.#connector.isSelf(peer)
+      return !peer.outgoing
+    }
+    for (const other of this.peers) {
+      if (other === peer || other.peerId === undefined || !bytesEqual(other.peerId, id)) continue
+      // Both connected at once: both sides keep the connection that the smaller peer id made.
+      const mine = toHex(this.peerId) < toHex(id)
+      if (other.outgoing === peer.outgoing || peer.outgoing !== mine) {
+        this.#connector.isTwice(peer)
+        return false
+      }
+      this.#connector.isTwice(other)
+      other.close()
+    }
+    return true
+  }
+
+  // --- What they say ---
+
+  onMet(peer: Peer): void {
+    this.#hashes.add(peer)
+    this.#superSeed?.met(peer, this.nowMs)
+  }
+
+  onHas(peer: Peer, piece?: number): void {
+    const superSeed = this.#superSeed
+    if (superSeed === undefined) return
+    if (piece === undefined) superSeed.heard(peer, this.nowMs)
+    else superSeed.had(peer, piece, this.nowMs)
+    if (superSeed.over) this.#endSuperSeed(superSeed)
+  }
+
+  /** From now on it is a seed like any other. */
+  #endSuperSeed(superSeed: SuperSeed): void {
+    this.#superSeed = undefined
+    this.#beginsSwarm = false
+    superSeed.end()
+    for (const peer of [...this.peers]) peer.tellUploadOnly()
+    const infoHash = toHex(this.names.primary)
+    this.#logger.info({ infoHash }, 'the swarm has all: no super-seed any more')
+  }
+
+  onInterest(peer: Peer): void {
+    this.#choking.onInterest(peer)
+  }
+
+  dhtPort(host: string): number | undefined {
+    return this.isPrivate ? undefined : this.#context.dht?.portFor(host)
+  }
+
+  onDhtPort(peer: Peer, port: number): void {
+    if (!this.isPrivate) this.#context.dht?.meet({ host: peer.host, port })
+  }
+
+  onPex(peer: Peer, payload: Uint8Array): void {
+    this.#host.discovery.onPex(peer, payload, this.nowMs)
+  }
+
+  onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void {
+    this.#hashes.onRequest(peer, this.payload.content, root, range)
+  }
+
+  onHashes(peer: Peer, root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
+    this.#hashes.onHashes(peer, root, range, hashes)
+  }
+
+  onHashReject(peer: Peer, root: Uint8Array, range: HashRange): void {
+    this.#hashes.onReject(peer, root, range)
+  }
+
+  onExtended(peer: Peer): void {
+    this.#metadata?.add(peer, this.nowMs)
+  }
+
+  onMetadata(peer: Peer, payload: Uint8Array): void {
+    const message = parseMetadataMessage(payload)
+    if (message === null) return
+    if (message.type !== 'request') {
+      this.#metadata?.receive(peer, message, this.nowMs)
+      return
+    }
+    const { infoBytes } = this
+    const known = infoBytes !== undefined && message.piece < metadataPieceCount(infoBytes.length)
+    peer.sendMetadata(
+      known ? encodeMetadataData(message.piece, infoBytes) : encodeMetadataReject(message.piece),
+    )
+  }
+
+  /** Asks for the info dictionary until `done` gets one that `isRight`; who sends another is banned. */
+  fetchMetadata(
+    isRight: (infoBytes: Uint8Array) => boolean,
+    done: (infoBytes: Uint8Array) => void,
+  ): void {
+    this.#metadata = new MetadataFetch(
+      isRight,
+      (infoBytes) => {
+        this.#metadata = undefined
+        done(infoBytes)
+      },
+      (peer) => this.ban(peer as Peer, 'it sent an info dictionary that is not the one'),
+    )
+  }
+
+  /** Piece layers that `known` lacks. Rejects with ENGINE_BAD_METADATA when they are too many. */
+  fetchLayers(info: TorrentInfo, known: PieceLayers): Promise<PieceLayers> {
+    return new Promise((resolve) => this.#hashes.fetch(info, known, this.peers, resolve))
+  }
+
+  // --- What they are told ---
+
+  /** The info dictionary is known: peers may be asked for hashes. */
+  infoKnown(): void {
+    for (const peer of this.peers) if (peer.peerId !== undefined) this.#hashes.add(peer)
+  }
+
+  /** The payload was opened: what came whole begins its swarm, if it is to. */
+  begin(): void {
+    const { content, phase } = this.payload
+    if (!this.#beginsSwarm || phase !== 'seeding' || !content!.verified.full) return
+    this.#superSeed ??= new SuperSeed(content!.geometry.pieceCount)
+  }
+
+  /** What the torrent is made of is known: peers that came before take part now. */
+  contentKnown(): void {
+    for (const peer of [...this.peers]) peer.contentKnown(this.payload.content!)
+  }
+
+  /** Something else is wanted than before. */
+  wantedChanged(): void {
+    const isDownloading = this.#host.state === 'downloading'
+    for (const peer of [...this.peers]) {
+      if (isDownloading) peer.downloadBegun()
+      peer.tellUploadOnly()
+    }
+    if (isDownloading) this.#connector.wakeAll()
+  }
+
+  /** What is in memory is offered to those who may ask and do not have it. */
+  #suggest(): void {
+    const source = this.payload.content?.source
+    if (source === undefined || source.blocks.size === 0) return
+    const asking = [...this.peers].filter((peer) => peer.interested && peer.unchoked)
+    // Who is alone knows what it asked for.
+    if (asking.length < 2) return
+    for (const piece of this.reads.pieces(source, SUGGESTIONS)) {
+      for (const peer of asking)
+        if (peer.pieces.has?.has(piece) === false) peer.upload.suggest(piece)
+    }
+  }
+
+  // --- Time ---
+
+  /** A download, or a magnet, that knows few peers. */
+  get isHungry(): boolean {
+    const { state } = this.#host
+    return (state === 'downloading' || state === 'metadata') && this.peers.size < FEW_PEERS
+  }
+
+  /** Once a second, before `tick`: whoever may be connected to is. */
+  gather(): void {
+    this.connect()
+    if (this.#host.state === 'downloading') this.#connectWebSeeds()
+  }
+
+  /** Once a second, while there are peers, or may be soon. */
+  tick(elapsedMs: number): void {
+    for (const peer of [...this.peers]) peer.tick(this.nowMs, elapsedMs)
+    this.closeSeeds()
+    this.#metadata?.pump(this.nowMs)
+    this.#hashes.tick()
+    this.#superSeed?.tick(this.nowMs)
+    this.#choking.tick(this.nowMs, this.#host.state === 'seeding')
+    this.#suggest()
+  }
+
+  // --- Who goes ---
+
+  onPeerClosed(peer: Peer, error: Error | undefined): void {
+    this.peers.delete(peer)
+    this.#superSeed?.gone(peer)
+    this.#choking.gone(peer)
+    if (this.#host.state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
+    this.#connector.ended(peer)
+    this.#webSeeds.ended(peer, peer.download.rate.total > 0, this.nowMs)
+    this.#metadata?.remove(peer, this.nowMs)
+    this.#hashes.remove(peer)
+    const { picking } = peer.pieces
+    if (picking !== undefined) this.payload.left(picking.id, peer.host)
+    if (peer.pieces.leave()) this.payload.onReleased()
+    if (error !== undefined) {
+      this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
+    }
+  }
+
+  ban(peer: Peer, reason: string): void {
+    this.banHost(peer.host, reason)
+  }
+
+  /** Nobody from there is connected to, or let in, for BAN_MS. */
+  banHost(host: string, reason: string): void {
+    this.#logger.info({ host, reason }, 'a peer is banned')
+    this.bans++
+    this.#connector.ban(host)
+    for (const peer of [...this.peers]) if (peer.host === host) peer.close()
+  }
+
+  /** When we have all that we want, who wants nothing either goes. */
+  closeSeeds(): void {
+    if (this.#host.state !== 'seeding') return
+    for (const peer of [...this.peers]) if (peer.wantsNothing) peer.close()
+  }
+
+  /** The addresses are tried again, whatever happened to them. */
+  wakeAll(): void {
+    this.#connector.wakeAll()
+  }
+
+  /** Cuts everybody off. */
+  close(): void {
+    this.#metadata = undefined
+    for (const peer of [...this.peers]) peer.close()
+  }
+}
