@@ -15,7 +15,8 @@ import type { NodeEvent } from './events.ts'
 import { checkExport, checkOutDir, exportPath, exportTorrent } from './export.ts'
 import { readFetchSource } from './fetch-source.ts'
 import { syncDirectory } from './file-writer.ts'
-import { downloadEvent, type NodeOptions, SeedbedNode } from './node.ts'
+import { downloadEvent, SeedbedNode } from './node.ts'
+import type { NodeOptions } from './node-options.ts'
 import { selectFiles } from './selection.ts'
 import { checkRoom } from './storage.ts'
 
@@ -55,7 +56,7 @@ export async function get(options: GetOptions): Promise<string> {
   let worthKeeping = false
   try {
     const { only, sequential = false } = options
-    const torrent = await node.fetch(source, {
+    const torrent = await node.served.fetch(source, {
       sequential,
       ...(only === undefined ? {} : { only }),
     })

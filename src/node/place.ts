@@ -6,6 +6,7 @@ import { rm, stat } from 'node:fs/promises'
 import type { Pool } from '../filesystem/index.ts'
 import { openPlainFolder, type PlainFolder } from '../plain-files/index.ts'
 import { Devices, type DevicesOptions } from './devices.ts'
+import { checkRoom, checkRoomBeneath } from './storage.ts'
 
 interface OpenPlace {
   /** The folder, or the first device. */
@@ -19,6 +20,8 @@ interface OpenPlace {
     readonly what: string
   }[]
   freeBytes(): Promise<number>
+  /** NODE_NO_SPACE when the disk beneath has no room for so many bytes. */
+  checkRoom(bytes: number): Promise<void>
   /** Closes; what was made for a run that could not start goes again. */
   discard(): Promise<void>
 }
@@ -63,6 +66,7 @@ export async function openPlace(paths: readonly string[], options: PlaceRequest)
       problem.severity === 'notice' ? [] : [{ ...problem, severity: problem.severity }],
     ),
     freeBytes: async () => pool.room().freeBytes,
+    checkRoom: (bytes) => checkRoomBeneath(pool.choose(bytes)?.path ?? path, bytes),
     discard: () => devices.discard(),
   }
 }
@@ -88,6 +92,7 @@ async function openFolder(
       what: error.message,
     })),
     freeBytes: () => store.freeBytes(),
+    checkRoom: (bytes) => checkRoom(path, bytes),
     async discard() {
       await store.close()
       if (!there) await rm(path, { recursive: true })

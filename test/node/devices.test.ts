@@ -60,7 +60,7 @@ test('a device that fails is told once, passed over, and taken back when it is w
     const events: NodeEvent[] = []
     const node = await startNode([failing, roomy], events)
     const pool = node.store as Pool
-    await node.share(await readSource(file))
+    await node.sharing.share(await readSource(file))
     const [stored] = [...pool.torrents()]
     const there = pool.volumeOf(stored!)
     // Every byte of the small disk: not even an i-node can be written there.
@@ -81,7 +81,7 @@ test('a device that fails is told once, passed over, and taken back when it is w
     assert.ok(node.engine.get(stored!.infoHash) !== undefined)
 
     rmSync(join(small, 'filler'))
-    await node.refresh()
+    await node.upkeep.refresh()
     const back = events.filter((event) => event.event === 'device').at(-1)!
     assert.deepEqual([back.state, back.device], ['open', failing])
     assert.equal(pool.volumes.length, 2)
@@ -90,7 +90,7 @@ test('a device that fails is told once, passed over, and taken back when it is w
     assert.equal(pool.volumeOf(again).path, there.path)
     assert.equal(node.engine.get(again.infoHash)!.progress().state, 'seeding')
     assert.ok(pool.volumes.every((volume) => volume.failure === undefined))
-    await node.refresh()
+    await node.upkeep.refresh()
     assert.equal(events.filter((event) => event.event === 'device').length, 2)
     await node.stop()
   } finally {

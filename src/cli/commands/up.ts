@@ -174,11 +174,11 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   const ignoring = [
     onSignal(
       'SIGHUP',
-      asked('looking at the devices again', (node) => node.refresh()),
+      asked('looking at the devices again', (node) => node.upkeep.refresh()),
     ),
     onSignal(
       'SIGUSR2',
-      asked('the access log', (node) => node.toggleAccessLog(logBase)),
+      asked('the access log', (node) => node.upkeep.toggleAccessLog(logBase)),
     ),
   ]
   const dhtNodes = dhtNodesOf(options)
@@ -223,8 +223,8 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   try {
     for (const item of wanted) {
       if (signals.signal.aborted) break
-      if (item.fetch !== undefined) await node.fetch(item.fetch, fetching)
-      else await node.share(item.share, signals.signal)
+      if (item.fetch !== undefined) await node.served.fetch(item.fetch, fetching)
+      else await node.sharing.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
     while (!signals.signal.aborted) {

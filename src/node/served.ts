@@ -1,0 +1,245 @@
+/**
+ * The torrents that a node serves: what of its store is in the engine, told of in events, and tried again when storage has failed.
+ *
+ * Invariants: one damaged torrent keeps no other from being served; a private torrent (BEP 27) is announced to its own
+ * trackers only; what is in doubt is hashed before it is served.
+ */
+import { errnoOf, toHex } from '../base/index.ts'
+import type { AddOptions, Engine, EngineTorrent } from '../engine/index.ts'
+import { HASH_BYTES, hasAllLayers, type TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
+import { decodeAttributes, encodeAttributes } from './attributes.ts'
+import { type Described, describeStored } from './described.ts'
+import type { FetchSource } from './fetch-source.ts'
+import type { Imported } from './import.ts'
+import type { FetchOptions, NodeOptions } from './node-options.ts'
+import { contentPath, type Place } from './place.ts'
+import { Retries } from './retries.ts'
+import { scrubTorrent } from './scrub.ts'
+import { selectFiles } from './selection.ts'
+
+/** BEP 12 tiers of announce URLs. */
+export type Tiers = readonly (readonly string[])[]
+
+/** Info dictionaries that are read side by side at the start: a disk likes several at a time. */
+const OPENED_AT_ONCE = 16
+
+export class Served {
+  readonly engine: Engine
+  readonly #options: NodeOptions
+  readonly #place: Place
+  readonly #ownTiers: Tiers
+  readonly #retries: Retries
+
+  /** `ownTiers`: the node's own tracker. */
+  constructor(options: NodeOptions, place: Place, engine: Engine, ownTiers: Tiers) {
+    this.#options = options
+    this.#place = place
+    this.engine = engine
+    this.#ownTiers = ownTiers
+    this.#retries = new Retries(options.clock, (infoHash) => this.resume(infoHash))
+  }
+
+  async openAll(): Promise<void> {
+    const torrents = [...this.#place.store.torrents()].reverse()
+    const next = async (): Promise<void> => {
+      for (let stored = torrents.pop(); stored !== undefined; stored = torrents.pop()) {
+        await this.open(stored)
+      }
+    }
+    await Promise.all(Array.from({ length: OPENED_AT_ONCE }, next))
+  }
+
+  async open(stored: StoredTorrent): Promise<void> {
+    try {
+      const [described, kept] = await Promise.all([describeStored(stored), stored.readAttributes()])
+      const { info, layers } = described
+      // Of a whole torrent each file is looked at when it is read first.
+      if (!stored.complete) await this.#recheck(stored, described)
+      const attributes = decodeAttributes(kept)
+      const trackers = this.#tiersFor(info, attributes.trackers)
+      const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
+      const { webSeeds = [] } = attributes
+      const reload = (): Promise<Described> => describeStored(stored)
+      this.#watch(
+        this.engine.open(stored, info, {
+          trackers,
+          webSeeds,
+          layers,
+          reload,
+          superSeed: this.#options.superSeed === true,
+          ...wanted,
+        }),
+      )
+    } catch (error) {
+      // One damaged torrent must not keep the others from being seeded.
+      this.#failed(stored.infoHash, error)
+    }
+  }
+
+  /** What was imported is served, unless it is already. */
+  begin({ stored, info, layers }: Imported): void {
+    if (this.engine.get(info.infoHash) !== undefined) return
+    const trackers = this.#tiersFor(info, [])
+    const superSeed = this.#options.superSeed === true
+    this.#watch(this.engine.open(stored, info, { trackers, layers, superSeed }))
+  }
+
+  /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
+  async #recheck(stored: StoredTorrent, described: Described): Promise<void> {
+    const { clock, onEvent } = this.#options
+    const { info } = described
+    // Nothing of it can be judged, or was: it waits for its layers.
+    if (info.format === 'v2' && !hasAllLayers(info, described.layers)) return
+    const infoHash = toHex(info.infoHash)
+    await scrubTorrent(this.#place.store, stored, described, {
+      clock,
+      doubtedOnly: true,
+      onProgress: (bytes, totalBytes) =>
+        onEvent({
+          event: 'progress',
+          phase: 'check',
+          infoHash,
+          name: info.name,
+          bytes,
+          totalBytes,
+        }),
+    })
+  }
+
+  /** A private torrent (BEP 27) is announced to its own trackers only. */
+  #tiersFor(info: TorrentInfo | undefined, trackers: Tiers): Tiers {
+    return info?.private === true && trackers.length > 0
+      ? trackers
+      : [...trackers, ...this.#ownTiers]
+  }
+
+  /** Downloads, unless it is there already. */
+  async fetch(source: FetchSource, options: FetchOptions = {}): Promise<EngineTorrent> {
+    const { only, sequential = false } = options
+    const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
+    const wanted = {
+      sequential,
+      ...(only === undefined ? {} : selectionOf(only)),
+    }
+    const kept = only === undefined ? {} : { only }
+    const there = this.engine.get(named.infoHash) ?? this.#byV2(named.infoHashV2)
+    if (there !== undefined) {
+      there.setSequential(sequential)
+      if (only !== undefined && there.info !== undefined) {
+        await there.setPriorities(selectFiles(there.info, only))
+      }
+      return there
+    }
+    if (source.kind === 'metainfo' && only !== undefined) selectFiles(source.metainfo.info, only)
+    let torrent: EngineTorrent
+    if (source.kind === 'magnet') {
+      const trackers = source.magnet.trackers.map((url) => [url])
+      torrent = this.engine.addMagnet(source.magnet, {
+        trackers: this.#tiersFor(undefined, trackers),
+        peers: source.magnet.peers,
+        attributes: encodeAttributes({
+          trackers,
+          webSeeds: source.magnet.webSeeds ?? [],
+          ...kept,
+        }),
+        ...wanted,
+      })
+    } else {
+      const { info, layers, trackers, webSeeds } = source.metainfo
+      await this.#place.checkRoom(info.contentBytes)
+      torrent = await this.engine.add(info, {
+        trackers: this.#tiersFor(info, trackers),
+        layers,
+        webSeeds,
+        attributes: encodeAttributes({ trackers, webSeeds, ...kept }),
+        ...wanted,
+      })
+    }
+    this.#options.onEvent({
+      event: 'added',
+      infoHash: toHex(torrent.infoHash),
+      name: named.name ?? null,
+    })
+    this.#watch(torrent)
+    return torrent
+  }
+
+  /** A hybrid may be there under its other name. */
+  #byV2(infoHashV2: Uint8Array | undefined): EngineTorrent | undefined {
+    return infoHashV2 === undefined
+      ? undefined
+      : this.engine.get(infoHashV2.subarray(0, HASH_BYTES))
+  }
+
+  #watch(torrent: EngineTorrent): void {
+    const { onEvent } = this.#options
+    const infoHash = toHex(torrent.infoHash)
+    torrent.on('metadata', (info) => {
+      onEvent({ event: 'metadata', infoHash, name: info.name, bytes: info.contentBytes })
+    })
+    torrent.on('complete', () => {
+      const info = torrent.info!
+      onEvent({
+        event: 'complete',
+        infoHash,
+        name: info.name,
+        bytes: info.contentBytes,
+        path: contentPath(this.#place, torrent.infoHash),
+      })
+    })
+    torrent.on('failed', (error) => {
+      this.#failed(torrent.infoHash, error, this.#retries.failed(torrent))
+    })
+  }
+
+  /**
+   * Goes on with a torrent that an error has paused; what is in doubt since is hashed first. Happens by itself
+   * after a while; this is for who knows that the cause has gone. Rejects when it has not.
+   */
+  async resume(infoHash: Uint8Array): Promise<void> {
+    const torrent = this.engine.get(infoHash)
+    const stored = torrent?.stored
+    if (torrent?.error === undefined || stored === undefined) return
+    const described = await describeStored(stored)
+    const { info } = described
+    await this.#recheck(stored, described)
+    await torrent.resume()
+    this.#options.onEvent({ event: 'resumed', infoHash: toHex(infoHash), name: info.name })
+  }
+
+  #failed(infoHash: Uint8Array, error: unknown, retryMs: number | null = null): void {
+    this.#options.onEvent({
+      event: 'failed',
+      retryMs,
+      infoHash: toHex(infoHash),
+      code: errnoOf(error) ?? 'TORRENT_FAILED',
+      message: error instanceof Error ? error.message : String(error),
+    })
+  }
+
+  /** The engine knows it no more; what it could not make durable then was told already. */
+  async release(infoHash: Uint8Array): Promise<void> {
+    await this.engine.remove(infoHash).catch((error: unknown) => {
+      this.#options.logger.debug({ err: error }, 'a torrent was let go without a sync')
+    })
+  }
+
+  /** Peers were told that we have these pieces, and cannot be told else: all are met anew. */
+  async heal(stored: StoredTorrent, info: TorrentInfo, pieces: readonly number[]): Promise<void> {
+    const served = this.engine.get(info.infoHash)?.stored === stored
+    if (served) await this.release(stored.infoHash)
+    for (const piece of pieces) stored.clearHave(piece)
+    await stored.sync()
+    if (served) await this.open(stored)
+  }
+
+  /** Nothing is tried again from now on. */
+  stopRetrying(): Promise<void> {
+    return this.#retries.stop()
+  }
+}
+
+function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {
+  return { priorities: (info) => selectFiles(info, only) }
+}
