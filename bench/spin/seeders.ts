@@ -10,7 +10,8 @@ import { Bitfield, below, type ManualClock, seededRandom, toHex } from '../../sr
 import type { Network, PeerListener, PeerSocket } from '../../src/engine/index.ts'
 import { HANDSHAKE_BYTES, writeHandshake } from '../../src/engine/wire/handshake.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
-import { WireReader, type WireSink } from '../../src/engine/wire/reader.ts'
+import { WireReader } from '../../src/engine/wire/reader.ts'
+import { DeafSink } from '../../src/engine/wire/sink.ts'
 import type { TorrentInfo } from '../../src/metainfo/index.ts'
 import { CHUNK_BYTES, fillChunk } from './payload.ts'
 
@@ -84,7 +85,7 @@ export class Seeders {
 }
 
 /** The engine's end of a connection, with the seeder behind it. */
-class SeederSocket implements PeerSocket, WireSink {
+class SeederSocket extends DeafSink implements PeerSocket {
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}
@@ -103,6 +104,7 @@ class SeederSocket implements PeerSocket, WireSink {
   #closed = false
 
   constructor(seeders: Seeders, host: string, port: number) {
+    super()
     this.#seeders = seeders
     this.remoteAddress = host
     this.remotePort = port
@@ -127,7 +129,7 @@ class SeederSocket implements PeerSocket, WireSink {
     this.#seeders.options.clock.after(0, () => this.onClose(undefined))
   }
 
-  onHandshake({ infoHash }: { readonly infoHash: Uint8Array }): void {
+  override onHandshake({ infoHash }: { readonly infoHash: Uint8Array }): void {
     const seeded = this.#seeders.find(infoHash)
     if (seeded === undefined) {
       this.destroy()
@@ -148,12 +150,12 @@ class SeederSocket implements PeerSocket, WireSink {
     this.#later(LATENCY_MS, () => this.onData(hello))
   }
 
-  onRequest(piece: number, begin: number): void {
+  override onRequest(piece: number, begin: number): void {
     this.#queue.push(piece, begin)
     this.#send()
   }
 
-  onCancel(piece: number, begin: number): void {
+  override onCancel(piece: number, begin: number): void {
     for (let at = this.#at; at < this.#queue.length; at += 2) {
       if (this.#queue[at] !== piece || this.#queue[at + 1] !== begin) continue
       this.#queue.splice(at, 2)
@@ -165,31 +167,6 @@ class SeederSocket implements PeerSocket, WireSink {
       return
     }
   }
-
-  onKeepAlive(): void {}
-  onPort(): void {}
-  onChoke(): void {}
-  onUnchoke(): void {}
-  onInterested(): void {}
-  onNotInterested(): void {}
-  onHave(): void {}
-  onBitfield(): void {}
-  onReject(): void {}
-  onSuggest(): void {}
-  onAllowedFast(): void {}
-  onHaveAll(): void {}
-  onHaveNone(): void {}
-  onExtended(): void {}
-
-  onHashRequest(): void {}
-
-  onHashes(): void {}
-
-  onHashReject(): void {}
-  onPieceStart(): null {
-    return null
-  }
-  onPieceEnd(): void {}
 
   #length(piece: number, begin: number): number {
     const { pieceBytes, totalBytes } = this.#seeded!.info

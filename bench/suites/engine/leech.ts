@@ -12,7 +12,8 @@ import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { HANDSHAKE_BYTES, writeHandshake } from '../../../src/engine/wire/handshake.ts'
 import * as messages from '../../../src/engine/wire/messages.ts'
-import { WireReader, type WireSink } from '../../../src/engine/wire/reader.ts'
+import { WireReader } from '../../../src/engine/wire/reader.ts'
+import { DeafSink } from '../../../src/engine/wire/sink.ts'
 
 interface Task {
   readonly port: number
@@ -36,35 +37,7 @@ let shaken = 0
 const say = (event: string, fields: object = {}): void =>
   void process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`)
 
-/** Everything that a leech has no use for. */
-class Deaf implements WireSink {
-  onHandshake(): void {}
-  onKeepAlive(): void {}
-  onPort(): void {}
-  onChoke(): void {}
-  onUnchoke(): void {}
-  onInterested(): void {}
-  onNotInterested(): void {}
-  onHave(): void {}
-  onBitfield(): void {}
-  onRequest(): void {}
-  onCancel(): void {}
-  onReject(): void {}
-  onSuggest(): void {}
-  onAllowedFast(): void {}
-  onHaveAll(): void {}
-  onHaveNone(): void {}
-  onExtended(): void {}
-  onHashRequest(): void {}
-  onHashes(): void {}
-  onHashReject(): void {}
-  onPieceStart(): Uint8Array | null {
-    return null
-  }
-  onPieceEnd(_piece: number, _begin: number, _length: number, _accepted: boolean): void {}
-}
-
-class Leech extends Deaf {
+class Leech extends DeafSink {
   readonly #socket: Socket
   #choked = true
   #owed = 0

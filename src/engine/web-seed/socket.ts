@@ -16,7 +16,8 @@ import { engineError } from '../errors.ts'
 import type { Network, PeerSocket } from '../network.ts'
 import { HANDSHAKE_BYTES, writeHandshake } from '../wire/handshake.ts'
 import * as messages from '../wire/messages.ts'
-import { WireReader, type WireSink } from '../wire/reader.ts'
+import { WireReader } from '../wire/reader.ts'
+import { DeafSink } from '../wire/sink.ts'
 import { fileUrl, webSeedHost } from './url.ts'
 
 const MAX_RUN_BYTES = 2 * 1024 * 1024
@@ -36,7 +37,7 @@ export interface WebSeedTools {
   readonly clock: Clock
 }
 
-export class WebSeedSocket implements PeerSocket, WireSink {
+export class WebSeedSocket extends DeafSink implements PeerSocket {
   readonly remoteAddress: string
   /** None that other peers could connect to. */
   readonly remotePort = 0
@@ -59,6 +60,7 @@ export class WebSeedSocket implements PeerSocket, WireSink {
 
   /** Throws RangeError when the URL is not http(s). */
   constructor(url: string, info: TorrentInfo, tools: WebSeedTools) {
+    super()
     const host = webSeedHost(url)
     if (host === undefined) throw new RangeError(`${url} is not http`)
     this.remoteAddress = host
@@ -105,7 +107,7 @@ export class WebSeedSocket implements PeerSocket, WireSink {
 
   // --- As the peer at its other end ---
 
-  onHandshake({ infoHash }: { readonly infoHash: Uint8Array }): void {
+  override onHandshake({ infoHash }: { readonly infoHash: Uint8Array }): void {
     const peerId = new Uint8Array(20)
     peerId.set(Buffer.from('-WS0100-'))
     peerId.set(createHash('sha1').update(this.#url).digest().subarray(0, 12), 8)
@@ -115,18 +117,18 @@ export class WebSeedSocket implements PeerSocket, WireSink {
     this.#sayLater(hello)
   }
 
-  onInterested(): void {
+  override onInterested(): void {
     const unchoke = new Uint8Array(messages.BARE_BYTES)
     messages.writeUnchoke(unchoke, 0)
     this.#sayLater(unchoke)
   }
 
-  onRequest(piece: number, begin: number, length: number): void {
+  override onRequest(piece: number, begin: number, length: number): void {
     this.#waiting.push({ piece, begin, length })
     this.#pumpLater()
   }
 
-  onCancel(piece: number, begin: number, length: number): void {
+  override onCancel(piece: number, begin: number, length: number): void {
     const isMeant = (request: Request): boolean =>
       request.piece === piece && request.begin === begin
     const left = this.#waiting.filter((request) => !isMeant(request))
@@ -136,27 +138,6 @@ export class WebSeedSocket implements PeerSocket, WireSink {
     messages.writeReject(reject, 0, piece, begin, length)
     this.#sayLater(reject)
   }
-
-  onKeepAlive(): void {}
-  onPort(): void {}
-  onChoke(): void {}
-  onUnchoke(): void {}
-  onNotInterested(): void {}
-  onHave(): void {}
-  onBitfield(): void {}
-  onReject(): void {}
-  onSuggest(): void {}
-  onAllowedFast(): void {}
-  onHaveAll(): void {}
-  onHaveNone(): void {}
-  onExtended(): void {}
-  onHashRequest(): void {}
-  onHashes(): void {}
-  onHashReject(): void {}
-  onPieceStart(): null {
-    return null
-  }
-  onPieceEnd(): void {}
 
   /** The engine may be in the middle of writing to us. */
   #sayLater(bytes: Uint8Array): void {

@@ -41,6 +41,34 @@ export interface WireSink {
   onPieceEnd(piece: number, begin: number, length: number, accepted: boolean): void
 }
 
+/** Hears nothing and keeps nothing: what only listens to some messages begins here. */
+export class DeafSink implements WireSink {
+  onHandshake(_handshake: Handshake): void {}
+  onKeepAlive(): void {}
+  onChoke(): void {}
+  onUnchoke(): void {}
+  onInterested(): void {}
+  onNotInterested(): void {}
+  onHave(_piece: number): void {}
+  onBitfield(_bits: Uint8Array): void {}
+  onRequest(_piece: number, _begin: number, _length: number): void {}
+  onCancel(_piece: number, _begin: number, _length: number): void {}
+  onReject(_piece: number, _begin: number, _length: number): void {}
+  onSuggest(_piece: number): void {}
+  onAllowedFast(_piece: number): void {}
+  onHaveAll(): void {}
+  onHaveNone(): void {}
+  onPort(_port: number): void {}
+  onExtended(_id: number, _payload: Uint8Array): void {}
+  onHashRequest(_root: Uint8Array, _range: HashRange): void {}
+  onHashes(_root: Uint8Array, _range: HashRange, _hashes: Uint8Array): void {}
+  onHashReject(_root: Uint8Array, _range: HashRange): void {}
+  onPieceStart(_piece: number, _begin: number, _length: number): Uint8Array | null {
+    return null
+  }
+  onPieceEnd(_piece: number, _begin: number, _length: number, _accepted: boolean): void {}
+}
+
 export interface WireLimits {
   /** On the length of every message but piece. */
   readonly maxMessageBytes?: number
