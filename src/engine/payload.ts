@@ -35,6 +35,8 @@ export interface PayloadHost {
 export interface PayloadSwarm extends DownloadSwarm {
   /** Something else is wanted. */
   wantedChanged(): void
+  /** We have these pieces no more. */
+  piecesLost(pieces: ReadonlySet<number>): void
 }
 
 export class Payload {
@@ -139,17 +141,37 @@ export class Payload {
   /** One change at a time: the last one says what is wanted. Resolves when it is done. */
   choose(files: readonly Priority[], info: TorrentInfo): Promise<void> {
     this.wanted.files = [...files]
-    const choose = (): Promise<void> => this.#chooseAnew(info)
+    return this.#change(info, () => {})
+  }
+
+  /** As `choose`, with pieces that are not there any more; they are durably forgotten when it is done. */
+  async forget(pieces: readonly number[], info: TorrentInfo | undefined): Promise<void> {
+    const { stored } = this
+    if (stored === undefined) return
+    await this.#change(info, () => {
+      for (const piece of pieces) stored.clearHave(piece)
+      const { content } = this
+      if (content === undefined) return
+      for (const piece of pieces) content.verified.clear(piece)
+      this.#context.reads.drop(content.source)
+      this.#host.swarm.piecesLost(new Set(pieces))
+    })
+    await stored.sync()
+  }
+
+  #change(info: TorrentInfo | undefined, change: () => void): Promise<void> {
+    const choose = (): Promise<void> => this.#chooseAnew(info, change)
     this.#choosing = this.#choosing.then(choose, choose)
     return this.#choosing
   }
 
-  async #chooseAnew(info: TorrentInfo): Promise<void> {
-    if (!this.#host.running) return
+  /** `change` is made while nothing is downloaded; also when the torrent is over. */
+  async #chooseAnew(info: TorrentInfo | undefined, change: () => void): Promise<void> {
     const wasDownloading = this.#phase === 'downloading'
-    if (this.#download !== undefined) await this.#endDownload()
-    if (!this.#host.running) return
-    this.#enter(this.content!, info)
+    if (this.#download !== undefined && this.#host.running) await this.#endDownload()
+    change()
+    if (!this.#host.running || this.content === undefined || info === undefined) return
+    this.#enter(this.content, info)
     this.wanted.changed()
     this.#host.swarm.wantedChanged()
     if (!wasDownloading || this.#phase !== 'seeding') return

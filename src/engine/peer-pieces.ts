@@ -1,5 +1,5 @@
 /**
- * What a peer has, by what it said: bitfield, have all, have none, haves, and what of that came before a
+ * What a peer has, by what it said: bitfield, have all, have none, haves, what it lost, and what of that came before a
  * magnet's metadata was known. It is told to the picker, as long as something is to be downloaded.
  *
  * Invariants:
@@ -7,7 +7,7 @@
  *   checked then, because nobody knows how many pieces there are.
  * - `picking` is set exactly while the picker counts the peer; `has` is its bitfield then, and changed
  *   through the picker alone.
- * - A piece that the peer said it has is never taken back.
+ * - A piece that the peer said it has is taken back by its own word alone (BEP 54).
  *
  * Throws ENGINE_PROTOCOL for what does not fit the torrent.
  */
@@ -30,6 +30,7 @@ export class PeerPieces {
   picking: PickerPeer | undefined
   #content: Content | undefined
   #early: Early | undefined
+  /** Pieces that it has, and the complement of those that it lost. */
   #earlyHaves: number[] = []
 
   get isSeed(): boolean {
@@ -58,7 +59,10 @@ export class PeerPieces {
     else if (early?.kind === 'bits') this.bitfield(early.bytes)
     // It will say it again on its next connection, when it can be checked.
     else if (early?.kind === 'too long') throw protocolError('a long bitfield before the metadata')
-    for (const piece of haves) this.have(piece)
+    for (const said of haves) {
+      if (said >= 0) this.have(said)
+      else this.lost(~said)
+    }
   }
 
   /** The bytes are the caller's again afterwards. */
@@ -94,12 +98,31 @@ export class PeerPieces {
   have(piece: number): void {
     const content = this.#content
     if (content === undefined) {
-      if (this.#earlyHaves.push(piece) > MAX_EARLY_HAVES) throw protocolError('too many haves')
+      this.#rememberEarly(piece)
       return
     }
     if (piece >= content.geometry.pieceCount) throw protocolError(`have of piece ${piece}`)
     this.#enroll(content)
     this.#add(content, piece)
+  }
+
+  #rememberEarly(said: number): void {
+    if (this.#earlyHaves.push(said) > MAX_EARLY_HAVES) throw protocolError('too many haves')
+  }
+
+  /** It has the piece no more (BEP 54). True when chunks that it was asked for are free for others. */
+  lost(piece: number): boolean {
+    const content = this.#content
+    if (content === undefined) {
+      this.#rememberEarly(~piece)
+      return false
+    }
+    if (piece >= content.geometry.pieceCount) throw protocolError(`loss of piece ${piece}`)
+    if (this.picking !== undefined) {
+      return content.download?.picker.peerLost(this.picking, piece) === true
+    }
+    this.has!.clear(piece)
+    return false
   }
 
   /** The picker forgets the peer, which has gone. True when chunks may be free for others. */

@@ -60,6 +60,12 @@ export class PeerUpload {
     })
   }
 
+  /** We have these pieces no more: what waits for them is refused. */
+  lost(pieces: ReadonlySet<number>): void {
+    this.#queue?.drop(pieces, (piece, begin, length) => this.#reject(piece, begin, length))
+    for (const piece of pieces) this.#allowance?.delete(piece)
+  }
+
   // --- Super-seeding (BEP 16) ---
 
   /** Nothing is offered but what is revealed from now on. */

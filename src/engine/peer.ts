@@ -32,6 +32,7 @@ import { PeerUpload } from './peer-upload.ts'
 import { PeerWriter } from './peer-writer.ts'
 import type { TorrentNames } from './torrent-names.ts'
 import { MAX_REQUESTS } from './upload-queue.ts'
+import { DONT_HAVE, encodeDontHave, parseDontHave } from './wire/dont-have.ts'
 import {
   EXTENDED_HANDSHAKE_ID,
   type ExtendedHandshake,
@@ -51,12 +52,16 @@ import { WireReader, type WireSink } from './wire/reader.ts'
 /** Our numbers for the extensions that we speak. */
 export const UT_METADATA_ID = 1
 const UT_PEX_ID = 2
-const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([
+const DONT_HAVE_ID = 3
+/** A private torrent (BEP 27) gossips about nobody. */
+const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([
   ['ut_metadata', UT_METADATA_ID],
+  [DONT_HAVE, DONT_HAVE_ID],
+])
+const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([
+  ...PRIVATE_EXTENSIONS,
   ['ut_pex', UT_PEX_ID],
 ])
-/** A private torrent (BEP 27) gossips about nobody. */
-const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([['ut_metadata', UT_METADATA_ID]])
 const CLIENT = 'seedbed 0.1'
 
 const HANDSHAKE_TIMEOUT_MS = 20_000
@@ -82,6 +87,8 @@ export interface PeerHost extends PeerTorrent {
   readonly superSeeds: boolean
   /** It has said what it has: all, or that it has got one more piece. */
   onHas(peer: Peer, piece?: number): void
+  /** It has the piece no more (BEP 54). */
+  onLost(peer: Peer, piece: number): void
   /** False when the peer is not wanted: ourselves, known already, one too many. */
   onHandshake(peer: Peer): boolean
   /** Both handshakes have been sent: messages may follow. */
@@ -381,6 +388,13 @@ export class Peer implements WireSink, ChokeCandidate {
       this.#torrent.onExtended(this)
     } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
     else if (id === UT_PEX_ID) this.#torrent.onPex(this, payload)
+    else if (id === DONT_HAVE_ID) this.#onDontHave(parseDontHave(payload))
+  }
+
+  #onDontHave(piece: number): void {
+    if (this.pieces.lost(piece)) this.#torrent.payload.onReleased()
+    this.download.updateInterest()
+    this.#torrent.onLost(this, piece)
   }
 
   /** Said again it is not heard: each would cost a datagram to an address of the peer's choice. */
@@ -514,6 +528,18 @@ export class Peer implements WireSink, ChokeCandidate {
     this.pieces.downloadEnded()
     this.download.updateInterest()
     this.tellUploadOnly()
+  }
+
+  /** We have these pieces no more. False when it cannot be told so (BEP 54), and would go on asking. */
+  piecesLost(pieces: ReadonlySet<number>): boolean {
+    if (this.peerId === undefined) return true
+    const id = this.extended?.messages.get(DONT_HAVE) ?? 0
+    if (id === 0) return false
+    this.upload.lost(pieces)
+    this.#writer.cork()
+    for (const piece of pieces) this.sendExtended(id, encodeDontHave(piece))
+    this.#writer.uncork()
+    return true
   }
 
   /** BEP 21: who hears that we want nothing need not offer; and that we want again, need not stay away. */

@@ -29,6 +29,8 @@ export interface PickerPeer {
   readonly has: Bitfield
   /** Counted as a seed in the rarity index. */
   seed: boolean
+  /** It lost a piece once: it is not counted as a seed again, since each change between the two costs O(pieces). */
+  unsteady: boolean
   /** While it chokes: the pieces of which it may be asked nevertheless (BEP 6). Undefined: all that it has. */
   limit: Bitfield | undefined
   /** It says that this piece costs it little (BEP 6); -1 for none. */
@@ -101,6 +103,7 @@ export class Picker {
       id: this.#nextPeer++,
       has,
       seed: has.full,
+      unsteady: false,
       limit: undefined,
       suggested: NONE,
       wanted: 0,
@@ -131,12 +134,33 @@ export class Picker {
     if (!peer.has.set(piece)) return false
     if (!this.#have.has(piece)) peer.wanted++
     this.rarity.addHave(piece)
-    if (peer.has.full && !peer.seed) {
+    if (peer.has.full && !peer.seed && !peer.unsteady) {
       this.rarity.removePeer(peer.has)
       this.rarity.addSeed()
       peer.seed = true
     }
     return true
+  }
+
+  /** The peer has lost the piece (BEP 54). True when chunks that it was asked for are free. */
+  peerLost(peer: PickerPeer, piece: number): boolean {
+    if (!peer.has.has(piece)) return false
+    let released = false
+    for (let chunk = this.geometry.chunkCount(piece) - 1; chunk >= 0; chunk--) {
+      released = this.release(peer, piece, chunk) || released
+    }
+    peer.unsteady = true
+    if (peer.seed) {
+      peer.seed = false
+      this.rarity.removeSeed()
+      peer.has.clear(piece)
+      this.rarity.addPeer(peer.has)
+    } else {
+      peer.has.clear(piece)
+      this.rarity.removeHave(piece)
+    }
+    if (!this.#have.has(piece)) peer.wanted--
+    return released
   }
 
   /**

@@ -97,6 +97,12 @@ export class RarityIndex {
     }
   }
 
+  /** One peer less has `piece`. O(pieces of the extent). */
+  removeHave(piece: number): void {
+    this.#availability[piece]!--
+    if (!this.#have.has(piece)) this.#refresh(this.#geometry.extentOf(piece))
+  }
+
   /** We have `piece` now. */
   pieceHad(piece: number): void {
     const extent = this.#geometry.extentOf(piece)

@@ -224,6 +224,10 @@ export class Swarm implements PeerHost, DownloadSwarm {
     if (superSeed.over) this.#endSuperSeed(superSeed)
   }
 
+  onLost(peer: Peer, piece: number): void {
+    this.#superSeed?.lost(peer, piece)
+  }
+
   /** From now on it is a seed like any other. */
   #endSuperSeed(superSeed: SuperSeed): void {
     this.#superSeed = undefined
@@ -327,6 +331,12 @@ export class Swarm implements PeerHost, DownloadSwarm {
       peer.tellUploadOnly()
     }
     if (isDownloading) this.#connector.wakeAll()
+  }
+
+  /** We have these pieces no more: who cannot be told (BEP 54) is met anew. */
+  piecesLost(pieces: ReadonlySet<number>): void {
+    if (this.#superSeed !== undefined) this.#endSuperSeed(this.#superSeed)
+    for (const peer of [...this.peers]) if (!peer.piecesLost(pieces)) peer.close()
   }
 
   /** What is in memory is offered to those who may ask and do not have it. */

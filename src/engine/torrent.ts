@@ -258,6 +258,12 @@ export class Torrent
     this.swarm.connect()
   }
 
+  async forget(pieces: readonly number[]): Promise<void> {
+    await this.wake()
+    await this.payload.forget(pieces, this.info)
+    this.swarm.connect()
+  }
+
   pieceVerified(piece: number): void {
     this.emit('piece', piece)
   }

@@ -153,6 +153,11 @@ export interface EngineTorrent {
    * are not whole yet may be fetched again. Rejects with ENGINE_NO_METADATA.
    */
   setPriorities(files: readonly Priority[]): Promise<void>
+  /**
+   * Takes back that these pieces are there, because they are wrong or gone: clears and syncs their have-bits, tells the
+   * peers (BEP 54), and fetches again what of it is wanted.
+   */
+  forget(pieces: readonly number[]): Promise<void>
   /** The beginning before the end from now on, or the rarest first. */
   setSequential(sequential: boolean): void
   /** Limits its rates from now on, in place of those that it had. */

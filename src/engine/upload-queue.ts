@@ -100,6 +100,21 @@ export class UploadQueue implements BlockWaiter, Taker {
     this.#assembly = undefined
   }
 
+  /** Drops what waits for these pieces, each request told to `dropped`. */
+  drop(
+    pieces: ReadonlySet<number>,
+    dropped: (piece: number, begin: number, length: number) => void,
+  ): void {
+    const requests = this.#requests
+    for (let i = this.#head; i < requests.length; i += 3) {
+      const length = requests[i + 2]!
+      if (length === 0 || !pieces.has(requests[i]!)) continue
+      requests[i + 2] = 0
+      dropped(requests[i]!, requests[i + 1]!, length)
+    }
+    if (this.#assembly !== undefined && pieces.has(this.#assembly.piece)) this.#assembly = undefined
+  }
+
   onBlock(): void {
     this.pump()
   }

@@ -225,13 +225,15 @@ export class Served {
     })
   }
 
-  /** Peers were told that we have these pieces, and cannot be told else: all are met anew. */
+  /** These pieces have rotted. */
   async heal(stored: StoredTorrent, info: TorrentInfo, pieces: readonly number[]): Promise<void> {
-    const served = this.engine.get(info.infoHash)?.stored === stored
-    if (served) await this.release(stored.infoHash)
+    const torrent = this.engine.get(info.infoHash)
+    if (torrent?.stored === stored) {
+      await torrent.forget(pieces)
+      return
+    }
     for (const piece of pieces) stored.clearHave(piece)
     await stored.sync()
-    if (served) await this.open(stored)
   }
 
   /** Nothing is tried again from now on. */

@@ -1,13 +1,13 @@
 /**
  * Small swarms of real engines made from a seed: honest peers and others that corrupt, vanish and stall, disks
- * that fail, caches of a block or two, pieces of odd sizes; in a quarter of them the first seed super-seeds. The same seed makes
+ * that fail or rot, caches of a block or two, pieces of odd sizes; in a quarter of them the first seed super-seeds. The same seed makes
  * the same swarm, to the last byte.
  *
  * What is asked of each: every honest download completes with the right bytes; no volume marks a piece that
  * is wrong (fake-volume.ts); no chunk that an honest peer sends is another than the content's.
  */
 import assert from 'node:assert/strict'
-import { below, type Random, seededRandom } from '../../src/base/index.ts'
+import { below, type Random, seededRandom, toHex } from '../../src/base/index.ts'
 import { CHUNK_BYTES } from '../../src/engine/geometry.ts'
 import type { Engine, EngineTorrent } from '../../src/engine/index.ts'
 import { WireReader } from '../../src/engine/wire/reader.ts'
@@ -19,8 +19,16 @@ const BLOCK_BYTES = 4 * CHUNK_BYTES
 /** Virtual; a stalled peer is found after one. */
 const MAX_MS = 30 * 60_000
 
-type Kind = 'honest' | 'corrupt' | 'vanish' | 'stall' | 'bad disk' | 'full disk'
-const KINDS: readonly Kind[] = ['honest', 'corrupt', 'vanish', 'stall', 'bad disk', 'full disk']
+type Kind = 'honest' | 'corrupt' | 'vanish' | 'stall' | 'bad disk' | 'full disk' | 'rot'
+const KINDS: readonly Kind[] = [
+  'honest',
+  'corrupt',
+  'vanish',
+  'stall',
+  'bad disk',
+  'full disk',
+  'rot',
+]
 
 interface Member {
   readonly address: string
@@ -64,15 +72,17 @@ export async function runSwarm(seed: number): Promise<SwarmReport> {
   judge.content = content
   const members = await join(swarm, random, kinds, content, seed % 4 === 3)
   const started = swarm.clock.monotonicMs()
-  const honest = members.filter(({ kind }) => kind === 'honest')
+  // Who rots says so in time, and is mended by the others.
+  const honest = members.filter(({ kind }) => kind === 'honest' || kind === 'rot')
   const ended = (): boolean => honest.every(({ torrent }) => torrent.progress().state === 'seeding')
-  for (const { kind, address, engine, volume } of members) {
+  for (const { kind, address, engine, torrent, volume } of members) {
     const afterMs = below(random, 2_000)
     swarm.clock.after(afterMs, () => {
       if (kind === 'vanish') {
         swarm.internet.cut(address)
         void engine.remove(content.info.infoHash)
-      } else if (kind === 'bad disk') volume.failWith = new Error('a sector that cannot be written')
+      } else if (kind === 'rot') void torrent.forget(rotten(volume, content, random))
+      else if (kind === 'bad disk') volume.failWith = new Error('a sector that cannot be written')
       else if (kind === 'full disk') volume.failWith = new Error('no free block')
     })
   }
@@ -108,8 +118,7 @@ async function join(
 ): Promise<Member[]> {
   const members: Member[] = []
   for (const [address, kind] of kinds) {
-    const isSeed =
-      address === '10.0.0.1' || kind === 'corrupt' || kind === 'stall' || kind === 'vanish'
+    const isSeed = address === '10.0.0.1' || ['corrupt', 'stall', 'vanish', 'rot'].includes(kind)
     const volume = isSeed ? await swarm.holding(content) : swarm.volume()
     const engine = await swarm.engine(address, volume, {
       cacheBytes: BLOCK_BYTES * (1 + below(random, 8)),
@@ -126,6 +135,16 @@ async function join(
   return members
 }
 
+/** Spoils some of the pieces; says which. */
+function rotten(volume: FakeVolume, content: Content, random: Random): number[] {
+  const { info } = content
+  const stored = volume.stored.get(toHex(info.infoHash))!
+  const pieces = Array.from({ length: info.pieceCount }, (_, piece) => piece)
+  const bad = pieces.filter(() => below(random, 3) === 0)
+  for (const piece of bad) stored.data[piece * info.pieceBytes]! ^= 0xff
+  return bad
+}
+
 /** What the network does to those who are not honest, and shows the judge of those who are. */
 function hostile(
   random: Random,
@@ -139,7 +158,7 @@ function hostile(
       const kind = kinds.get(from)
       if (kind === 'corrupt' && bytes.length > 1_000 && below(random, 2) === 0) {
         bytes[bytes.length - 1 - below(random, 500)]! ^= 1 + below(random, 255)
-      } else if (kind === 'honest') judge.see(stream, bytes)
+      } else if (kind === 'honest' || kind === 'rot') judge.see(stream, bytes)
     },
     // A peer that stalls says hello and unchokes; what it owes never comes.
     swallow: (from, bytes) => kinds.get(from) === 'stall' && bytes.length > 1_000,

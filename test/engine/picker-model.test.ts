@@ -70,6 +70,7 @@ const step = fc.record({
     'join',
     'leave',
     'have',
+    'lost',
     'pick',
     'pick',
     'deliver',
@@ -106,7 +107,14 @@ test('random peers: never what we have, never a third, never too many extents, a
         } else if (at < 0) continue
         else if (what === 'leave') leave(model, at)
         else if (what === 'have') picker.peerHas(model.peers[at]!.peer, value % have.length)
-        else if (what === 'pick') pick(model, at, (value % 20) + 1)
+        else if (what === 'lost') {
+          const { peer, owed } = model.peers[at]!
+          const piece = value % have.length
+          const released = picker.peerLost(peer, piece)
+          const freed = [...owed].filter((key) => key.startsWith(`${piece}.`))
+          if (released) assert.ok(freed.length > 0)
+          for (const key of freed) owed.delete(key)
+        } else if (what === 'pick') pick(model, at, (value % 20) + 1)
         else if (what === 'deliver') deliver(model, at, value % 10 === 0)
         else if (what === 'wait') model.nowMs += value % 6_000
         else if (what === 'choke') {
