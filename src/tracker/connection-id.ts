@@ -5,8 +5,8 @@
  *     2…7    first 6 bytes of SipHash-2-4(secret, second of issue (4 bytes) | address)
  *
  * An id proves that its bearer receives packets at the address, for two minutes (BEP 15) or as long as is set: many
- * clients keep one for longer. Seconds are those of the monotonic clock since the tracker started: they never come from
- * the future, so there is no skew to allow. With a key that several trackers share, so that an id of one is good at all and after
+ * clients keep one for longer. Seconds are those of the monotonic clock since the tracker started. Each thread has that clock to some
+ * microseconds, so an id of another may come from the next second already. With a key that several trackers share, so that an id of one is good at all and after
  * a restart, seconds are those of the wall clock, and ids from a little ahead are taken as far as is set.
  * 48 bits cannot be guessed at packet rates: 2^48 packets for one forged announce.
  *
@@ -40,6 +40,8 @@ export interface ConnectionIdShare {
   readonly maxSkewSeconds: number
 }
 
+/** Between threads of one tracker. */
+const THREAD_SKEW_SECONDS = 1
 const SECRET_BYTES = 16
 const TAG_BYTES: number = CONNECTION_ID_BYTES - 2
 
@@ -57,9 +59,10 @@ export function makeConnectionIds(
   return {
     secret,
     shared,
-    startMs: clock.monotonicMs(),
+    // No thread is behind that.
+    startMs: clock.monotonicMs() - THREAD_SKEW_SECONDS * 1000,
     lifetimeSeconds: lifetimeSeconds ?? CONNECTION_ID_LIFETIME_SECONDS,
-    maxSkewSeconds: shared ? (maxSkewSeconds ?? 0) : 0,
+    maxSkewSeconds: shared ? (maxSkewSeconds ?? 0) : THREAD_SKEW_SECONDS,
   }
 }
 

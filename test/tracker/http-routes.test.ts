@@ -141,6 +141,20 @@ test('a connection id is good for as long as is set', () => {
   }
 })
 
+test('a connection id is good at a thread whose clock is a little behind', () => {
+  const clock = new ManualClock(5)
+  const share = makeConnectionIds(clock, seededRandom(1))
+  const ahead = new ManualClock(5)
+  const id = [0, 1].map((ms) => {
+    ahead.advance(ms === 0 ? 0 : 999.99)
+    return issue(new ConnectionIds(ahead, share))
+  })
+  for (const one of id) assert.ok(new ConnectionIds(new ManualClock(4), share).isValid(HERE, one))
+  ahead.advance(1001)
+  const early = issue(new ConnectionIds(ahead, share))
+  assert.ok(!new ConnectionIds(new ManualClock(4), share).isValid(HERE, early))
+})
+
 test('trackers of one key take the ids of each other, as far as their clocks may differ', () => {
   const at = (seconds: number): Clock => {
     const clock = new ManualClock(1_700_000_000_000 + seconds * 1000)

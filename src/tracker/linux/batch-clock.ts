@@ -13,7 +13,7 @@ export class BatchClock implements Clock {
   constructor(clock: Clock, originMs: number) {
     this.#clock = clock
     this.#offsetMs = clockOriginMs(clock) - originMs
-    this.#nowMs = this.exactMs()
+    this.#nowMs = Math.floor(this.exactMs())
   }
 
   /** The same time, looked at whenever it is asked for. */
@@ -26,9 +26,10 @@ export class BatchClock implements Clock {
   }
 
   take(): void {
-    this.#nowMs = this.exactMs()
+    this.#nowMs = Math.floor(this.exactMs())
   }
 
+  /** At the last `take`, in whole milliseconds: a fraction would be an object on the heap for each who asks. */
   monotonicMs(): number {
     return this.#nowMs
   }
