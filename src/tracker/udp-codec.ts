@@ -13,10 +13,11 @@
  *     to scrape   0 action 2   4 transaction id   8 seeders, completed, leechers (12 a hash) …
  *     error       0 action 3   4 transaction id   8 text …
  *
- * Nothing here allocates or keeps a reference to the packet; nothing throws.
+ * Nothing here allocates or keeps a reference to the packet; nothing throws. Words are read as int32: a number beyond that is an object on the
+ * heap wherever the compiler does not inline the function that returns it.
  */
-import { readU16BE, readU32BE, writeU32BE } from '../base/index.ts'
-import { type AnnounceEvent, AnnounceRequest, EVENT_STOPPED } from './announce.ts'
+import { readI32BE, readU16BE, writeU32BE } from '../base/index.ts'
+import { type AnnounceEvent, AnnounceRequest, EVENT_NONE, EVENT_STOPPED } from './announce.ts'
 import { type Failure, failures } from './failures.ts'
 
 export const UDP_HEADER_BYTES = 16
@@ -78,10 +79,10 @@ export class UdpRequest {
 /** What the packet at `bytes[start…end)` wants, by its head alone. */
 export function kindOf(bytes: Uint8Array, start: number, end: number): UdpKind {
   if (end - start < UDP_HEADER_BYTES) return 'drop'
-  switch (readU32BE(bytes, start + 8)) {
+  switch (readI32BE(bytes, start + 8)) {
     case ACTION_CONNECT: {
       const isMagic =
-        readU32BE(bytes, start) === MAGIC_HIGH && readU32BE(bytes, start + 4) === MAGIC_LOW
+        readI32BE(bytes, start) === MAGIC_HIGH && readI32BE(bytes, start + 4) === MAGIC_LOW
       return isMagic ? 'connect' : 'drop'
     }
     case ACTION_ANNOUNCE:
@@ -101,24 +102,27 @@ export function parseAnnounce(
   end: number,
   request: UdpRequest,
 ): Failure | null {
-  request.set(readU32BE(bytes, start + 8) === ACTION_ANNOUNCE_OLD_IPV6)
+  request.set(readI32BE(bytes, start + 8) === ACTION_ANNOUNCE_OLD_IPV6)
   const shift = request.oldIpv6 ? OLD_IPV6_SHIFT : 0
   const { announce } = request
   if (end - start < ANNOUNCE_BYTES + shift) return failures.malformedPacket
-  const event = readU32BE(bytes, start + 80)
-  if (event > EVENT_STOPPED) return failures.malformedEvent
+  const event = readI32BE(bytes, start + 80)
+  if (event < EVENT_NONE || event > EVENT_STOPPED) return failures.malformedEvent
   if (!readOptions(bytes, start + ANNOUNCE_BYTES + shift, end, request)) {
     return failures.malformedPacket
   }
   copy(bytes, start + 16, 20, announce.infoHash)
   copy(bytes, start + 36, 20, announce.peerId)
-  announce.downloaded = readU64BE(bytes, start + 56)
-  announce.uploaded = readU64BE(bytes, start + 72)
+  announce.downloaded =
+    (readI32BE(bytes, start + 56) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 60) >>> 0)
+  announce.uploaded =
+    (readI32BE(bytes, start + 72) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 76) >>> 0)
   announce.paused = false
-  announce.left = readU64BE(bytes, start + 64)
+  announce.left =
+    (readI32BE(bytes, start + 64) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 68) >>> 0)
   announce.event = event as AnnounceEvent
   copy(bytes, start + 84, request.namedAddress.length, request.namedAddress)
-  const wanted = readU32BE(bytes, start + 92 + shift) | 0
+  const wanted = readI32BE(bytes, start + 92 + shift)
   announce.wanted = wanted < 0 ? -1 : wanted
   announce.port = readU16BE(bytes, start + 96 + shift)
   return announce.port === 0 ? failures.invalidPort : null
@@ -169,10 +173,6 @@ export function parseScrape(
   return null
 }
 
-function readU64BE(bytes: Uint8Array, offset: number): number {
-  return readU32BE(bytes, offset) * 2 ** 32 + readU32BE(bytes, offset + 4)
-}
-
 function copy(bytes: Uint8Array, from: number, length: number, target: Uint8Array): void {
   for (let i = 0; i < length; i++) target[i] = bytes[from + i]!
 }
@@ -203,7 +203,7 @@ export function writeAnnounceReply(
   peerBytes: number,
 ): number {
   // ACTION_ANNOUNCE, or what it was of old.
-  writeHead(target, offset, readU32BE(request, start + 8), request, start)
+  writeHead(target, offset, readI32BE(request, start + 8), request, start)
   writeU32BE(target, offset + 8, intervalSeconds)
   writeU32BE(target, offset + 12, leechers)
   writeU32BE(target, offset + 16, seeders)

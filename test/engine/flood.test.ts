@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { Engine } from '../../src/engine/index.ts'
 import { encodeExtendedHandshake, encodeMetadataRequest } from '../../src/engine/wire/extended.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
+import { heldBytes } from '../garbage.ts'
 import { RawPeer } from './raw-peer.ts'
 import { type Content, Swarm } from './swarm.ts'
 
@@ -32,11 +33,6 @@ async function isServed(swarm: Swarm, content: Content): Promise<void> {
   peer.request(3, 0, CHUNK)
   await swarm.until(() => peer.chunks.length === 1, 5_000)
   assert.deepEqual(peer.chunks[0]!.bytes, content.bytes.slice(3 * 65_536, 3 * 65_536 + CHUNK))
-}
-
-const heap = (): number => {
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
 }
 
 const floods: Readonly<
@@ -75,7 +71,7 @@ for (const [what, { size, write }] of Object.entries(floods)) {
     const peer = new RawPeer(swarm, '10.6.0.1', '10.0.0.1')
     peer.handshake(content.info.infoHash)
     await swarm.until(() => peer.count('extended 0') > 0, 5_000)
-    const before = heap()
+    const before = heldBytes()
     for (let round = 0; round < 20; round++) {
       peer.say(5_000 * size, (bytes) => {
         for (let i = 0; i < 5_000; i++) write(bytes, i * size, i)
@@ -85,7 +81,7 @@ for (const [what, { size, write }] of Object.entries(floods)) {
     await swarm.until(() => swarm.clock.monotonicMs() > endMs, 5_000)
     assert.ok(!peer.closed)
     await isServed(swarm, content)
-    assert.ok(heap() - before < 48 * MIB, `${heap() - before} bytes more`)
+    assert.ok(heldBytes() - before < 48 * MIB, `${heldBytes() - before} bytes more`)
     await swarm.stop()
   })
 }
@@ -111,13 +107,13 @@ test('who asks for metadata without end and reads nothing is cut off', async () 
 
 test('thousands of connections from one address leave room for others', async () => {
   const { swarm, content, engine } = await seeder(302, { maxConnections: 200 })
-  const before = heap()
+  const before = heldBytes()
   const all: RawPeer[] = []
   for (let i = 0; i < 3_000; i++) all.push(new RawPeer(swarm, '10.6.0.1', '10.0.0.1'))
   await swarm.until(() => all.filter(({ closed }) => !closed).length <= 50, 10_000)
   await isServed(swarm, content)
   await swarm.until(() => all.every(({ closed }) => closed), 60_000, 500)
   assert.equal(engine.get(content.info.infoHash)!.progress().peers, 1)
-  assert.ok(heap() - before < 64 * MIB)
+  assert.ok(heldBytes() - before < 64 * MIB)
   await swarm.stop()
 })

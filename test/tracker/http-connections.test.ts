@@ -1,8 +1,6 @@
 /** What becomes of connections, without sockets: however bytes come and answers leave, the answers are the same; and idle ones cost little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { createPeerStore } from '../../src/peer-store/index.ts'
@@ -11,6 +9,7 @@ import { Counters } from '../../src/tracker/counters.ts'
 import { HttpConnections, type HttpTransport } from '../../src/tracker/http-connections.ts'
 import { HttpHandler } from '../../src/tracker/http-handler.ts'
 import { settle, type TrackerPolicy } from '../../src/tracker/options.ts'
+import { garbageOf, garbageTest, heldBytes } from '../garbage.ts'
 
 const HERE = Uint8Array.of(127, 0, 0, 1)
 const REQUESTS = [
@@ -57,7 +56,7 @@ function setUp(policy: TrackerPolicy = {}) {
   const clock = new ManualClock()
   const counters = new Counters()
   const { http } = settle(policy)
-  const store = createPeerStore({ clock, random: seededRandom(1) })
+  const store = createPeerStore({ clock, random: seededRandom(1), maxMemoryBytes: 2 ** 24 })
   const handler = new HttpHandler({
     ...http,
     store,
@@ -73,6 +72,62 @@ function setUp(policy: TrackerPolicy = {}) {
     connections: new HttpConnections(clock, handler, counters, http, wire),
   }
 }
+
+garbageTest(
+  'ten thousand idle connections cost less than a megabyte, and are cut off by one sweep',
+  import.meta.url,
+  () => {
+    const { connections, clock, counters, wire } = setUp({ maxHttpConnections: 10_000 })
+    const bytes = Buffer.from(REQUESTS[1]!, 'latin1')
+    wire.send = () => true
+    const open = (slot: number): void => {
+      assert.equal(connections.open(slot, HERE, 0, 4), true)
+      connections.received(slot, bytes, 0, bytes.length)
+    }
+    // What the first ones make the compiler do is not theirs.
+    for (let slot = 0; slot < 1000; slot++) open(slot)
+    const before = heldBytes()
+    for (let slot = 1000; slot < 10_000; slot++) open(slot)
+    const grown = heldBytes() - before
+    assert.ok(grown < 2 ** 20, `${grown} bytes`)
+    let cut = 0
+    wire.cut = () => {
+      cut++
+    }
+    assert.equal(connections.open(10_000, HERE, 0, 4), true)
+    assert.equal(cut, 1, 'one makes room for another')
+    assert.equal(counters.transports.http4.dropped, 0)
+    clock.advance(31_000)
+    connections.sweep()
+    connections.sweep()
+    assert.equal(cut, 10_001)
+  },
+)
+
+garbageTest('a request that comes whole leaves no garbage', import.meta.url, () => {
+  const { connections, wire, counters } = setUp()
+  const query = `info_hash=%${'41'.repeat(1)}${'b'.repeat(19)}&peer_id=-SB0100-000000000000&uploaded=1&downloaded=2&left=3`
+  const request = (port: number, connection: string): Buffer =>
+    Buffer.from(
+      `GET /announce?${query}&port=${port}&ip=9.9.9.9 HTTP/1.1\r\nHost: x\r\n${connection}\r\n`,
+      'latin1',
+    )
+  const kept = [1, 2, 3].map((port) => request(port, ''))
+  const closing = request(4, 'Connection: close\r\n')
+  wire.send = () => true
+  wire.finish = () => connections.closed(2)
+  connections.open(1, HERE, 0, 4)
+  const rounds = 5000
+  const bytes = garbageOf(rounds * (kept.length + 1), () => {
+    for (let i = 0; i < rounds; i++) {
+      for (let n = 0; n < kept.length; n++) connections.received(1, kept[n]!, 0, kept[n]!.length)
+      connections.open(2, HERE, 0, 4)
+      connections.received(2, closing, 0, closing.length)
+    }
+  })
+  assert.ok(bytes < 1, `${bytes.toFixed(2)} bytes a request`)
+  assert.ok(counters.transports.http4.announces >= rounds * 4)
+})
 
 test('answers depend neither on how requests are cut nor on how answers leave', () => {
   const script = fc.record({
@@ -140,74 +195,4 @@ test('any bytes in any pieces are answered, waited for, or end the connection', 
     }),
     { numRuns: 2000, seed: 32 },
   )
-})
-
-function collector(): () => void {
-  setFlagsFromString('--expose-gc')
-  return runInNewContext('gc') as () => void
-}
-
-test('ten thousand idle connections cost less than a megabyte, and are cut off by one sweep', () => {
-  const { connections, clock, counters, wire } = setUp({ maxHttpConnections: 10_000 })
-  const collect = collector()
-  const bytes = Buffer.from(REQUESTS[1]!, 'latin1')
-  const used = (): number => {
-    collect()
-    const { heapUsed, arrayBuffers } = process.memoryUsage()
-    return heapUsed + arrayBuffers
-  }
-  wire.send = () => true
-  const open = (slot: number): void => {
-    assert.equal(connections.open(slot, HERE, 0, 4), true)
-    connections.received(slot, bytes, 0, bytes.length)
-  }
-  // What the first ones make the compiler do is not theirs.
-  for (let slot = 0; slot < 1000; slot++) open(slot)
-  const before = used()
-  for (let slot = 1000; slot < 10_000; slot++) open(slot)
-  const grown = used() - before
-  assert.ok(grown < 2 ** 20, `${grown} bytes`)
-  let cut = 0
-  wire.cut = () => {
-    cut++
-  }
-  assert.equal(connections.open(10_000, HERE, 0, 4), true)
-  assert.equal(cut, 1, 'one makes room for another')
-  assert.equal(counters.transports.http4.dropped, 0)
-  clock.advance(31_000)
-  connections.sweep()
-  connections.sweep()
-  assert.equal(cut, 10_001)
-})
-
-test('a request that comes whole leaves no garbage', () => {
-  const { connections, wire, counters } = setUp()
-  const collect = collector()
-  const query = `info_hash=%${'41'.repeat(1)}${'b'.repeat(19)}&peer_id=-SB0100-000000000000&uploaded=1&downloaded=2&left=3`
-  const request = (port: number, connection: string): Buffer =>
-    Buffer.from(
-      `GET /announce?${query}&port=${port}&ip=9.9.9.9 HTTP/1.1\r\nHost: x\r\n${connection}\r\n`,
-      'latin1',
-    )
-  const kept = [1, 2, 3].map((port) => request(port, ''))
-  const closing = request(4, 'Connection: close\r\n')
-  wire.send = () => true
-  wire.finish = () => connections.closed(2)
-  connections.open(1, HERE, 0, 4)
-  const rounds = 5000
-  let least = Number.POSITIVE_INFINITY
-  // As long as the compiler has something to say, it is its garbage.
-  for (let attempt = 0; attempt < 30 && least >= 1; attempt++) {
-    collect()
-    const before = process.memoryUsage().heapUsed
-    for (let i = 0; i < rounds; i++) {
-      for (let n = 0; n < kept.length; n++) connections.received(1, kept[n]!, 0, kept[n]!.length)
-      connections.open(2, HERE, 0, 4)
-      connections.received(2, closing, 0, closing.length)
-    }
-    const grown = process.memoryUsage().heapUsed - before
-    least = Math.min(least, grown / (rounds * (kept.length + 1)))
-  }
-  assert.ok(least < 1, `${least.toFixed(2)} bytes a request`)
-  assert.ok(counters.transports.http4.announces >= rounds * 4)
 })

@@ -98,7 +98,7 @@ export class UdpListener implements DescriptorHandler {
     const { bytes } = batch
     const admissions = this.#admissions
     const addresses = this.#addresses
-    const begunMs = clock.monotonicMs()
+    const begunMs = timed ? clock.exactMs() : 0
     let admitted = 0
     for (let i = 0; i < count; i++) {
       const address = this.#readAddress(i)
