@@ -86,6 +86,7 @@ export class Seeders {
 
 /** The engine's end of a connection, with the seeder behind it. */
 class SeederSocket extends DeafSink implements PeerSocket {
+  readonly transport = 'tcp'
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}

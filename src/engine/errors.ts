@@ -17,6 +17,7 @@ export const engineErrors = {
   ENGINE_EXISTS: 'The torrent is in the engine already.',
   ENGINE_STOPPED: 'The engine has been stopped.',
   ENGINE_RESOLVE_FAILED: 'A host name has no address.',
+  ENGINE_UTP_FAILED: 'A connection over uTP was refused, reset, or not answered.',
   ENGINE_TORN: 'The v1 and v2 hashes of a hybrid torrent are of different content.',
 } as const
 

@@ -3,7 +3,11 @@
  * these interfaces only, so a simulation can hand in its own.
  */
 
+/** `web`: no connection to a peer, but what stands for a web server. */
+export type Transport = 'tcp' | 'utp' | 'web'
+
 export interface PeerSocket {
+  readonly transport: Transport
   readonly remoteAddress: string
   readonly remotePort: number
   /** Set before the first byte can arrive. The bytes are the receiver's, also to change, only during the call. */
@@ -40,6 +44,10 @@ export interface OpenDatagramSocket {
   readonly port: number
   /** The bytes are the receiver's only during the call; the host is an address in its canonical form. */
   onMessage: (bytes: Uint8Array, host: string, port: number) => void
+  /** All datagrams that have arrived together were delivered: time for what is said once for all of them. */
+  onQuiet: () => void
+  /** Datagrams that the system has not taken yet: while there are any, no bytes that were sent may change. */
+  readonly backlog: number
   /** What cannot be sent is lost, as on the way. */
   send(bytes: Uint8Array, host: string, port: number): void
   close(): void

@@ -150,8 +150,12 @@ function openDatagram(address: string, port: number): Promise<OpenDatagramSocket
         return socket.address().port
       },
       onMessage: () => {},
+      onQuiet: () => {},
+      get backlog() {
+        return open ? socket.getSendQueueCount() : 0
+      },
       send(bytes, host, to) {
-        if (open && isIPv6(host) === isV6) socket.send(bytes, to, host, ignore)
+        if (open && host.includes(':') === isV6) socket.send(bytes, to, host)
       },
       close() {
         if (!open) return
@@ -159,8 +163,18 @@ function openDatagram(address: string, port: number): Promise<OpenDatagramSocket
         socket.close()
       },
     }
+    let isQuiet = true
+    const quiet = (): void => {
+      isQuiet = true
+      if (open) face.onQuiet()
+    }
     socket.on('message', (bytes, from) => {
-      if (open) face.onMessage(bytes, from.address.replace(/%.*$/, ''), from.port)
+      if (!open) return
+      // The system hands over some tens at a time before anything else has its turn.
+      if (isQuiet) setImmediate(quiet)
+      isQuiet = false
+      const { address } = from
+      face.onMessage(bytes, isV6 ? address.replace(/%.*$/, '') : address, from.port)
     })
     const refuse = (cause: Error): void => {
       face.close()

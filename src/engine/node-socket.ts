@@ -15,6 +15,7 @@ import type { PeerSocket } from './network.ts'
 export const KEEP_ALIVE_DELAY_MS = 60_000
 
 export class NodePeerSocket implements PeerSocket {
+  readonly transport = 'tcp'
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}

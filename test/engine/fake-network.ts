@@ -79,6 +79,8 @@ export class FakeInternet {
     const socket: OpenDatagramSocket = {
       port,
       onMessage: () => {},
+      onQuiet: () => {},
+      backlog: 0,
       send: (bytes, to, toPort) => {
         const copy = Buffer.from(bytes)
         if (
@@ -89,7 +91,9 @@ export class FakeInternet {
         }
         this.datagramsFrom.set(host, (this.datagramsFrom.get(host) ?? 0) + 1)
         this.#clock.after(this.#link.latencyMs, () => {
-          this.#datagramSockets.get(`${to} ${toPort}`)?.onMessage(copy, host, port)
+          const receiver = this.#datagramSockets.get(`${to} ${toPort}`)
+          receiver?.onMessage(copy, host, port)
+          receiver?.onQuiet()
         })
       },
       close: () => {
@@ -152,6 +156,7 @@ export class FakeInternet {
 }
 
 export class FakeSocket implements PeerSocket {
+  readonly transport = 'tcp'
   readonly localAddress: string
   readonly remoteAddress: string
   readonly remotePort: number

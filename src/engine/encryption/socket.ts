@@ -5,12 +5,13 @@
  * they are sent, because they may be anybody's.
  */
 import type { Random } from '../../base/index.ts'
-import type { PeerSocket } from '../network.ts'
+import type { PeerSocket, Transport } from '../network.ts'
 import { type Encryption, type EncryptionHandshake, Initiator } from './handshake.ts'
 import type { EncryptionPolicy } from './policy.ts'
 
 /** What both kinds are: all but the bytes is the other socket's affair. */
 abstract class OverSocket implements PeerSocket {
+  readonly transport: Transport
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}
@@ -20,6 +21,7 @@ abstract class OverSocket implements PeerSocket {
 
   constructor(below: PeerSocket) {
     this.below = below
+    this.transport = below.transport
     this.remoteAddress = below.remoteAddress
     this.remotePort = below.remotePort
     below.onClose = (error) => this.onClose(error)

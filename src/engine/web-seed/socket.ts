@@ -38,6 +38,7 @@ export interface WebSeedTools {
 }
 
 export class WebSeedSocket extends DeafSink implements PeerSocket {
+  readonly transport = 'web'
   readonly remoteAddress: string
   /** None that other peers could connect to. */
   readonly remotePort = 0
