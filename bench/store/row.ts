@@ -319,7 +319,7 @@ function hostile(count: number): RowResult {
         store.putSeeder(key, setAddress(4, n), 6881)
       }
       for (const key of keys) {
-        core.table.enter(key, 0)
+        core.table.enter(key)
         const probes = core.table.distance(core.table.find())
         longest[kind] = Math.max(longest[kind], probes)
         mean[kind] += probes / (3 * count)

@@ -33,14 +33,15 @@ export class KeyedHash {
   /** Both int32; of the last key hashed. */
   high = 0
   low = 0
-  readonly #k: Int32Array
+  /** The secret words, for who hashes by hand (swarm-key.ts). */
+  readonly k: Int32Array
 
   constructor(words: Int32Array) {
-    this.#k = words.slice(H_HASH_KEYS, H_HASH_KEYS + HASH_KEY_WORDS)
+    this.k = words.slice(H_HASH_KEYS, H_HASH_KEYS + HASH_KEY_WORDS)
   }
 
   five(a: number, b: number, c: number, d: number, e: number): void {
-    const k = this.#k
+    const k = this.k
     const a1 = a >>> 16
     const a0 = a & 0xffff
     const b1 = b >>> 16
@@ -77,7 +78,7 @@ export class KeyedHash {
   }
 
   two(a: number, b: number): void {
-    const k = this.#k
+    const k = this.k
     const a1 = a >>> 16
     const a0 = a & 0xffff
     const b1 = b >>> 16
@@ -89,7 +90,7 @@ export class KeyedHash {
   }
 
   #mix(u: number, v: number): void {
-    const k = this.#k
+    const k = this.k
     let x = u ^ ((v >>> 16) | (v << 16))
     let y = v ^ ((u >>> 13) | (u << 19))
     x = Math.imul(x ^ (x >>> 16), k[12]!)

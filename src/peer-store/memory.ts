@@ -6,8 +6,10 @@
  * A lock is a version: even is free, odd is held; taking and giving back each add one. So a reader that
  * finds the same even version before and after has read a consistent state without writing anything.
  *
- * On x86 loads stay in order, and stores too, and V8 moves neither across its typed arrays: there readers need no lock, and a
- * plain store gives one back. Elsewhere readers lock, and a lock is given back by an atomic store.
+ * On x86 loads stay in order, and stores too, and V8 neither moves them across its typed arrays nor leaves a load out because it was done
+ * before (its graphs mark array buffers as not eliminable: other threads write there): there readers need no lock, look at versions with plain
+ * loads (an atomic one is a call of 5 ns), and a plain store gives a lock back. Elsewhere readers lock, and a lock is given back by an
+ * atomic store.
  *
  * The owner is the number of the handle that the thread opened (0 while the lock is free), so that locks of a thread that died
  * can be told from those of one that is slow (recovery.ts). A thread can die in a lock at loops and calls only, and there is
@@ -75,13 +77,13 @@ export class Memory {
   /** Where reading without a lock may begin, for `isUnchanged`; or a value for which that is false. */
   version(at: number): number {
     if (!ORDERED) return LOCKED
-    const version = Atomics.load(this.words, at)
+    const version = this.words[at]!
     return (version & 1) === 0 ? version : LOCKED
   }
 
   /** Whether what was read since `version` is of one moment. */
   isUnchanged(at: number, version: number): boolean {
-    return Atomics.load(this.words, at) === version && version !== LOCKED
+    return this.words[at] === version && version !== LOCKED
   }
 
   /** While there is a recovery: `waits` for it, or `leaves`. */

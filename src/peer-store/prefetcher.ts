@@ -35,7 +35,7 @@ export class Prefetcher {
     // Each phase runs over all before the next, and the loops that miss the cache do nothing else: the processor looks
     // a few hundred instructions ahead, and one hash would fill that.
     for (let i = 0; i < count; i++) {
-      table.enter(infoHashes, offset + i * stride)
+      table.enterAt(infoHashes, offset + i * stride)
       places[i] = table.touch()
     }
     for (let i = 0; i < count; i++) sink ^= words[places[i]!]!

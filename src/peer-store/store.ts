@@ -303,7 +303,7 @@ export class SharedMemoryStore implements SharedPeerStore {
   #enterInfoHash(infoHash: Uint8Array): void {
     this.#mustRun()
     if (infoHash.length !== INFO_HASH_BYTES) throw invalidInfoHash(infoHash.length)
-    this.#table.enter(infoHash, 0)
+    this.#table.enter(infoHash)
   }
 
   #put(

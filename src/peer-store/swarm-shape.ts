@@ -117,16 +117,19 @@ export class SwarmShape {
   /** The counts of a swarm, without opening it. */
   readCounts(record: number, counts: SwarmCounts): void {
     const words = this.words
-    let block = words[record + R_PEERS6]!
+    let block = 0
     if (this.peerWords === 2) {
       const meta = words[record + R_META4]! & 0xffff
       if (meta !== NO_AGE) {
+        const held = words[record + R_PEERS6]!
         counts.seeders = meta >>> 15
         counts.leechers = 1 - (meta >>> 15)
-        counts.completed = block < 0 ? -block : 0
+        counts.completed = held < 0 ? -held : 0
         return
       }
       block = words[record + R_PEERS4]!
+    } else {
+      block = words[record + R_PEERS6]!
     }
     if (block <= 0) {
       counts.seeders = 0

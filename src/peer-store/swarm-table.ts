@@ -19,14 +19,13 @@
  * 2^(depth - l) entries in a row; the shard's line counts the segments whose local depth is the directory's.
  */
 
-import * as base from '../base/index.ts'
 import * as age from './age.ts'
 import type { Arena } from './arena.ts'
 import type { KeyedHash } from './keyed-hash.ts'
 import type { BlockVisitor } from './layout.ts'
 import * as layout from './layout.ts'
+import { SwarmKey } from './swarm-key.ts'
 
-const { readI32BE } = base
 const { NO_AGE } = age
 const {
   RECORD_SHIFT,
@@ -34,7 +33,6 @@ const {
   R_META4,
   R_PEERS4,
   R_PEERS6,
-  SHARD_SHIFT,
   SHARD_WORDS,
   S_DEEPEST,
   S_DEPTH,
@@ -48,38 +46,16 @@ const CAPACITIES = Int32Array.of(7, 15, 31, 50, 63, 84, 101, 127)
 const LIMITS: Int32Array = CAPACITIES.map((capacity) => Math.floor((capacity * 17) / 20))
 const LAST_CLASS = 7
 const MAX_DEPTH = 20
-const CHOICE_BITS = 2
 
-export class SwarmTable {
-  /** The shard line of the info-hash at hand. */
-  shard = 0
-  /** Of the info-hash at hand, all int32. */
-  a = 0
-  b = 0
-  c = 0
-  d = 0
-  e = 0
+export class SwarmTable extends SwarmKey {
   readonly #words: Int32Array
   readonly #arena: Arena
   readonly #hash: KeyedHash
-  readonly #shardBits: number
-  readonly #shards: number
-  /** Hash bits that choose the shard, through a table: see `shardChoices`. */
-  readonly #usedBits: number
-  readonly #choices: Uint16Array
-  /** Hash bits that choose the directory entry, from the top; and the home. */
-  #rest = 0
-  #home = 0
-
   constructor(words: Int32Array, arena: Arena, hash: KeyedHash, shards: number, shardBits: number) {
+    super(hash, shards, shardBits)
     this.#words = words
     this.#arena = arena
     this.#hash = hash
-    this.#shards = shards
-    this.#shardBits = shardBits
-    this.#usedBits = shardBits === 0 ? 0 : shardBits + CHOICE_BITS
-    this.#choices = shardChoices(shardBits)
-    this.#route()
   }
 
   /** Makes the empty table of a shard. False: no memory. */
@@ -93,48 +69,41 @@ export class SwarmTable {
     return true
   }
 
-  /** Takes in the 20 bytes at `offset`. Allocates nothing. */
-  enter(infoHash: Uint8Array, offset: number): void {
-    const a = readI32BE(infoHash, offset)
-    const b = readI32BE(infoHash, offset + 4)
-    const c = readI32BE(infoHash, offset + 8)
-    const d = readI32BE(infoHash, offset + 12)
-    const e = readI32BE(infoHash, offset + 16)
-    // A tracker puts, draws and counts for one info-hash in a row.
-    if (a === this.a && e === this.e && b === this.b && c === this.c && d === this.d) return
-    this.a = a
-    this.b = b
-    this.c = c
-    this.d = d
-    this.e = e
-    this.#route()
-  }
-
   /** Takes in the info-hash of a record. */
   enterRecord(record: number): void {
     this.enterWords(this.#words, record)
   }
 
-  /** Takes in five words, as in a record. */
-  enterWords(words: Int32Array, at: number): void {
-    this.a = words[at]!
-    this.b = words[at + 1]!
-    this.c = words[at + 2]!
-    this.d = words[at + 3]!
-    this.e = words[at + 4]!
-    this.#route()
-  }
-
   /** The record of the info-hash at hand, or 0. Safe without a lock, if the result is then thrown away. */
   find(): number {
     const words = this.#words
-    const { a, b, c, d, e } = this
     const entry = words[this.#entry()]!
+    const slot = Math.imul(this.home, CAPACITIES[entry & 7]!) >>> 16
+    const record = ((entry & -8) + RECORD_WORDS + (slot << RECORD_SHIFT)) | 0
+    if (words[(record + R_META4) | 0] === 0) return 0
+    // Most lie at home.
+    if (
+      words[record] === this.a &&
+      words[(record + 1) | 0] === this.b &&
+      words[(record + 2) | 0] === this.c &&
+      words[(record + 3) | 0] === this.d &&
+      words[(record + 4) | 0] === this.e
+    ) {
+      return record
+    }
+    return this.#findAfter(record, entry)
+  }
+
+  #findAfter(home: number, entry: number): number {
+    const words = this.#words
+    const { a, b, c, d, e } = this
     const capacity = CAPACITIES[entry & 7]!
     const first = ((entry & -8) + RECORD_WORDS) | 0
     const end = (first + (capacity << RECORD_SHIFT)) | 0
-    let record = (first + ((Math.imul(this.#home, capacity) >>> 16) << RECORD_SHIFT)) | 0
-    for (let probes = 0; probes < capacity; probes++) {
+    let record = home
+    for (let probes = 1; probes < capacity; probes++) {
+      record = (record + RECORD_WORDS) | 0
+      if (record === end) record = first
       if (words[(record + R_META4) | 0] === 0) return 0
       if (
         words[record] === a &&
@@ -145,8 +114,6 @@ export class SwarmTable {
       ) {
         return record
       }
-      record = (record + RECORD_WORDS) | 0
-      if (record === end) record = first
     }
     return 0
   }
@@ -154,7 +121,7 @@ export class SwarmTable {
   /** The word at which `find` will begin: to be touched beforehand. */
   touch(): number {
     const entry = this.#words[this.#entry()]!
-    const slot = Math.imul(this.#home, CAPACITIES[entry & 7]!) >>> 16
+    const slot = Math.imul(this.home, CAPACITIES[entry & 7]!) >>> 16
     return (entry & -8) + RECORD_WORDS + (slot << RECORD_SHIFT)
   }
 
@@ -163,7 +130,7 @@ export class SwarmTable {
     const entry = this.#words[this.#entry()]!
     const capacity = CAPACITIES[entry & 7]!
     const slot = (record - (entry & -8) - RECORD_WORDS) >>> RECORD_SHIFT
-    const home = Math.imul(this.#home, capacity) >>> 16
+    const home = Math.imul(this.home, capacity) >>> 16
     return slot - home + (slot < home ? capacity : 0)
   }
 
@@ -180,7 +147,7 @@ export class SwarmTable {
         // Without memory a segment may fill up, but for the free record at which searches end.
         if (used + 1 >= CAPACITIES[klass]!) return 0
         words[segment + USED] = used + 1
-        const record = this.#place(segment, klass, this.#home)
+        const record = this.#place(segment, klass, this.home)
         words[record] = this.a
         words[record + 1] = this.b
         words[record + 2] = this.c
@@ -241,7 +208,7 @@ export class SwarmTable {
   /** The position of a record in its shard. */
   positionOf(record: number): number {
     this.#hashRecord(record)
-    return (this.#hash.high << this.#usedBits) >>> 0
+    return (this.#hash.high << this.usedBits) >>> 0
   }
 
   /** Records in a segment, free ones included. */
@@ -271,16 +238,6 @@ export class SwarmTable {
     visit(entry & -8, (CAPACITIES[entry & 7]! + 1) << RECORD_SHIFT)
   }
 
-  #route(): void {
-    const hash = this.#hash
-    hash.five(this.a, this.b, this.c, this.d, this.e)
-    const { high } = hash
-    const choice = this.#shardBits === 0 ? 0 : high >>> (32 - this.#usedBits)
-    this.shard = this.#shards + (this.#choices[choice]! << SHARD_SHIFT)
-    this.#rest = high << this.#usedBits
-    this.#home = hash.low >>> 16
-  }
-
   #hashRecord(record: number): void {
     const words = this.#words
     this.#hash.five(
@@ -298,7 +255,7 @@ export class SwarmTable {
     const { shard } = this
     const depth = words[(shard + S_DEPTH) | 0]!
     if (depth === 0) return (shard + S_ENTRY) | 0
-    return (words[(shard + S_DIRECTORY) | 0]! + (this.#rest >>> (32 - depth))) | 0
+    return (words[(shard + S_DIRECTORY) | 0]! + (this.rest >>> (32 - depth))) | 0
   }
 
   /** Address + class of a new empty segment; 0: no memory. */
@@ -354,7 +311,7 @@ export class SwarmTable {
     const larger = this.#newSegment(klass + 1, this.#words[(entry & -8) + LOCAL_DEPTH]!)
     if (larger === 0) return false
     this.#moveAll(entry, larger)
-    this.#enterDirectory(larger, this.#rest)
+    this.#enterDirectory(larger, this.rest)
     return true
   }
 
@@ -372,7 +329,7 @@ export class SwarmTable {
     const words = this.#words
     const shard = this.shard
     const local = words[(entry & -8) + LOCAL_DEPTH]!
-    if (local === Math.min(MAX_DEPTH, 32 - this.#usedBits)) return false
+    if (local === Math.min(MAX_DEPTH, 32 - this.usedBits)) return false
     const bit = (record: number): number => (this.positionOf(record) << local) >>> 31
     const capacity = CAPACITIES[entry & 7]!
     let ones = 0
@@ -396,8 +353,8 @@ export class SwarmTable {
     }
     this.#freeSegment(entry)
     const top = 0x80000000 >>> local
-    this.#enterDirectory(left, this.#rest & ~top)
-    this.#enterDirectory(right, this.#rest | top)
+    this.#enterDirectory(left, this.rest & ~top)
+    this.#enterDirectory(right, this.rest | top)
     if (local + 1 === words[shard + S_DEPTH]!)
       words[shard + S_DEEPEST] = words[shard + S_DEEPEST]! + 2
     return true
@@ -434,7 +391,7 @@ export class SwarmTable {
       const smaller = this.#newSegment(klass, local)
       if (smaller === 0) return
       this.#moveAll(entry, smaller)
-      this.#enterDirectory(smaller, this.#rest)
+      this.#enterDirectory(smaller, this.rest)
       return
     }
   }
@@ -443,7 +400,7 @@ export class SwarmTable {
     const words = this.#words
     const shard = this.shard
     const depth = words[shard + S_DEPTH]!
-    const otherRest = this.#rest ^ (0x80000000 >>> (local - 1))
+    const otherRest = this.rest ^ (0x80000000 >>> (local - 1))
     const other = words[words[shard + S_DIRECTORY]! + (otherRest >>> (32 - depth))]!
     if (words[(other & -8) + LOCAL_DEPTH] !== local) return false
     const used = words[(entry & -8) + USED]! + words[(other & -8) + USED]!
@@ -452,7 +409,7 @@ export class SwarmTable {
     if (united === 0) return false
     this.#moveAll(entry, united)
     this.#moveAll(other, united)
-    this.#enterDirectory(united, this.#rest)
+    this.#enterDirectory(united, this.rest)
     if (local === depth) {
       words[shard + S_DEEPEST] = words[shard + S_DEEPEST]! - 2
       this.#halveDirectory()
@@ -491,20 +448,3 @@ function classFor(records: number): number {
 
 export const EMPTY_SEGMENT_BYTES: number = (CAPACITIES[0]! + 1) * RECORD_WORDS * 4
 export const SHARD_BYTES: number = SHARD_WORDS * 4
-
-/**
- * Which shard the first hash bits choose. The shares of the shards are not equal but grow from one to two, evenly in their
- * logarithm: so at any number of swarms the segments of different shards are at different points between two splits, the
- * blocks that one gives up another takes, and no size class of the arena lies half empty.
- */
-function shardChoices(bits: number): Uint16Array {
-  const choices = new Uint16Array(bits === 0 ? 1 : 1 << (bits + CHOICE_BITS))
-  const shards = 2 ** bits
-  for (let i = 0; i < choices.length; i++) {
-    choices[i] = Math.min(
-      shards - 1,
-      Math.floor(shards * Math.log2(1 + (i + 0.5) / choices.length)),
-    )
-  }
-  return choices
-}

@@ -86,6 +86,53 @@ test('at the end of the reservation there is no block, and later there is one ag
   assert.ok(arena.bytesReserved <= 4 * MIB && arena.bytesReserved % SPAN_BYTES === 0)
 })
 
+test('an info-hash leads to one place, from bytes, from the middle of bytes and from words', () => {
+  const core = new Core(createMemory(16 * MIB, 5, seededRandom(3)), seededRandom(3))
+  for (let n = 0; n < core.shardCount; n++) core.table.create(core.shard(n))
+  const { table } = core
+  const place = (): readonly number[] => [table.shard, table.touch()]
+  const shards = new Set<number>()
+  const keys = fc.uint8Array({ minLength: 20, maxLength: 20 })
+  const filled = new Uint8Array(20)
+  fc.assert(
+    fc.property(keys, (infoHash) => {
+      table.enter(infoHash)
+      const expected = place()
+      const view = new DataView(infoHash.buffer)
+      const words = Int32Array.from({ length: 7 }, (_, i) => (i < 2 ? i : view.getInt32(i * 4 - 8)))
+      table.enter(filled)
+      table.enterWords(words, 2)
+      assert.deepEqual(place(), expected)
+      assert.equal(table.find(), 0)
+      const record = table.insert()
+      core.peers4.open(record)
+      core.peers4.add(1)
+      const bytes = new Uint8Array(23)
+      bytes.set(infoHash, 3)
+      table.enter(filled)
+      table.enterAt(bytes, 3)
+      assert.deepEqual(place(), expected)
+      assert.equal(table.find(), record)
+      table.enter(filled)
+      table.enter(infoHash)
+      assert.equal(table.find(), record)
+      for (let byte = 0; byte < 20; byte++) {
+        infoHash[byte]! ^= 1
+        table.enter(infoHash)
+        assert.equal(table.find(), 0, `byte ${byte} counts`)
+        infoHash[byte]! ^= 1
+        table.enter(infoHash)
+      }
+      shards.add(table.shard)
+      core.peers4.open(record)
+      core.peers4.release()
+      table.remove(record)
+    }),
+    { numRuns: 300, seed: 5 },
+  )
+  assert.ok(shards.size > 20, `${shards.size} of 32 shards`)
+})
+
 const HASHES: Readonly<Record<string, (n: number) => [number, number]>> = {
   good: (n) => [Math.imul(n, 0x9e3779b1), Math.imul(n ^ 0x5bd1e995, 0x85ebca6b)],
   'one home': (n) => [Math.imul(n, 0x9e3779b1), -1],

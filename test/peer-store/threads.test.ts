@@ -133,3 +133,38 @@ test('a scrape that somebody wrote beside is read again', { skip }, () => {
   assert.deepEqual(seen, [0, 1])
   assert.deepEqual([counts.seeders, counts.leechers], [1, 5])
 })
+
+test('what is drawn and counted is of one moment, in compiled code too', async () => {
+  const store = createPeerStore({ clock: new ManualClock(), maxMemoryBytes: 8 * 2 ** 20 })
+  const hash = new Uint8Array(20)
+  const peers = 200
+  for (let n = 0; n < peers; n++) store.putLeecher(hash, Uint8Array.of(10, 0, 0, n), 7)
+  const control = new SharedArrayBuffer(4)
+  const ended = new Int32Array(control)
+  const worker = new Worker(new URL('./role-worker.js', import.meta.url), {
+    workerData: { handle: store.handle(), control, peers, rounds: 2000 },
+  })
+  const exit = new Promise((resolve, reject) => {
+    worker.once('exit', resolve)
+    worker.once('error', reject)
+  })
+  const counts = { seeders: 0, leechers: 0, completed: 0 }
+  const nobody = Uint8Array.of(1, 2, 3, 4)
+  const target = new Uint8Array(peers * 6)
+  const drawn = new Uint8Array(256)
+  const torn: string[] = []
+  await new Promise((resolve) => worker.once('online', resolve))
+  while (Atomics.load(ended, 0) === 0 && torn.length < 10) {
+    for (let n = 0; n < 500; n++) {
+      store.scrapeSwarm(hash, 4, counts)
+      if (counts.seeders + counts.leechers !== peers) torn.push(JSON.stringify(counts))
+      // Whoever changes its role meanwhile is drawn twice, or not at all.
+      const found = store.announcePeers(hash, false, peers, nobody, 7, target, 0)
+      drawn.fill(0)
+      for (let at = 0; at < found * 6; at += 6) drawn[target[at + 3]!]!++
+      if (drawn.some((times, peer) => times !== (peer < peers ? 1 : 0))) torn.push(`${found} drawn`)
+    }
+  }
+  await exit
+  assert.deepEqual(torn, [])
+})
