@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- SUITE [--quick | --full] [--json] [--dir DIR]`: runs a suite, prints a table, or with
+ * `npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]`: runs a suite, or parts of it, prints a table, or with
  * --json one Line (suite.ts) a line. Without SUITE it lists what there is. Progress goes to stderr.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
@@ -19,6 +19,7 @@ function readArguments() {
       options: {
         quick: { type: 'boolean', default: false },
         full: { type: 'boolean', default: false },
+        only: { type: 'string', default: '' },
         json: { type: 'boolean', default: false },
         dir: { type: 'string', default: tmpdir() },
         help: { type: 'boolean', short: 'h', default: false },
@@ -32,8 +33,13 @@ function readArguments() {
 }
 
 function list(): void {
-  console.log('usage: npm run bench -- SUITE [--quick | --full] [--json] [--dir DIR]\n')
-  for (const suite of suites) console.log(`  ${suite.name.padEnd(12)} ${suite.about}`)
+  console.log(
+    'usage: npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]\n',
+  )
+  for (const { name, about, parts } of suites) {
+    console.log(`  ${name.padEnd(12)} ${about}`)
+    if (parts !== undefined) console.log(`  ${''.padEnd(12)} parts: ${parts.join(', ')}`)
+  }
 }
 
 function asText(line: Line): string {
@@ -59,6 +65,14 @@ async function main(): Promise<number> {
     list()
     return 2
   }
+  const only = values.only.split(',').filter((part) => part !== '')
+  const known = wanted.flatMap((suite) => suite!.parts ?? [])
+  const unknown = only.find((part) => !known.includes(part))
+  if (unknown !== undefined) {
+    console.error(`no part of what was named: ${unknown}`)
+    list()
+    return 2
+  }
   const log = (text: string): void => console.error(text)
   log(machine())
   for (const suite of wanted) {
@@ -67,6 +81,7 @@ async function main(): Promise<number> {
       await suite!.run({
         quick: values.quick,
         full: values.full,
+        runs: (part) => only.length === 0 || only.includes(part),
         directory,
         report: (line) => console.log(values.json ? JSON.stringify(line) : asText(line)),
         log,

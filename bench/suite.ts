@@ -29,6 +29,8 @@ export interface SuiteContext {
   readonly quick: boolean
   /** In full size, where a suite runs scaled by default. */
   readonly full: boolean
+  /** Whether a part of the suite is to run: all do, unless some were named. */
+  runs(part: string): boolean
   /** A directory of its own; removed afterwards. */
   readonly directory: string
   report(line: Line): void
@@ -40,6 +42,8 @@ export interface Suite {
   readonly name: string
   /** One sentence for the list of suites. */
   readonly about: string
+  /** What `--only` may name; absent where a suite runs as a whole. */
+  readonly parts?: readonly string[]
   run(context: SuiteContext): Promise<void>
 }
 

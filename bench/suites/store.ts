@@ -18,15 +18,18 @@ const README_PEER_BYTES = 32.3
 export const store: Suite = {
   name: SUITE,
   about: "the peer store: chihaya's storage benchmarks, memory, scale, garbage collection",
+  parts: ['contract', 'growth', 'memory', 'scale', 'gc', 'snapshot', 'hostile'],
   async run(context) {
-    const go = runOptmem(context.directory, context.quick, context.log)
-    contract(context, go)
-    growth(context, go)
-    memory(context)
-    scale(context)
-    gc(context)
-    snapshot(context)
-    hostile(context)
+    const runs = (part: string): boolean => context.runs(part)
+    const withGo = runs('contract') || runs('growth')
+    const go = withGo ? runOptmem(context.directory, context.quick, context.log) : undefined
+    if (runs('contract')) contract(context, go)
+    if (runs('growth')) growth(context, go)
+    if (runs('memory')) memory(context)
+    if (runs('scale')) scale(context)
+    if (runs('gc')) gc(context)
+    if (runs('snapshot')) snapshot(context)
+    if (runs('hostile')) hostile(context)
   },
 }
 
