@@ -2,6 +2,7 @@
 export * from './bitfield.ts'
 export * from './bytes.ts'
 export * from './clock.ts'
+export * from './crc32c.ts'
 export * from './errors.ts'
 export * from './log.ts'
 export * from './random.ts'

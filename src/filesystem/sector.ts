@@ -9,7 +9,7 @@
  * The CRC also covers what the sector does not contain: volume, place and kind. A sector that lies in
  * the wrong place, or comes from another volume, is therefore as invalid as a torn one.
  */
-import { CRC_START, finishCrc, updateCrc } from './crc32c.ts'
+import { CRC_START, finishCrc, updateCrc } from '../base/index.ts'
 import { readId, readU32, writeId, writeU32, writeU64 } from './little-endian.ts'
 
 export const TRAILER_BYTES = 16

@@ -3,10 +3,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { seededRandom } from '../../src/base/index.ts'
+import { CRC_START, finishCrc, seededRandom, updateCrc } from '../../src/base/index.ts'
 import { makeAllocator } from '../../src/filesystem/allocator.ts'
 import { allocatorConformance } from '../../src/filesystem/allocator-conformance.ts'
-import { CRC_START, finishCrc, updateCrc } from '../../src/filesystem/crc32c.ts'
 import { Geometry } from '../../src/filesystem/geometry.ts'
 import {
   blockOfPiece,
