@@ -2,6 +2,8 @@
  * The addresses at which a torrent's peers may be: who is to be tried next, who has failed how often,
  * who is never to be tried again.
  *
+ * Of those that may be tried the one with the fewest failures is next, then the one of the highest priority, then who has waited longest.
+ *
  * Invariants: at most `MAX_ADDRESSES` are kept; one that is connected, or being connected, or banned, is
  * not offered; one that failed is offered again after 2 seconds, then 4, 8, … 10 minutes, and given up
  * after MAX_FAILURES when there are enough others.
@@ -10,6 +12,8 @@
 export interface PeerAddress {
   readonly host: string
   readonly port: number
+  /** BEP 40; the higher the better. */
+  priority: number
   failures: number
   /** Not to be tried before. */
   notBeforeMs: number
@@ -33,6 +37,17 @@ export class AddressBook {
   readonly #addresses = new Map<string, PeerAddress>()
   /** Until when: monotonic milliseconds. */
   readonly #banned = new Map<string, number>()
+  readonly #priorityOf: (address: { host: string; port: number }) => number
+
+  /** `priorityOf` is asked when an address is added, and again by `rank`. */
+  constructor(priorityOf: (address: { host: string; port: number }) => number = () => 0) {
+    this.#priorityOf = priorityOf
+  }
+
+  /** Priorities are others now. */
+  rank(): void {
+    for (const address of this.#addresses.values()) address.priority = this.#priorityOf(address)
+  }
 
   get size(): number {
     return this.#addresses.size
@@ -44,7 +59,8 @@ export class AddressBook {
     if (host === '' || this.isBanned(host, nowMs)) return false
     const key = keyOf({ host, port })
     if (this.#addresses.has(key) || this.#addresses.size >= MAX_ADDRESSES) return false
-    const address = { host, port, failures: 0, notBeforeMs: 0, busy: false }
+    const priority = this.#priorityOf({ host, port })
+    const address = { host, port, priority, failures: 0, notBeforeMs: 0, busy: false }
     this.#addresses.set(key, address)
     return true
   }
@@ -58,15 +74,18 @@ export class AddressBook {
 
   /** The next to try, which is busy from now on until `ended`. */
   next(nowMs: number): PeerAddress | undefined {
-    for (const [key, address] of this.#addresses) {
+    let best: PeerAddress | undefined
+    for (const address of this.#addresses.values()) {
       if (address.busy || nowMs < address.notBeforeMs) continue
-      address.busy = true
-      // To the end: the others have their turn before it has its next.
-      this.#addresses.delete(key)
-      this.#addresses.set(key, address)
-      return address
+      if (best === undefined || isBetter(address, best)) best = address
     }
-    return undefined
+    if (best === undefined) return undefined
+    best.busy = true
+    // To the end: others that are as good have their turn before it has its next.
+    const key = keyOf(best)
+    this.#addresses.delete(key)
+    this.#addresses.set(key, best)
+    return best
   }
 
   /** The connection has ended. `useful`: it was worth having. Not to be tried again for `restMs` at least. */
@@ -103,6 +122,13 @@ export class AddressBook {
     this.#banned.delete(host)
     return false
   }
+}
+
+function isBetter(one: PeerAddress, other: PeerAddress): boolean {
+  return (
+    one.failures < other.failures ||
+    (one.failures === other.failures && one.priority > other.priority)
+  )
 }
 
 function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

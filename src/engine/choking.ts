@@ -2,11 +2,13 @@
  * Who of a torrent's peers may download from us, over time: a free slot is given at once, and a round of
  * choking (choker.ts) every CHOKE_ROUND_MS sorts it out.
  *
- * Invariant: after a round at most `slots()` interested peers are unchoked.
+ * Invariant: after a round at most as many interested peers are unchoked as there are slots; there are as many as the torrent may have by
+ * itself, and as its part is of what all torrents may have (upload-slots.ts).
  */
 import type { Random } from '../base/index.ts'
 import { CHOKE_ROUND_MS, chooseUnchoked, OPTIMISTIC_ROUND_MS } from './choker.ts'
 import type { Peer } from './peer.ts'
+import type { Claimant } from './upload-slots.ts'
 
 const MIN_SLOTS = 4
 /** A slot slower than this makes pieces whole so late that nobody else can have them from the peer meanwhile. */
@@ -17,26 +19,44 @@ export function slotsFor(most: number, bytesPerSecond: number): number {
   return Math.min(most, Math.max(MIN_SLOTS, Math.floor(bytesPerSecond / SLOT_BYTES_PER_SECOND)))
 }
 
-export class Choking {
+export class Choking implements Claimant {
+  /** Of what all torrents may have. */
+  slots: number
   readonly #peers: ReadonlySet<Peer>
-  readonly #slots: () => number
+  readonly #ownSlots: () => number
   readonly #random: Random
   #optimistic: Peer | undefined
   #nextRoundMs = 0
   #nextOptimisticMs = 0
 
-  constructor(peers: ReadonlySet<Peer>, slots: () => number, random: Random) {
+  /** `ownSlots` says how many the torrent may have by itself, `slots` is its first part of those of all. */
+  constructor(peers: ReadonlySet<Peer>, ownSlots: () => number, slots: number, random: Random) {
     this.#peers = peers
-    this.#slots = slots
+    this.#ownSlots = ownSlots
+    this.slots = slots
     this.#random = random
+  }
+
+  get slotsWanted(): number {
+    let interested = 0
+    for (const peer of this.#peers) if (peer.interested) interested++
+    return Math.min(interested, this.#ownSlots())
+  }
+
+  /** Peers that may download and want to. */
+  get served(): number {
+    let served = 0
+    for (const peer of this.#peers) if (peer.unchoked && peer.interested) served++
+    return served
+  }
+
+  get #slots(): number {
+    return Math.min(this.#ownSlots(), this.slots)
   }
 
   /** The peer's interest has changed. */
   onInterest(peer: Peer): void {
-    if (!peer.interested) return
-    let unchoked = 0
-    for (const other of this.#peers) if (other.unchoked && other.interested) unchoked++
-    if (unchoked < this.#slots()) peer.upload.unchoke()
+    if (peer.interested && this.served < this.#slots) peer.upload.unchoke()
   }
 
   gone(peer: Peer): void {
@@ -45,7 +65,7 @@ export class Choking {
 
   /** Once a second. */
   tick(nowMs: number, seeding: boolean): void {
-    if (nowMs < this.#nextRoundMs) return
+    if (nowMs < this.#nextRoundMs && !this.#partHasChanged()) return
     this.#nextRoundMs = nowMs + CHOKE_ROUND_MS
     if (nowMs >= this.#nextOptimisticMs) {
       this.#optimistic = undefined
@@ -53,7 +73,7 @@ export class Choking {
     }
     const peers = [...this.#peers].filter((peer) => peer.peerId !== undefined)
     const { unchoked, optimistic } = chooseUnchoked(peers, {
-      slots: this.#slots(),
+      slots: this.#slots,
       seeding,
       nowMs,
       random: this.#random,
@@ -62,5 +82,12 @@ export class Choking {
     this.#optimistic = optimistic
     for (const peer of peers) if (!unchoked.has(peer)) peer.upload.choke()
     for (const peer of unchoked) peer.upload.unchoke()
+  }
+
+  /** More are served than may be, or fewer though somebody waits: not so for long only with a limit of all torrents. */
+  #partHasChanged(): boolean {
+    if (this.slots === Number.POSITIVE_INFINITY) return false
+    const { served } = this
+    return served > this.#slots || served < Math.min(this.slotsWanted, this.#slots)
   }
 }

@@ -2,7 +2,7 @@
  * A torrent's way to its peers: the addresses that are known, the connections that it made itself, and
  * whom it does not want to see again.
  *
- * Invariants: at most MAX_OUTGOING connections at a time, and none beyond what the engine gives leave
+ * Invariants: at most MAX_OUTGOING connections of ours at a time, and none beyond what the torrent may have and the engine gives leave
  * for; each connection occupies one address until `ended`; a banned host is neither connected to nor let in.
  */
 import { AddressBook, type PeerAddress } from './addresses.ts'
@@ -11,6 +11,7 @@ import { encryptsNext } from './encryption/policy.ts'
 import { EncryptingSocket } from './encryption/socket.ts'
 import type { PeerSocket } from './network.ts'
 import { Peer, type PeerHost } from './peer.ts'
+import { peerPriority } from './peer-priority.ts'
 import type { TorrentContext } from './torrent-context.ts'
 
 const MAX_OUTGOING = 200
@@ -32,18 +33,29 @@ interface Made {
 export class Connector {
   readonly #context: TorrentContext
   readonly #torrent: PeerHost
-  readonly #addresses = new AddressBook()
+  readonly #addresses = new AddressBook((address) => this.priorityOf(address))
+  /** As of which change of our own address the priorities are. */
+  #ranked = 0
   readonly #outgoing = new Map<Peer, Made>()
   readonly #incoming = new Map<Peer, Arrival>()
   readonly #met = new Map<Peer, Departure>()
 
-  readonly #again: () => void
-
-  /** `again` is called when `connect` may have more success than the last time. */
-  constructor(context: TorrentContext, torrent: PeerHost, again: () => void) {
+  constructor(context: TorrentContext, torrent: PeerHost) {
     this.#context = context
     this.#torrent = torrent
-    this.#again = again
+  }
+
+  /** BEP 40; 0 as long as nobody has told us our own address. */
+  priorityOf({ host, port }: { readonly host: string; readonly port: number }): number {
+    const own = this.#context.ownAddress.towards(host)
+    if (own === undefined) return 0
+    return peerPriority({ host: own, port: this.#context.listenPort }, { host, port })
+  }
+
+  /** Room for another peer, as far as the torrent alone is concerned. */
+  get hasRoom(): boolean {
+    const size = this.#outgoing.size + this.#incoming.size + this.#met.size
+    return size < this.#context.maxConnectionsPerTorrent
   }
 
   add(peers: readonly { readonly host: string; readonly port: number }[]): void {
@@ -51,21 +63,21 @@ export class Connector {
     for (const { host, port } of peers) this.#addresses.add(host, port, nowMs)
   }
 
-  /** Somebody could be connected to now. */
+  /** Somebody could be connected to now, as far as the torrent alone is concerned. */
   get mayConnect(): boolean {
+    if (this.#outgoing.size >= MAX_OUTGOING || !this.hasRoom) return false
     this.#torrent.readClock()
-    return this.#context.connections.mayDepart && this.#addresses.isAnyDue(this.#torrent.nowMs)
+    return this.#addresses.isAnyDue(this.#torrent.nowMs)
   }
 
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
-    const { connections, network, encryption, random } = this.#context
-    if (this.#outgoing.size >= MAX_OUTGOING) return undefined
-    if (!connections.mayDepart) {
-      connections.whenMayDepart(this.#again)
-      return undefined
+    const { connections, network, encryption, random, ownAddress } = this.#context
+    if (!this.mayConnect || !connections.mayDepart) return undefined
+    if (this.#ranked !== ownAddress.changes) {
+      this.#ranked = ownAddress.changes
+      this.#addresses.rank()
     }
-    this.#torrent.readClock()
     const address = this.#addresses.next(this.#torrent.nowMs)
     if (address === undefined) return undefined
     const departure = connections.depart()!
@@ -89,6 +101,7 @@ export class Connector {
 
   /** Meets whoever is at the other end of what `open` answers, at no address of the book; undefined when none may be. */
   meet(open: () => PeerSocket & { onConnect: () => void }): Peer | undefined {
+    if (!this.hasRoom) return undefined
     const departure = this.#context.connections.depart()
     if (departure === undefined) return undefined
     this.#torrent.readClock()

@@ -3,8 +3,8 @@
  * connections, the queue to the disk, one tick a second.
  *
  * Invariants:
- * - Connections, half-open ones included, are at most `maxConnections`, and one address makes at most
- *   `maxConnectionsPerAddress` of them.
+ * - Connections, half-open ones included, are at most `maxConnections`, but for a few that have not said their handshake, and one address
+ *   makes at most `maxConnectionsPerAddress` of them; every torrent gets its turn (places.ts).
  * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`, messages that have not arrived or left
  *   whole `messageMemoryBytes`.
  * - An info-hash is one torrent, a hybrid's two info-hashes are the same one, also while that is being made on the volume.
@@ -24,7 +24,7 @@ import {
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Budget } from './budget.ts'
-import { Connections } from './connections.ts'
+import { type Arrival, Connections } from './connections.ts'
 import { Dht } from './dht/dht.ts'
 import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
@@ -34,14 +34,25 @@ import { awaitHandshake, type Doorway } from './inbound.ts'
 import { LocalDiscovery } from './local/local-discovery.ts'
 import { parseFetchedInfo } from './metadata.ts'
 import type { PeerListener, PeerSocket } from './network.ts'
+import { OwnAddress } from './own-address.ts'
+import { Places } from './places.ts'
 import { type ReadBlock, ReadCache } from './read-cache.ts'
 import { StripePool } from './stripe-pool.ts'
+import type { Swarm } from './swarm.ts'
 import { SyncPolicy } from './sync-policy.ts'
 import { Throttle } from './throttle.ts'
 import { Torrent } from './torrent.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentNames } from './torrent-names.ts'
-import type { AddOptions, Engine, EngineOptions, EngineTorrent, Rates } from './types.ts'
+import type {
+  AddOptions,
+  Engine,
+  EngineOptions,
+  EngineStatus,
+  EngineTorrent,
+  Rates,
+} from './types.ts'
+import { UploadSlots } from './upload-slots.ts'
 import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
@@ -75,6 +86,8 @@ class TorrentEngine implements Engine {
   /** Torrents that are being made on the volume. */
   readonly #making = new Map<string, Promise<StoredTorrent>>()
   readonly #connections: Connections
+  readonly #places: Places
+  readonly #slots: UploadSlots
   readonly #inbound = new Set<() => void>()
   readonly #doorway: Doorway
   /** Info-hashes of the torrents by what stands for them in an encryption handshake. */
@@ -100,7 +113,13 @@ class TorrentEngine implements Engine {
     this.#volume = options.volume
     this.#clock = options.clock
     this.#logger = options.logger
-    this.#connections = new Connections(options.maxConnections, options.maxConnectionsPerAddress)
+    this.#connections = new Connections({
+      max: options.maxConnections,
+      maxPerAddress: options.maxConnectionsPerAddress,
+      maxHalfOpen: options.maxHalfOpen,
+    })
+    this.#places = new Places(this.#connections, () => this.#swarms())
+    this.#slots = new UploadSlots(options.maxUploadSlots)
     this.#doorway = {
       clock: options.clock,
       random: options.random,
@@ -155,11 +174,14 @@ class TorrentEngine implements Engine {
         this.#disks,
       ),
       uploadSlots: this.#options.uploadSlots ?? DEFAULT_UPLOAD_SLOTS,
+      firstSlots: this.#slots.first,
       uploads: this.#uploads,
       downloads: this.#downloads,
       changed: () => this.#syncs.changed(),
       syncSoon: (sync) => this.#syncs.soon(sync),
       connections: this.#connections,
+      maxConnectionsPerTorrent: this.#options.maxConnectionsPerTorrent ?? Number.POSITIVE_INFINITY,
+      ownAddress: new OwnAddress(),
       encryption: this.#doorway.encryption,
       dht: this.#dht,
       local: this.#local,
@@ -213,6 +235,17 @@ class TorrentEngine implements Engine {
 
   dhtState(): Uint8Array | undefined {
     return this.#dht?.state()
+  }
+
+  status(): EngineStatus {
+    const { total, max, halfOpen, arriving, refused } = this.#connections
+    const { givenUp } = this.#places
+    let used = 0
+    for (const { choking } of this.#swarms()) used += choking.served
+    return {
+      connections: { total, max, halfOpen, arriving, refused: { ...refused }, givenUp },
+      uploadSlots: { used, max: this.#slots.max ?? null },
+    }
   }
 
   setRates({ up, down }: Rates): void {
@@ -423,13 +456,12 @@ class TorrentEngine implements Engine {
       (infoHash, first, socket) => {
         this.#inbound.delete(cutOff)
         const torrent = this.#byName.get(toLatin1(infoHash))
-        if (torrent === undefined) {
+        if (torrent === undefined || !this.#hasPlace(torrent, socket, arrival)) {
           socket.onClose = () => {}
           socket.destroy()
           arrival.ended()
           return
         }
-        arrival.connected()
         torrent.accept(socket, arrival, first)
       },
       () => {
@@ -440,16 +472,33 @@ class TorrentEngine implements Engine {
     this.#inbound.add(cutOff)
   }
 
+  /** Whether there is room for a peer that has just said which torrent it is for, or somebody goes for it. */
+  #hasPlace({ swarm }: Torrent, socket: PeerSocket, arrival: Arrival): boolean {
+    arrival.connected()
+    if (!this.#connections.isOver) return true
+    const { remoteAddress: host, remotePort: port } = socket
+    const hasPlace = this.#places.makeRoom(swarm, { host, port }, this.#clock.monotonicMs())
+    if (!hasPlace) this.#connections.turnedAway()
+    return hasPlace
+  }
+
+  *#swarms(): Generator<Swarm> {
+    for (const { swarm } of this.#torrents.values()) yield swarm
+  }
+
   #tick(): void {
     const nowMs = this.#clock.monotonicMs()
     const elapsedMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
-    // Another one is the first each time: whoever is first takes what connections may be opened.
+    // Another one is the first each time: whoever is first takes what there is.
     const torrents = [...this.#torrents.values()]
     this.#turn = (this.#turn + 1) % Math.max(1, torrents.length)
     for (let i = 0; i < torrents.length; i++) {
       torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
     }
+    this.#places.tick(nowMs)
+    const claimants = torrents.map(({ swarm }) => swarm.choking)
+    this.#slots.share(claimants, nowMs)
     this.#pool.tick()
     if (nowMs - this.#lastTotalsMs >= TOTALS_MS) {
       this.#lastTotalsMs = nowMs

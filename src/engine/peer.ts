@@ -178,6 +178,11 @@ export class Peer implements WireSink, ChokeCandidate {
     return this.upload.sentBytes
   }
 
+  /** Nothing comes or goes but talk. */
+  get isIdle(): boolean {
+    return this.downloadRate + this.uploadRate < 1
+  }
+
   // --- The connection ---
 
   /** The connection stands: our handshake goes first when we made it. */

@@ -27,6 +27,7 @@ import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
 import type { Payload } from './payload.ts'
 import type { Peer, PeerHost } from './peer.ts'
+import { type Newcomer, SETTLE_MS, type Tenant } from './places.ts'
 import type { ReadCache } from './read-cache.ts'
 import { SuperSeed } from './super-seed.ts'
 import type { TorrentContext } from './torrent-context.ts'
@@ -63,7 +64,7 @@ export interface SwarmHost {
   wake(): Promise<void>
 }
 
-export class Swarm implements PeerHost, DownloadSwarm {
+export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   readonly peers: Set<Peer> = new Set()
   readonly peerId: Uint8Array
   readonly listenPort: number
@@ -76,7 +77,8 @@ export class Swarm implements PeerHost, DownloadSwarm {
   readonly #context: TorrentContext
   readonly #logger: Logger
   readonly #connector: Connector
-  readonly #choking: Choking
+  /** Who may download from us. */
+  readonly choking: Choking
   readonly #hashes: TorrentHashes
   readonly #webSeeds: WebSeeds<Peer>
   #metadata: MetadataFetch | undefined
@@ -97,10 +99,10 @@ export class Swarm implements PeerHost, DownloadSwarm {
     this.reads = context.reads
     this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()
-    this.#connector = new Connector(context, this, () => this.connect())
+    this.#connector = new Connector(context, this)
     const slots = (): number =>
       slotsFor(context.uploadSlots, host.traffic.uploadShare.mostPerSecond)
-    this.#choking = new Choking(this.peers, slots, context.random)
+    this.choking = new Choking(this.peers, slots, context.firstSlots, context.random)
     this.#hashes = new TorrentHashes(
       () => this.nowMs,
       (peer, reason) => this.ban(peer, reason),
@@ -155,24 +157,77 @@ export class Swarm implements PeerHost, DownloadSwarm {
 
   /** A peer connected to us and named this torrent, which is awake; `first` is what it has sent so far. */
   admit(socket: PeerSocket, arrival: Arrival, first: Uint8Array): void {
-    const peer = this.#connector.accept(socket, arrival, this.#host.running)
+    const isWelcome = this.#host.running && this.#hasRoomFor(socket)
+    const peer = this.#connector.accept(socket, arrival, isWelcome)
     if (peer === undefined) return
     this.peers.add(peer)
     peer.receive(first)
   }
 
-  /** Begins as many connections as there may be. */
+  #hasRoomFor({ remoteAddress: host, remotePort: port }: PeerSocket): boolean {
+    if (this.#connector.hasRoom) return true
+    this.readClock()
+    return this.giveWay({ host, port }, this.nowMs - SETTLE_MS)
+  }
+
+  // --- Its connections, of those that there may be ---
+
+  get places(): number {
+    return this.peers.size
+  }
+
+  /** Begins connections, in turn with other torrents, as long as there may be more. */
   connect(): void {
+    if (this.#host.running && this.#connector.mayConnect) this.#context.connections.queue(this)
+  }
+
+  depart(): void {
     const host = this.#host
+    if (!host.running) return
     if (host.asleep) {
-      if (host.running && this.#connector.mayConnect) host.wake().then(() => this.connect())
+      host.wake().then(() => this.connect())
       return
     }
-    while (host.running) {
-      const peer = this.#connector.connect()
-      if (peer === undefined) return
-      this.peers.add(peer)
+    const peer = this.#connector.connect()
+    if (peer === undefined) return
+    this.peers.add(peer)
+    this.connect()
+  }
+
+  oldestMs(idle: boolean): number | undefined {
+    let oldestMs: number | undefined
+    for (const peer of this.peers) {
+      if (idle && !peer.isIdle) continue
+      if (oldestMs === undefined || peer.connectedMs < oldestMs) oldestMs = peer.connectedMs
     }
+    return oldestMs
+  }
+
+  giveUp(beforeMs: number, idle: boolean): boolean {
+    let least: Peer | undefined
+    for (const peer of this.peers) {
+      if (peer.connectedMs > beforeMs || (idle && !peer.isIdle)) continue
+      if (least === undefined || this.#isLess(peer, least)) least = peer
+    }
+    least?.close()
+    return least !== undefined
+  }
+
+  giveWay(newcomer: Newcomer, beforeMs: number): boolean {
+    const priority = this.#connector.priorityOf(newcomer)
+    let least: Peer | undefined
+    for (const peer of this.peers) {
+      if (peer.connectedMs > beforeMs || this.#connector.priorityOf(peer) >= priority) continue
+      if (least === undefined || this.#isLess(peer, least)) least = peer
+    }
+    least?.close()
+    return least !== undefined
+  }
+
+  /** Whether the one is of less use than the other. */
+  #isLess(one: Peer, other: Peer): boolean {
+    if (one.isIdle !== other.isIdle) return one.isIdle
+    return this.#connector.priorityOf(one) < this.#connector.priorityOf(other)
   }
 
   #connectWebSeeds(): void {
@@ -239,7 +294,7 @@ export class Swarm implements PeerHost, DownloadSwarm {
   }
 
   onInterest(peer: Peer): void {
-    this.#choking.onInterest(peer)
+    this.choking.onInterest(peer)
   }
 
   dhtPort(host: string): number | undefined {
@@ -267,6 +322,8 @@ export class Swarm implements PeerHost, DownloadSwarm {
   }
 
   onExtended(peer: Peer): void {
+    const { yourAddress } = peer.extended!
+    if (yourAddress !== undefined) this.#context.ownAddress.heard(peer.host, yourAddress)
     this.#metadata?.add(peer, this.nowMs)
   }
 
@@ -373,7 +430,7 @@ export class Swarm implements PeerHost, DownloadSwarm {
     this.#metadata?.pump(this.nowMs)
     this.#hashes.tick()
     this.#superSeed?.tick(this.nowMs)
-    this.#choking.tick(this.nowMs, this.#host.state === 'seeding')
+    this.choking.tick(this.nowMs, this.#host.state === 'seeding')
     this.#suggest()
   }
 
@@ -382,7 +439,7 @@ export class Swarm implements PeerHost, DownloadSwarm {
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
     this.#superSeed?.gone(peer)
-    this.#choking.gone(peer)
+    this.choking.gone(peer)
     if (this.#host.state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
     this.#connector.ended(peer)
     this.#webSeeds.ended(peer, peer.download.rate.total > 0, this.nowMs)
@@ -422,6 +479,7 @@ export class Swarm implements PeerHost, DownloadSwarm {
   /** Cuts everybody off. */
   close(): void {
     this.#metadata = undefined
+    this.#context.connections.unqueue(this)
     for (const peer of [...this.peers]) peer.close()
   }
 }

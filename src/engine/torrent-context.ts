@@ -9,6 +9,7 @@ import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { LocalDiscovery } from './local/local-discovery.ts'
 import type { Network } from './network.ts'
+import type { OwnAddress } from './own-address.ts'
 import type { ReadBlock, ReadCache } from './read-cache.ts'
 import type { StripePool } from './stripe-pool.ts'
 import type { Throttle } from './throttle.ts'
@@ -30,10 +31,15 @@ export interface TorrentContext {
   /** For what peers have said in part, or do not read. */
   readonly messageMemory: Budget
   readonly connections: Connections
+  readonly maxConnectionsPerTorrent: number
+  readonly ownAddress: OwnAddress
   readonly encryption: EncryptionPolicy
   readonly dht: Dht | undefined
   readonly local: LocalDiscovery | undefined
+  /** Of one torrent. */
   readonly uploadSlots: number
+  /** What a torrent has of those of all, before that is shared out. */
+  readonly firstSlots: number
   readonly uploads: Throttle
   readonly downloads: Throttle
   /** Something was written or marked that a sync has to make durable. */

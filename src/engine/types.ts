@@ -17,7 +17,24 @@ export interface Rates {
   readonly down?: number | undefined
 }
 
-export interface EngineOptions {
+/** Limits of peers, beside that of all connections. */
+export interface PeerLimits {
+  /**
+   * How many connections may come from one IPv4 address, or one IPv6 /64: a quarter of `maxConnections` by
+   * default, but at least 8. Another node connects once for each torrent that it shares with us.
+   */
+  readonly maxConnectionsPerAddress?: number
+  /** How many connections one torrent may have; all by default. */
+  readonly maxConnectionsPerTorrent?: number
+  /** How many connections may be in the making; 16 by default. */
+  readonly maxHalfOpen?: number
+  /** Peers of one torrent that may download at a time; 16 by default, fewer under a limit of rate. */
+  readonly uploadSlots?: number
+  /** Peers of all torrents together that may download at a time, shared fairly; not limited by default. */
+  readonly maxUploadSlots?: number
+}
+
+export interface EngineOptions extends PeerLimits {
   /** A volume, or a folder of ordinary files. */
   readonly volume: TorrentStore
   readonly network: Network
@@ -35,17 +52,10 @@ export interface EngineOptions {
   readonly cacheBytes: number
   /** Connections at a time, those included that are being made or have not said what they want. */
   readonly maxConnections: number
-  /**
-   * Of them, how many may come from one IPv4 address, or one IPv6 /64: a quarter of `maxConnections` by
-   * default, but at least 8. Another node connects once for each torrent that it shares with us.
-   */
-  readonly maxConnectionsPerAddress?: number
   /** Bound on the memory that uploads are served from; 64 MiB by default. */
   readonly readCacheBytes?: number
   /** Bound on messages of peers that arrived in part, and of ours that peers do not read; 32 MiB by default. */
   readonly messageMemoryBytes?: number
-  /** Peers of one torrent that may download at a time; 16 by default, fewer under a limit of rate. */
-  readonly uploadSlots?: number
   /** Of all torrents together. */
   readonly rates?: Rates
   /** Of what is said to peers (MSE); `offered` by default. */
@@ -181,6 +191,29 @@ export interface EngineTorrent {
   off<K extends keyof TorrentEvents>(event: K, listener: (...args: TorrentEvents[K]) => void): this
 }
 
+/** What the torrents share, right now and so far. */
+export interface EngineStatus {
+  readonly connections: {
+    /** All, those being made and those that have not said their handshake included. */
+    readonly total: number
+    readonly max: number
+    /** In the making. */
+    readonly halfOpen: number
+    /** Made to us, without a handshake yet. */
+    readonly arriving: number
+    /** Turned away so far: no place at all, too many without a handshake, too many from one address. */
+    readonly refused: { readonly full: number; readonly arriving: number; readonly address: number }
+    /** Given up so far for others: those of another torrent, or of a higher priority (BEP 40). */
+    readonly givenUp: number
+  }
+  readonly uploadSlots: {
+    /** Peers that may download and want to. */
+    readonly used: number
+    /** Null: no limit. */
+    readonly max: number | null
+  }
+}
+
 export interface Engine {
   /** The port that peers reach. */
   readonly port: number
@@ -188,6 +221,7 @@ export interface Engine {
   readonly dhtNodes: number
   /** What the DHT wants to be handed at the next start; undefined without it. */
   dhtState(): Uint8Array | undefined
+  status(): EngineStatus
   /** Limits all torrents together from now on. */
   setRates(rates: Rates): void
   torrents(): IterableIterator<EngineTorrent>

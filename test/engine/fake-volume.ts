@@ -29,6 +29,8 @@ export class FakeStored implements StoredTorrent {
   uploadedBytes = 0
   downloadedBytes = 0
   data: Uint8Array
+  /** Something is not durable yet. */
+  touched = true
   readonly written: Uint8Array
   readonly have: Bitfield
   readonly infoBytes: Uint8Array
@@ -97,6 +99,7 @@ export class FakeStored implements StoredTorrent {
     this.#volume.writes.push({ offset, length: source.length })
     this.data.set(source, offset)
     this.written[block] = 1
+    this.touched = true
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -126,10 +129,12 @@ export class FakeStored implements StoredTorrent {
       const right = this.pieceHashes.subarray(piece * 20, piece * 20 + 20)
       assert.deepEqual(new Uint8Array(digest), Uint8Array.from(right), `piece ${piece} is a lie`)
     }
+    this.touched = true
     assert.ok(this.have.set(piece), `piece ${piece} is marked twice`)
   }
 
   clearHave(piece: number): void {
+    this.touched = true
     this.have.clear(piece)
   }
 
@@ -143,7 +148,7 @@ export function fakeVolume(
   blockBytes: number,
   hashesOf: (infoHash: string) => Uint8Array | undefined = () => undefined,
 ): FakeVolume {
-  let durable = new Map<string, { data: Uint8Array; have: Uint8Array; written: Uint8Array }>()
+  const durable = new Map<string, { data: Uint8Array; have: Uint8Array; written: Uint8Array }>()
   const stored = new Map<string, FakeStored>()
   const volume: FakeVolume = {
     stored,
@@ -173,8 +178,11 @@ export function fakeVolume(
     },
     async sync() {
       volume.syncs++
-      durable = new Map()
-      for (const [key, { data, have, written }] of stored) {
+      for (const key of durable.keys()) if (!stored.has(key)) durable.delete(key)
+      for (const [key, torrent] of stored) {
+        if (!torrent.touched && durable.has(key)) continue
+        torrent.touched = false
+        const { data, have, written } = torrent
         durable.set(key, { data: data.slice(), have: have.bytes.slice(), written: written.slice() })
       }
       await new Promise((resolve) => setImmediate(resolve))
