@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { encryptionPolicies, imagePath } from '../node/index.ts'
+import { encryptionPolicies, imagePath, type PeerLimits } from '../node/index.ts'
 import { parseBytes } from './format.ts'
 
 export { jsonOption, logLevelOption, makeLogger } from './log-options.ts'
@@ -66,6 +66,52 @@ export const cacheOption = (): Option =>
 
 export const connectionsOption = (): Option =>
   new Option('--max-connections <n>', 'peers connected at once').default(500).argParser(parseCount)
+
+export const torrentConnectionsOption = (): Option =>
+  new Option(
+    '--max-connections-per-torrent <n>',
+    'of them, peers of one torrent (default: all)',
+  ).argParser(parseCount)
+
+export const addressConnectionsOption = (): Option =>
+  new Option(
+    '--max-connections-per-address <n>',
+    'of them, from one IPv4 address or IPv6 /64 (default: a quarter, at least 8)',
+  ).argParser(parseCount)
+
+export const halfOpenOption = (): Option =>
+  new Option('--max-half-open <n>', 'of them, in the making').default(16).argParser(parseCount)
+
+export const uploadSlotsOption = (): Option =>
+  new Option('--upload-slots <n>', 'peers of one torrent that may download at a time')
+    .default(16)
+    .argParser(parseCount)
+
+export const maxUploadSlotsOption = (): Option =>
+  new Option(
+    '--max-upload-slots <n>',
+    'peers of all torrents that may download at a time (default: no limit)',
+  ).argParser(parseCount)
+
+/** Limits of peers beside --max-connections. */
+export interface LimitFlags {
+  readonly maxConnectionsPerTorrent?: number
+  readonly maxConnectionsPerAddress?: number
+  readonly maxHalfOpen: number
+  readonly uploadSlots: number
+  readonly maxUploadSlots?: number
+}
+
+export function limitsOf(flags: LimitFlags): PeerLimits {
+  const { maxConnectionsPerTorrent, maxConnectionsPerAddress, maxUploadSlots } = flags
+  return {
+    maxHalfOpen: flags.maxHalfOpen,
+    uploadSlots: flags.uploadSlots,
+    ...(maxConnectionsPerTorrent !== undefined && { maxConnectionsPerTorrent }),
+    ...(maxConnectionsPerAddress !== undefined && { maxConnectionsPerAddress }),
+    ...(maxUploadSlots !== undefined && { maxUploadSlots }),
+  }
+}
 
 export const upRateOption = (): Option =>
   new Option(

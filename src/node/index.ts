@@ -1,6 +1,11 @@
 /** The daemon: tracker, engine and volume in one process, and what goes in and out of a volume. */
 export { systemClock, systemRandom } from '../base/index.ts'
-export { type EncryptionPolicy, encryptionPolicies, nodeNetwork } from '../engine/index.ts'
+export {
+  type EncryptionPolicy,
+  encryptionPolicies,
+  nodeNetwork,
+  type PeerLimits,
+} from '../engine/index.ts'
 export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
 export { type Described, describeStored } from './described.ts'
 export { type AbsentDevice, type DeviceChange, Devices, type DevicesOptions } from './devices.ts'

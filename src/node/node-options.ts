@@ -1,6 +1,6 @@
 /** What a node is made of, and told; and what a download is asked for with. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { EncryptionPolicy, Network, Rates } from '../engine/index.ts'
+import type { EncryptionPolicy, Network, PeerLimits, Rates } from '../engine/index.ts'
 import type { TorrentFormat } from '../metainfo/index.ts'
 import type { NodeEvent } from './events.ts'
 import type { ScrubSchedule } from './scrubber.ts'
@@ -26,6 +26,7 @@ export interface NodeOptions {
   readonly bind: readonly string[]
   readonly cacheBytes: number
   readonly maxConnections: number
+  readonly limits?: PeerLimits
   /** Of all torrents together. */
   readonly rates?: Rates
   readonly encryption?: EncryptionPolicy

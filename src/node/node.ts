@@ -163,6 +163,7 @@ function startEngineOf(
     bind: options.bind,
     cacheBytes: options.cacheBytes,
     maxConnections: options.maxConnections,
+    ...options.limits,
     ...(options.rates === undefined ? {} : { rates: options.rates }),
     ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
     lsd: options.lsd === true,

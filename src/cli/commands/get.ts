@@ -11,6 +11,7 @@ import {
 } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import {
+  addressConnectionsOption,
   bindOption,
   cacheOption,
   connectionsOption,
@@ -22,19 +23,25 @@ import {
   downRateOption,
   encryptionOption,
   type HostPort,
+  halfOpenOption,
   jsonOption,
+  type LimitFlags,
+  limitsOf,
   logLevelOption,
   lsdOption,
   makeLogger,
+  maxUploadSlotsOption,
   onlyOption,
   peerPortOption,
   sequentialOption,
+  torrentConnectionsOption,
+  uploadSlotsOption,
   upRateOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
 
-interface GetFlags {
+interface GetFlags extends LimitFlags {
   readonly json?: boolean
   readonly out: string
   readonly data?: string
@@ -67,6 +74,11 @@ export function getCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(torrentConnectionsOption())
+    .addOption(addressConnectionsOption())
+    .addOption(halfOpenOption())
+    .addOption(uploadSlotsOption())
+    .addOption(maxUploadSlotsOption())
     .addOption(upRateOption())
     .addOption(downRateOption())
     .addOption(encryptionOption())
@@ -95,6 +107,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       bind: flags.bind,
       cacheBytes: flags.cache,
       maxConnections: flags.maxConnections,
+      limits: limitsOf(flags),
       rates: { up: flags.upRate, down: flags.downRate },
       encryption: flags.encryption,
       lsd: flags.lsd === true,

@@ -20,6 +20,7 @@ import {
 } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import {
+  addressConnectionsOption,
   bindOption,
   cacheOption,
   connectionsOption,
@@ -35,10 +36,14 @@ import {
   encryptionOption,
   filesOption,
   type HostPort,
+  halfOpenOption,
   jsonOption,
+  type LimitFlags,
+  limitsOf,
   logLevelOption,
   lsdOption,
   makeLogger,
+  maxUploadSlotsOption,
   onlyOption,
   parseDurationMs,
   parsePort,
@@ -46,6 +51,8 @@ import {
   peerPortOption,
   sequentialOption,
   superSeedOption,
+  torrentConnectionsOption,
+  uploadSlotsOption,
   upRateOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
@@ -53,7 +60,7 @@ import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
 
 const PROGRESS_MS = 1000
 
-interface UpOptions {
+interface UpOptions extends LimitFlags {
   readonly json?: boolean
   readonly data?: string
   readonly device?: readonly string[]
@@ -131,6 +138,11 @@ export function upCommand(): Command {
     .addOption(bindOption())
     .addOption(cacheOption())
     .addOption(connectionsOption())
+    .addOption(torrentConnectionsOption())
+    .addOption(addressConnectionsOption())
+    .addOption(halfOpenOption())
+    .addOption(uploadSlotsOption())
+    .addOption(maxUploadSlotsOption())
     .addOption(upRateOption())
     .addOption(downRateOption())
     .addOption(superSeedOption())
@@ -195,6 +207,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     bind: options.bind,
     cacheBytes: options.cache,
     maxConnections: options.maxConnections,
+    limits: limitsOf(options),
     format: options.format,
     rates: { up: options.upRate, down: options.downRate },
     encryption: options.encryption,
