@@ -17,7 +17,7 @@ import { HookList } from '../hooks/hook.ts'
 import { openHook } from '../hooks/open-hook.ts'
 import { BatchClock } from '../linux/batch-clock.ts'
 import { HttpFront, type TakeDescriptor } from '../linux/http-front.ts'
-import { EPOLLEXCLUSIVE, EPOLLIN, probeLibc } from '../linux/libc.ts'
+import { probeLibc } from '../linux/libc.ts'
 import { MAX_EVENTS, Poller } from '../linux/poller.ts'
 import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
 import { type Settings, settle } from '../options.ts'
@@ -46,14 +46,6 @@ function run(start: WorkerStart): void {
   const tell = (message: FromWorker): void => port.postMessage(message)
 
   const first = settled(start.settings)
-  const udp: UdpFront = {
-    libc,
-    store,
-    clock,
-    counters,
-    handler: first.handlers.udp,
-    timed: first.udp.timed,
-  }
   let stopped = false
   const poller = new Poller(libc, start.wakeFd, () => {
     for (;;) {
@@ -71,6 +63,15 @@ function run(start: WorkerStart): void {
       tell({ kind: 'settled', version: message.version })
     }
   })
+  const udp: UdpFront = {
+    libc,
+    store,
+    clock,
+    counters,
+    poller,
+    handler: first.handlers.udp,
+    timed: first.udp.timed,
+  }
   const handOver: TakeDescriptor = (fd, remote, bytes) =>
     tell({ kind: 'connection', fd, remote, bytes })
   // Those of a worker that died are gone.
@@ -94,7 +95,7 @@ function run(start: WorkerStart): void {
       }
       const listener = new UdpListener(udp, fd, family)
       listeners.push(listener)
-      poller.add(fd, EPOLLIN | EPOLLEXCLUSIVE, listener)
+      listener.listen()
     }
     tell({ kind: 'settled', version: start.version })
     const begin = (events: number): void => {

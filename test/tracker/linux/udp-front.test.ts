@@ -33,6 +33,7 @@ class PlayedKernel {
   queued = 0
   drops = 0
   receives = 0
+  onSend: () => void = () => {}
   #errno = 0
 
   get libc(): Libc {
@@ -43,6 +44,7 @@ class PlayedKernel {
         return this.received.length > 1 ? this.received.shift()! : this.received[0]!
       },
       sendmmsg: (_fd, _messages, count) => {
+        this.onSend()
         const taken = this.sent.length === 0 ? count : this.sent.shift()!
         if (taken >= 0) return Math.min(taken, count)
         this.#errno = -taken
@@ -80,7 +82,16 @@ function setUp() {
       maxWanted: 100,
     }),
   })
-  const front = { libc: kernel.libc, store, clock, counters, handler, timed: false }
+  const poller = {
+    listens: true,
+    add: () => {
+      poller.listens = true
+    },
+    remove: () => {
+      poller.listens = false
+    },
+  }
+  const front = { libc: kernel.libc, store, clock, counters, poller, handler, timed: false }
   const batch = new DatagramBatch(front.libc, 4)
   const listener = new UdpListener(front, 3, 4, batch)
   // The packets stay where they are, so each receive finds them again.
@@ -91,7 +102,7 @@ function setUp() {
     connectionIds.issue(address, id)
     batch.put(i, address, 5000 + i, announce(id, i))
   }
-  return { kernel, manual, clock, store, counts: counters.transports.udp4, listener }
+  return { kernel, manual, clock, store, poller, counts: counters.transports.udp4, listener }
 }
 
 function announce(id: Uint8Array, i: number): Uint8Array {
@@ -160,6 +171,27 @@ test('a queue that is never empty loses what is in it, if it is long', () => {
     assert.equal(served(), 1 + 5 / BATCH)
   }
   assert.equal(counts.shed, shed)
+})
+
+test('a socket leaves the epoll while there is much, and is back whenever somebody may wait', () => {
+  const { kernel, listener, poller } = setUp()
+  let sentWhileListening = 0
+  kernel.onSend = () => {
+    if (poller.listens) sentWhileListening++
+  }
+  for (const [received, expected] of [
+    [[1, 0], 1],
+    [[15, 15, 0], 2],
+    [[BATCH, 3, 0], 0],
+    [[3, BATCH, BATCH, 1, 0], 1],
+    [new Array<number>(16).fill(BATCH), 0],
+  ] as const) {
+    kernel.received = [...received, 0]
+    sentWhileListening = 0
+    listener.onEvents()
+    assert.equal(sentWhileListening, expected, String(received))
+    assert.ok(poller.listens)
+  }
 })
 
 test('shedding ends when the queue is short, and in any case', () => {
