@@ -13,14 +13,15 @@ import { benchSeeding } from './engine/seeding.ts'
 export const engine: Suite = {
   name: 'engine',
   about: 'download and seed over loopback from memory; memory of idle torrents and connections',
+  parts: ['memory', 'seed', 'download', 'download-10x'],
   async run(context) {
     if (peerVersion('libtorrent') === undefined) {
       context.log('libtorrent is not installed: figures without a peer')
     }
     await inMemory(context, async (bench) => {
       await bench.warmUp()
-      await benchMemory(bench)
-      await benchSeeding(bench)
+      if (context.runs('memory')) await benchMemory(bench)
+      if (context.runs('seed')) await benchSeeding(bench)
       await benchLoopback(bench)
     })
   },

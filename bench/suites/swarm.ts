@@ -15,7 +15,7 @@ import {
 } from '../../src/metainfo/index.ts'
 import { PieceHasher } from '../../src/node/piece-hasher.ts'
 import { interleave } from '../statistics.ts'
-import { lineOf, type Suite } from '../suite.ts'
+import { lineOf, type Suite, type SuiteContext } from '../suite.ts'
 import { inMemory } from './engine/ram.ts'
 import { benchConnections } from './swarm/connections.ts'
 import { benchFinish } from './swarm/finish.ts'
@@ -89,45 +89,50 @@ export const swarm: Suite = {
   name: 'swarm',
   about:
     'a swarm against its bound, the cost of connections, hashing by the trees of v2 against v1',
+  parts: ['finish', 'connections', 'hashing'],
   async run(context) {
-    await benchFinish(context)
-    await inMemory(context, benchConnections)
-    const bytes = content()
-    const totalGib = context.quick ? 1 : 10
-    const rounds = (totalGib * GIB) / MEMORY_BYTES
-    const runs = context.quick ? 1 : 3
-    const made = new Map(FORMATS.map((format) => [format, make(bytes, rounds, format)]))
-    const contenders = FORMATS.flatMap((format) => [
-      [`make ${format}`, async () => cpuSeconds(() => void make(bytes, rounds, format))] as const,
-      [
-        `verify ${format}`,
-        async () => {
-          const { info, layers } = made.get(format)!
-          return cpuSeconds(() => verify(bytes, info, layers))
-        },
-      ] as const,
-    ])
-    const results = await interleave(contenders, runs, (name, round, seconds) =>
-      context.log(`${name}, round ${round}: ${seconds.toFixed(2)} s of CPU`),
-    )
-    for (const what of ['make', 'verify'] as const) {
-      const rates = (format: TorrentFormat): number[] =>
-        results.get(`${what} ${format}` as Contender)!.map((seconds) => totalGib / seconds)
-      for (const format of FORMATS) {
-        context.report(
-          lineOf(
-            {
-              suite: 'swarm',
-              name: `${what} ${format}`,
-              unit: 'GiB/s of CPU',
-              better: 'more',
-              values: rates(format),
-              note: `${totalGib} GiB in pieces of 4 MiB`,
-            },
-            format === 'v1' ? undefined : { peer: 'v1', values: rates('v1') },
-          ),
-        )
-      }
-    }
+    if (context.runs('finish')) await benchFinish(context)
+    if (context.runs('connections')) await inMemory(context, benchConnections)
+    if (context.runs('hashing')) await benchHashing(context)
   },
+}
+
+async function benchHashing(context: SuiteContext): Promise<void> {
+  const bytes = content()
+  const totalGib = context.quick ? 1 : 10
+  const rounds = (totalGib * GIB) / MEMORY_BYTES
+  const runs = context.quick ? 1 : 3
+  const made = new Map(FORMATS.map((format) => [format, make(bytes, rounds, format)]))
+  const contenders = FORMATS.flatMap((format) => [
+    [`make ${format}`, async () => cpuSeconds(() => void make(bytes, rounds, format))] as const,
+    [
+      `verify ${format}`,
+      async () => {
+        const { info, layers } = made.get(format)!
+        return cpuSeconds(() => verify(bytes, info, layers))
+      },
+    ] as const,
+  ])
+  const results = await interleave(contenders, runs, (name, round, seconds) =>
+    context.log(`${name}, round ${round}: ${seconds.toFixed(2)} s of CPU`),
+  )
+  for (const what of ['make', 'verify'] as const) {
+    const rates = (format: TorrentFormat): number[] =>
+      results.get(`${what} ${format}` as Contender)!.map((seconds) => totalGib / seconds)
+    for (const format of FORMATS) {
+      context.report(
+        lineOf(
+          {
+            suite: 'swarm',
+            name: `${what} ${format}`,
+            unit: 'GiB/s of CPU',
+            better: 'more',
+            values: rates(format),
+            note: `${totalGib} GiB in pieces of 4 MiB`,
+          },
+          format === 'v1' ? undefined : { peer: 'v1', values: rates('v1') },
+        ),
+      )
+    }
+  }
 }

@@ -13,7 +13,7 @@ import { createTorrent, endLibtorrent, libtorrent } from '../../../test/interop/
 import { peerVersion } from '../../../test/interop/peers/presence.ts'
 import { drain, shared, up } from '../../../test/interop/peers/seedbed.ts'
 import { interleave } from '../../statistics.ts'
-import { type Comparison, lineOf, type PeerRuns } from '../../suite.ts'
+import { type Better, type Comparison, lineOf } from '../../suite.ts'
 import type { PathBench } from '../path/setup.ts'
 import { leeches, receivedBytes } from './leeches.ts'
 
@@ -23,10 +23,12 @@ const LIMIT_MS = 300_000
 const WARM_MS = 2_000
 const GIB = 2 ** 30
 
-interface Run {
+export interface Run {
   /** 10^6 bytes a second. */
   readonly rate: number
   readonly cpuSecondsPerGib: number
+  /** Of the process that is measured, where that is asked. */
+  readonly peakResidentBytes?: number
 }
 
 interface Seeder {
@@ -127,44 +129,29 @@ async function measure(
   }
 }
 
-/** Lines of rate and CPU for both storages of seedbed. */
+/** Lines of rate, CPU and memory for both storages of seedbed. */
 export function report(
   bench: PathBench,
   name: string,
   results: ReadonlyMap<Contender, readonly Run[]>,
 ): void {
-  const peer = (pick: (run: Run) => number): PeerRuns => ({
-    peer: `libtorrent ${peerVersion('libtorrent') ?? ''}`.trim(),
-    values: results.get('libtorrent')?.map(pick),
-  })
+  const figures: readonly [string, string, Better, (run: Run) => number | undefined][] = [
+    ['', 'MB/s', 'more', (run) => run.rate],
+    ['-cpu', 's/GiB', 'less', (run) => run.cpuSecondsPerGib],
+    ['-peak', 'MiB', 'less', ({ peakResidentBytes: bytes }) => bytes && bytes / 2 ** 20],
+  ]
   for (const contender of ['seedbed', 'seedbed-files'] as const) {
-    const runs = results.get(contender)!
     const what = contender === 'seedbed' ? name : `${name}-files`
-    const rate: Comparison = {
-      suite: 'engine',
-      name: what,
-      unit: 'MB/s',
-      better: 'more',
-      values: runs.map((run) => run.rate),
+    for (const [suffix, unit, better, pick] of figures) {
+      const known = (runs: readonly Run[] | undefined): number[] | undefined =>
+        runs?.map(pick).filter((value) => value !== undefined)
+      const values = known(results.get(contender))!
+      if (values.length === 0) continue
+      const ours: Comparison = { suite: 'engine', name: `${what}${suffix}`, unit, better, values }
+      const peer = `libtorrent ${peerVersion('libtorrent') ?? ''}`.trim()
+      // libtorrent maps its files: what of the page cache lies in its memory says nothing of it.
+      const theirs = { peer, values: known(results.get('libtorrent')) }
+      bench.context.report(lineOf(ours, unit === 'MiB' ? undefined : theirs))
     }
-    const cpu: Comparison = {
-      suite: 'engine',
-      name: `${what}-cpu`,
-      unit: 's/GiB',
-      better: 'less',
-      values: runs.map((run) => run.cpuSecondsPerGib),
-    }
-    bench.context.report(
-      lineOf(
-        rate,
-        peer((run) => run.rate),
-      ),
-    )
-    bench.context.report(
-      lineOf(
-        cpu,
-        peer((run) => run.cpuSecondsPerGib),
-      ),
-    )
   }
 }
