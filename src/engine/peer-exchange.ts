@@ -1,8 +1,9 @@
 /**
- * A torrent's gossip about its peers (BEP 11): once a minute each peer is told who has come and gone since.
+ * A torrent's gossip about its peers (BEP 11): who is new is told at once of those connected, and from then on once a minute
+ * of who has come and gone.
  *
- * The first message to a peer tells of those connected; the ones after it are the same for all, made once. Who is told of:
- * peers that have shaken hands and whose listening port is known, by our connection or by their word.
+ * The messages after the first are the same for all, made once. Who is told of: peers that have shaken hands and whose
+ * listening port is known, by our connection or by their word.
  *
  * Invariants: a message a peer and minute, of at most 50 peers of each family; of what a peer says more often than every 45 seconds
  * nothing is believed.
@@ -34,9 +35,12 @@ export interface Gossip {
 }
 
 export class PeerExchange<P extends Gossip> {
-  /** Who is there as of the last message. */
-  #known = new Map<string, PexPeer>()
-  readonly #told = new WeakSet<P>()
+  /** Who is there as of the last message to all. */
+  #known: ReadonlyMap<string, PexPeer> = new Map()
+  /** When a peer was told of everybody. */
+  readonly #toldMs = new WeakMap<P, number>()
+  /** Told so shortly before the others that it would have been twice: next time it is told of everybody again. */
+  readonly #behind = new WeakSet<P>()
   readonly #heardMs = new WeakMap<P, number>()
   #dueMs: number
 
@@ -48,42 +52,39 @@ export class PeerExchange<P extends Gossip> {
   tick(nowMs: number, peers: Iterable<P>): void {
     const isDue = nowMs >= this.#dueMs
     const all = [...peers]
-    const fresh = all.filter((peer) => peer.wantsPex && !this.#told.has(peer))
+    const fresh = all.filter((peer) => peer.wantsPex && !this.#toldMs.has(peer))
     if (!isDue && fresh.length === 0) return
     if (isDue) {
       this.#dueMs = nowMs + INTERVAL_MS
-      this.#tellChanges(all)
+      this.#tellChanges(all, nowMs)
     }
-    const everybody = [...this.#known.values()]
-    for (const peer of fresh) {
-      this.#told.add(peer)
-      // Itself it knows; what is too much will be told by others.
-      const others = everybody.filter(({ host }) => host !== peer.host)
-      if (others.length > 0) peer.sendPex(encodePex(others, []))
-    }
+    if (fresh.length === 0) return
+    const everybody = connected(all, new Map())
+    for (const peer of fresh) this.#tellEverybody(peer, everybody, nowMs)
   }
 
-  #tellChanges(peers: readonly P[]): void {
-    const now = new Map<string, PexPeer>()
-    let added4 = 0
-    let added6 = 0
-    for (const { host, listenPort, outgoing, isSeed } of peers) {
-      if (listenPort === undefined) continue
-      const key = `${host} ${listenPort}`
-      // Beyond what a message holds they wait for the next one.
-      if (!this.#known.has(key)) {
-        const count = host.includes(':') ? ++added6 : ++added4
-        if (count > MAX_PEX_PEERS) continue
-      }
-      const flags = (isSeed ? PEX_SEED : 0) | (outgoing ? PEX_REACHABLE : 0)
-      now.set(key, { host, port: listenPort, flags })
-    }
+  /** Who is alone with us is told when others come. */
+  #tellEverybody(peer: P, everybody: ReadonlyMap<string, PexPeer>, nowMs: number): void {
+    const itself = keyOf(peer.host, peer.listenPort)
+    const others = [...everybody].filter(([key]) => key !== itself).map(([, other]) => other)
+    if (others.length === 0) return
+    this.#toldMs.set(peer, nowMs)
+    peer.sendPex(encodePex(others, []))
+  }
+
+  #tellChanges(peers: readonly P[], nowMs: number): void {
+    const now = connected(peers, this.#known)
     const added = [...now].filter(([key]) => !this.#known.has(key)).map(([, peer]) => peer)
     const dropped = [...this.#known].filter(([key]) => !now.has(key)).map(([, peer]) => peer)
     this.#known = now
-    if (added.length === 0 && dropped.length === 0) return
-    const payload = encodePex(added, dropped)
-    for (const peer of peers) if (peer.wantsPex && this.#told.has(peer)) peer.sendPex(payload)
+    const payload = added.length + dropped.length > 0 ? encodePex(added, dropped) : undefined
+    for (const peer of peers) {
+      const toldMs = this.#toldMs.get(peer)
+      if (toldMs === undefined) continue
+      if (nowMs - toldMs < MIN_INTERVAL_MS) this.#behind.add(peer)
+      else if (this.#behind.delete(peer)) this.#tellEverybody(peer, now, nowMs)
+      else if (payload !== undefined) peer.sendPex(payload)
+    }
   }
 
   /** What a peer said; empty when it says too much. Throws ENGINE_PROTOCOL. */
@@ -93,4 +94,29 @@ export class PeerExchange<P extends Gossip> {
     this.#heardMs.set(peer, nowMs)
     return parsePex(payload)
   }
+}
+
+function keyOf(host: string, port: number | undefined): string {
+  return `${host} ${port}`
+}
+
+/** Those of `peers` who can be told of; of who is not in `known` as many as a message holds: the others wait for the next one. */
+function connected(
+  peers: readonly Gossip[],
+  known: ReadonlyMap<string, PexPeer>,
+): Map<string, PexPeer> {
+  const found = new Map<string, PexPeer>()
+  let added4 = 0
+  let added6 = 0
+  for (const { host, listenPort, outgoing, isSeed } of peers) {
+    if (listenPort === undefined) continue
+    const key = keyOf(host, listenPort)
+    if (!known.has(key)) {
+      const count = host.includes(':') ? ++added6 : ++added4
+      if (count > MAX_PEX_PEERS) continue
+    }
+    const flags = (isSeed ? PEX_SEED : 0) | (outgoing ? PEX_REACHABLE : 0)
+    found.set(key, { host, port: listenPort, flags })
+  }
+  return found
 }
