@@ -89,6 +89,8 @@ export type NodeEvent =
       readonly downloadRate: number
       readonly uploadRate: number
       readonly peers: number
+      /** Hosts that sent what is wrong, so far. */
+      readonly bans: number
     }
   | {
       readonly event: 'complete'

@@ -210,5 +210,6 @@ export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress)
     downloadRate: progress.downloadRate,
     uploadRate: progress.uploadRate,
     peers: progress.peers,
+    bans: progress.bans,
   }
 }
