@@ -1,88 +1,165 @@
 /**
- * Peers that refuse to speak in plaintext: libtorrent and aria2 with encryption forced download from `seedbed up`
- * as it is by default, and `seedbed get --encryption required` downloads from them.
+ * Message stream encryption with every foreign client, both ways: what happens when each side requires it or prefers it, and
+ * that nobody who requires it is spoken to by who does not want it.
+ *
+ * In a network of the test's own, because Transmission refuses loopback and tells peers apart by their address.
  */
-import { mkdir } from 'node:fs/promises'
+import assert from 'node:assert/strict'
+import { linkSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { digest, makeFile, scratchDirectory } from './content.ts'
 import { aria2 } from './peers/aria2.ts'
 import type { Child } from './peers/child.ts'
-import { createTorrent, endLibtorrent, libtorrent, type Source } from './peers/libtorrent.ts'
+import { createTorrent, libtorrent } from './peers/libtorrent.ts'
+import { Namespace } from './peers/namespace.ts'
 import { havePeers, type PeerName } from './peers/presence.ts'
-import { drain, shared, up } from './peers/seedbed.ts'
+import { drain, shared, type Up, up } from './peers/seedbed.ts'
 import { seedersAnnounced } from './peers/tracker.ts'
-import { compare, DOWNLOAD_LIMIT_MS, type Download, downloadWithSeedbed, MIB } from './swarm.ts'
+import { transmission } from './peers/transmission.ts'
+import { Rows } from './rows.ts'
+import { compare, DOWNLOAD_LIMIT_MS, downloadWithSeedbed, MIB } from './swarm.ts'
 
-const host = '127.0.0.1'
-const name = 'sealed.bin'
+const PEERS: readonly PeerName[] = ['libtorrent', 'aria2', 'transmission']
+const WISHES = ['required', 'preferred'] as const
+type Wish = (typeof WISHES)[number]
+/** `offered` is the default of seedbed: plaintext, and encryption with who wants it. */
+type OurWish = Wish | 'offered'
 
-interface Foreign {
-  readonly peer: PeerName
-  leech(download: Download): Promise<void>
-  seed(source: Source, directory: string): Child | Promise<Child>
+/** What a leecher or a seeder of theirs is started with. */
+interface Run {
+  readonly torrent: string
+  readonly directory: string
+  readonly encryption: Wish
+  readonly host: string
+  readonly seed: boolean
 }
 
-const foreigners: readonly Foreign[] = [
-  {
-    peer: 'libtorrent',
-    async leech(download) {
-      await mkdir(download.directory, { recursive: true })
-      const leecher = libtorrent({ ...download, seed: false, encrypted: true })
-      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-      await endLibtorrent(leecher)
-    },
-    seed: (source, directory) =>
-      libtorrent({ source, directory, host, seed: true, encrypted: true }),
-  },
-  {
-    peer: 'aria2',
-    async leech(download) {
-      const leecher = await aria2({ ...download, mode: 'leech', encrypted: true })
-      await leecher.succeed(DOWNLOAD_LIMIT_MS)
-    },
-    seed: (source, directory) => aria2({ source, directory, mode: 'seed', encrypted: true }),
-  },
-]
+const rows = new Rows('seeder', 'leecher', 'seeder wants', 'leecher wants', 'encrypted')
 
-test('peers that force encryption are met', async (t) => {
+const OURS = '10.95.0.1'
+/** One for each foreign client. */
+const addresses = Array.from({ length: 40 }, (_, i) => `10.95.0.${i + 10}`)
+
+test('encryption, required and preferred, with every client', { concurrency: 12 }, async (t) => {
+  if (!havePeers(t, ...PEERS)) return
+  const within = await Namespace.open([OURS, ...addresses])
+  if (within === undefined) {
+    t.skip('this system allows no network namespace of our own')
+    return
+  }
+  t.after(() => within.close())
   const scratch = await scratchDirectory(t)
-  await makeFile(join(scratch, name), 32 * MIB, 'encryption')
+  const name = 'sealed.bin'
+  await makeFile(join(scratch, name), MIB, 'encryption')
   const expected = await digest(join(scratch, name))
-  const node = await up({ paths: [join(scratch, name)], data: join(scratch, 'data'), host })
-  t.after(() => node.child.kill())
-  const torrent = await shared(node.child, name, 60_000)
-  const source: Source = { torrent: torrent.torrentFile }
-
-  for (const { peer, leech } of foreigners) {
-    await t.test(`${peer} downloads, encrypted`, async (t) => {
-      if (!havePeers(t, peer)) return
-      const download = { source, directory: join(scratch, `by-${peer}`), host, name, expected }
-      await leech(download)
-      await compare(download)
-    })
+  let used = 0
+  const start = async (t: TestContext, peer: PeerName, run: Omit<Run, 'host'>): Promise<Child> => {
+    const child = await startForeign(peer, within, { ...run, host: addresses[used++]! })
+    t.after(() => child.stop())
+    return child
   }
-  await drain(node.child)
 
-  const tracker = await up({ data: join(scratch, 'tracker'), host })
-  t.after(() => tracker.child.kill())
-  for (const [i, { peer, seed }] of foreigners.entries()) {
-    await t.test(`seedbed get downloads from ${peer}, encryption required`, async (t) => {
-      if (!havePeers(t, peer, 'libtorrent')) return
-      // Pieces of another size make another torrent: nobody else is in its swarm.
-      const file = join(scratch, `${peer}.torrent`)
-      const pieceBytes = (256 * 1024) << i
-      const made = await createTorrent(join(scratch, name), file, pieceBytes, tracker.trackers)
-      const source = { torrent: file }
-      const seeder = await seed(source, scratch)
-      t.after(() => seeder.stop())
-      await seedersAnnounced(tracker.httpTracker, made.infoHash)
-      const directory = join(scratch, `from-${peer}`)
-      await downloadWithSeedbed({ source, directory, host, name, expected }, undefined, [
-        '--encryption',
-        'required',
-      ])
+  const ups = new Map<OurWish, Up>()
+  for (const wish of ['offered', ...WISHES] as const) {
+    const node = await up({
+      paths: [join(scratch, name)],
+      data: join(scratch, `data-${wish}`),
+      host: OURS,
+      within,
+      more: ['--encryption', wish],
     })
+    t.after(() => node.child.kill())
+    ups.set(wish, node)
   }
-  await drain(tracker.child)
+  const downloads = [...ups].flatMap(([wish, node]) =>
+    PEERS.flatMap((peer) => WISHES.map((theirs) => ({ wish, node, peer, theirs }))),
+  )
+  // What prefers meets what offers in many tests.
+  const down = downloads
+    .filter(({ wish, theirs }) => wish !== 'offered' || theirs === 'required')
+    .map(({ wish, node, peer, theirs }) =>
+      t.test(`${peer}, ${theirs}, downloads from seedbed, ${wish}`, async (t) => {
+        const { torrentFile } = await shared(node.child, name, 60_000)
+        const directory = join(scratch, `${peer}-${theirs}-${wish}`)
+        mkdirSync(directory)
+        const run = { torrent: torrentFile, directory, encryption: theirs, seed: false }
+        const leecher = await start(t, peer, run)
+        await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+        await compare({ source: { torrent: torrentFile }, directory, host: OURS, name, expected })
+        rows.add('seedbed', peer, wish, theirs, sealed(leecher, wish, theirs))
+      }),
+    )
+
+  const tracker = ups.get('preferred')!
+  // A seeder for each: Transmission lets nobody in twice.
+  const pairs = WISHES.flatMap((theirs) => WISHES.map((wish) => ({ theirs, wish })))
+  const got = PEERS.flatMap((peer) => pairs.map((pair) => ({ peer, ...pair }))).map(
+    ({ peer, theirs, wish }, i) =>
+      t.test(`seedbed, ${wish}, downloads from ${peer}, ${theirs}`, async (t) => {
+        // Another name makes another torrent: nobody else is in its swarm.
+        const directory = join(scratch, `seed-${i}`)
+        mkdirSync(directory)
+        const file = join(directory, `${i}.bin`)
+        linkSync(join(scratch, name), file)
+        const torrent = `${file}.torrent`
+        const made = await createTorrent(file, torrent, 64 * 1024, [tracker.httpTracker])
+        const seeder = await start(t, peer, { torrent, directory, encryption: theirs, seed: true })
+        await seedersAnnounced(tracker.httpTracker, made.infoHash, within)
+        const place = { directory: join(scratch, `got-${i}`), host: OURS, name: `${i}.bin` }
+        const download = { ...place, source: { torrent }, expected }
+        await downloadWithSeedbed(download, within, ['--encryption', wish])
+        rows.add(peer, 'seedbed', theirs, wish, sealed(seeder, wish, theirs))
+      }),
+  )
+  await Promise.all([...down, ...got])
+  for (const { child } of ups.values()) await drain(child)
 })
+
+/**
+ * Whether it was encrypted, as the table says it. Where one side requires it every connection is; libtorrent is asked. Two that
+ * only prefer it may connect in plaintext, when who connects begins so.
+ */
+function sealed(child: Child, ...wishes: readonly OurWish[]): string {
+  if (!wishes.includes('required')) return 'perhaps'
+  for (const { event, host, encrypted } of child.events) {
+    if (event === 'met') assert.equal(encrypted, true, `the connection to ${host}`)
+  }
+  return 'yes'
+}
+
+async function startForeign(peer: PeerName, namespace: Namespace, run: Run): Promise<Child> {
+  const { torrent, directory, encryption, host, seed } = run
+  const source = { torrent }
+  switch (peer) {
+    case 'libtorrent':
+      return libtorrent({
+        source,
+        directory,
+        host,
+        seed,
+        encryption,
+        tellPeers: true,
+        within: namespace,
+      })
+    case 'aria2':
+      return aria2({
+        source,
+        directory,
+        mode: seed ? 'seed' : 'stay',
+        encryption,
+        within: namespace,
+      })
+    case 'transmission': {
+      const stateDirectory = `${directory}-state`
+      return transmission({
+        namespace,
+        address: host,
+        source,
+        directory,
+        stateDirectory,
+        encryption,
+      })
+    }
+  }
+}

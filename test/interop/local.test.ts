@@ -1,55 +1,100 @@
 /**
- * Peers that meet on the local network alone (BEP 14): no tracker in the magnet, nobody named, no DHT. On loopback, so that nothing
- * is said to any other network.
+ * Peers that meet on the local network alone (BEP 14): no tracker in the magnet, nobody named, no DHT. On an Ethernet of the
+ * test's own, so that nothing is said to any other network; IPv4 and IPv6; seedbed, and libtorrent on either side.
  */
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
-import { nodeNetwork } from '../../src/engine/index.ts'
 import { digest, makeFile, scratchDirectory } from './content.ts'
+import type { Child } from './peers/child.ts'
+import { createTorrent, endLibtorrent, libtorrent } from './peers/libtorrent.ts'
+import { Namespace } from './peers/namespace.ts'
+import { havePeers } from './peers/presence.ts'
 import { drain, shared, up } from './peers/seedbed.ts'
-import { downloadWithSeedbed, MIB } from './swarm.ts'
+import { Rows } from './rows.ts'
+import {
+  compare,
+  completeWithLibtorrent,
+  type Download,
+  downloadWithSeedbed,
+  MIB,
+} from './swarm.ts'
 
-const host = '127.0.0.1'
-const GROUP = '239.192.152.143'
+const FAMILIES = [
+  { family: '4', seeder: '10.97.0.1', leecher: '10.97.0.2' },
+  { family: '6', seeder: 'fd00:97::1', leecher: 'fd00:97::2' },
+] as const
+const PAIRS = [
+  ['seedbed', 'seedbed'],
+  ['seedbed', 'libtorrent'],
+  ['libtorrent', 'seedbed'],
+] as const
+type Name = (typeof PAIRS)[number][number]
 
-/** Whether loopback carries what is said to a group. */
-async function carriesMulticast(): Promise<boolean> {
-  const port = 40_000 + (process.pid % 20_000)
-  try {
-    const socket = await nodeNetwork().openMulticast(GROUP, port, [host])
-    let heard = false
-    socket.onMessage = () => {
-      heard = true
-    }
-    for (let tries = 0; tries < 20 && !heard; tries++) {
-      socket.send(new Uint8Array(1))
-      await delay(50)
-    }
-    socket.close()
-    return heard
-  } catch {
-    return false
-  }
+interface Seeder {
+  readonly infoHash: string
+  readonly child: Child
+  end(): Promise<void>
 }
 
-test('peers meet on the local network alone', async (t) => {
-  if (!(await carriesMulticast())) {
-    t.skip('loopback carries no multicast here')
+const rows = new Rows('seeder', 'leecher', 'family', 'found by')
+
+/** The file `name` in `scratch`, for whoever asks the local network. */
+async function seed(
+  by: Name,
+  scratch: string,
+  name: string,
+  host: string,
+  within: Namespace,
+): Promise<Seeder> {
+  const content = join(scratch, name)
+  if (by === 'seedbed') {
+    const data = join(scratch, `${name}-data`)
+    const node = await up({ paths: [content], data, host, within, more: ['--lsd'] })
+    const { infoHash } = await shared(node.child, name, 60_000)
+    return { infoHash, child: node.child, end: () => drain(node.child) }
+  }
+  const made = await createTorrent(content, `${content}.torrent`, 64 * 1024, [])
+  const source = { torrent: made.torrentFile }
+  const peer = libtorrent({ source, directory: scratch, host, within, seed: true, lsd: true })
+  await peer.event('complete', 60_000)
+  return { infoHash: made.infoHash, child: peer, end: () => endLibtorrent(peer) }
+}
+
+async function leech(by: Name, download: Download, within: Namespace): Promise<void> {
+  if (by === 'seedbed') return downloadWithSeedbed(download, within, ['--lsd'])
+  mkdirSync(download.directory)
+  await completeWithLibtorrent({ ...download, within, seed: false, lsd: true })
+  await compare(download)
+}
+
+test('peers meet on the local network alone', { concurrency: true }, async (t) => {
+  if (!havePeers(t, 'libtorrent')) return
+  const addresses = FAMILIES.flatMap(({ seeder, leecher }) => [seeder, leecher])
+  const within = await Namespace.openEthernet(addresses)
+  if (within === undefined) {
+    t.skip('this system allows no network namespace of our own, or no Ethernet in it')
     return
   }
+  t.after(() => within.close())
   const scratch = await scratchDirectory(t)
-  const content = join(scratch, 'near.bin')
-  await makeFile(content, 4 * MIB, 'near')
-  const data = join(scratch, 'data')
-  const node = await up({ paths: [content], data, host, more: ['--lsd'] })
-  t.after(() => node.child.kill())
-  const { infoHash } = await shared(node.child, 'near.bin', 60_000)
-  const source = { magnet: `magnet:?xt=urn:btih:${infoHash}` }
-  const directory = join(scratch, 'out')
-  const expected = await digest(content)
-  await downloadWithSeedbed({ source, directory, host, name: 'near.bin', expected }, undefined, [
-    '--lsd',
-  ])
-  await drain(node.child)
+  const runs = FAMILIES.flatMap((hosts) =>
+    PAIRS.map(([seeds, leeches]) => ({ ...hosts, seeds, leeches })),
+  )
+  await Promise.all(
+    runs.map(({ family, seeder, leecher, seeds, leeches }) =>
+      t.test(`${leeches} finds ${seeds}, IPv${family}`, async (t) => {
+        const name = `${seeds}-${leeches}-${family}.bin`
+        await makeFile(join(scratch, name), 2 * MIB, name)
+        const { infoHash, child, end } = await seed(seeds, scratch, name, seeder, within)
+        t.after(() => child.kill())
+        const source = { magnet: `magnet:?xt=urn:btih:${infoHash}` }
+        const directory = join(scratch, `${name}-out`)
+        const expected = await digest(join(scratch, name))
+        await leech(leeches, { source, directory, host: leecher, name, expected }, within)
+        await end()
+        rows.add(seeds, leeches, `IPv${family}`, 'BEP 14')
+      }),
+    ),
+  )
 })

@@ -4,7 +4,13 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Digests, differences, digest } from './content.ts'
 import { aria2 } from './peers/aria2.ts'
-import { endLibtorrent, libtorrent, type Source } from './peers/libtorrent.ts'
+import type { Child } from './peers/child.ts'
+import {
+  endLibtorrent,
+  type LibtorrentOptions,
+  libtorrent,
+  type Source,
+} from './peers/libtorrent.ts'
 import type { Within } from './peers/namespace.ts'
 import { seedbed } from './peers/seedbed.ts'
 
@@ -31,10 +37,23 @@ export async function compare(download: Download): Promise<void> {
 
 export async function downloadWithLibtorrent(download: Download): Promise<void> {
   mkdirSync(download.directory, { recursive: true })
-  const leecher = libtorrent({ ...download, seed: false })
-  await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-  await endLibtorrent(leecher)
+  await completeWithLibtorrent({ ...download, seed: false })
   await compare(download)
+}
+
+/** A leecher from its start to its end; `meanwhile` is done when it has everything. */
+export async function completeWithLibtorrent(
+  options: LibtorrentOptions,
+  meanwhile?: (leecher: Child) => Promise<void>,
+): Promise<void> {
+  const leecher = libtorrent(options)
+  try {
+    await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+    await meanwhile?.(leecher)
+    await endLibtorrent(leecher)
+  } finally {
+    await leecher.kill()
+  }
 }
 
 export async function downloadWithAria2(

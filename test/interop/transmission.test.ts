@@ -42,8 +42,9 @@ test('Transmission and seedbed exchange content', async (t) => {
     const stateDirectory = join(scratch, `${name}-state`)
     const address = THEIRS[name]
     // The seeder and one of the leechers want encryption.
-    const encrypted = name !== 'torrent'
-    const peer = transmission({ namespace, address, source, directory, stateDirectory, encrypted })
+    const encryption = name === 'torrent' ? {} : ({ encryption: 'required' } as const)
+    const place = { source, directory, stateDirectory }
+    const peer = transmission({ namespace, address, ...place, ...encryption })
     t.after(() => peer.stop())
     return peer
   }

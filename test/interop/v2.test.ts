@@ -16,7 +16,8 @@ import { createTorrent, endLibtorrent, libtorrent, type Source } from './peers/l
 import { havePeers, type PeerName } from './peers/presence.ts'
 import { drain, imageOf, seedbed, seedbedJson, shared, up } from './peers/seedbed.ts'
 import { seedersAnnounced } from './peers/tracker.ts'
-import { DOWNLOAD_LIMIT_MS, downloadWithSeedbed } from './swarm.ts'
+import { Rows } from './rows.ts'
+import { completeWithLibtorrent, DOWNLOAD_LIMIT_MS, downloadWithSeedbed } from './swarm.ts'
 
 const KIB = 1024
 const host = '127.0.0.1'
@@ -49,14 +50,13 @@ async function assertSame(path: string, expected: Digests): Promise<void> {
   assert.deepEqual(differences(expected, content), [])
 }
 
-const rows: string[] = []
+const rows = new Rows('format', 'from', 'to', 'by', 'what', 'seconds')
 
 async function row(t: TestContext, what: readonly string[], body: () => Promise<void>) {
-  const line = what.map((cell, i) => cell.padEnd([8, 14, 14, 9][i]!)).join(' ')
-  await t.test(line.trim(), async () => {
+  await t.test(what.join(' ').trim(), async () => {
     const begunMs = performance.now()
     await body()
-    rows.push(`${line} ${((performance.now() - begunMs) / 1000).toFixed(1)} s`)
+    rows.add(...what, ((performance.now() - begunMs) / 1000).toFixed(1))
   })
 }
 
@@ -70,9 +70,7 @@ const leechers: readonly (readonly [
     ['v2', 'hybrid'],
     async (source, directory) => {
       await mkdir(directory, { recursive: true })
-      const leecher = libtorrent({ source, directory, host, seed: false })
-      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-      await endLibtorrent(leecher)
+      await completeWithLibtorrent({ source, directory, host, seed: false })
     },
   ],
 ]
@@ -150,7 +148,7 @@ test('v2 and hybrids with libtorrent', async (t) => {
       }
     }
 
-    await row(t, [format, 'volume', 'export', ''], async () => {
+    await row(t, [format, 'volume', 'files', 'export', 'both'], async () => {
       await drain(node.child)
       const torrents = await seedbedJson(['ls', '--device', imageOf(data)])
       assert.equal(torrents.length, 2)
@@ -162,7 +160,6 @@ test('v2 and hybrids with libtorrent', async (t) => {
       }
     })
   }
-  t.diagnostic(`format   from           to             by\n${rows.join('\n')}`)
 })
 
 /** From a v2 swarm to seedbed's volume, and on to libtorrent, with the first seeder gone. */
@@ -197,9 +194,8 @@ test('what a magnet link brought of v2 is seeded on, dictionary, layers and all'
     await t.test(`${format}: libtorrent downloads it by magnet from the mirror`, async () => {
       const directory = join(scratch, `${format}-again`)
       await mkdir(directory)
-      const leecher = libtorrent({ source: { magnet: made.magnet }, directory, host, seed: false })
-      await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-      await endLibtorrent(leecher)
+      const source = { magnet: made.magnet }
+      await completeWithLibtorrent({ source, directory, host, seed: false })
       await assertSame(join(directory, 'folder'), expected)
     })
     await drain(mirror.child)

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Child, type ChildEvent } from './child.ts'
+import type { Within } from './namespace.ts'
 
 /** Debian puts the binding into the system's Python, whichever `python3` is first on the path. */
 export const LIBTORRENT_PYTHON: string = process.env.LIBTORRENT_PYTHON ?? '/usr/bin/python3'
@@ -13,6 +14,8 @@ const script = resolve(repository, 'test/interop/peers/libtorrent_peer.py')
 /** A .torrent file or a magnet link. */
 export type Source = { readonly torrent: string } | { readonly magnet: string }
 
+export type Encryption = 'required' | 'preferred' | 'offered' | 'off'
+
 export interface LibtorrentOptions {
   readonly source: Source
   /** Parent of the torrent's file or folder. */
@@ -22,19 +25,38 @@ export interface LibtorrentOptions {
   readonly seed: boolean
   /** Bytes a second; 0 or absent = as fast as it can. */
   readonly uploadLimit?: number
-  /** Announce URLs in place of those of the source. */
+  /** Bytes a second; 0 or absent = as fast as it can. */
+  readonly downloadLimit?: number
+  /** Announce URLs in place of those of the source; an empty list: none. */
   readonly trackers?: readonly string[]
-  /** RC4 or nothing. */
-  readonly encrypted?: boolean
+  /** `ADDRESS:PORT` that it connects to. */
+  readonly peers?: readonly string[]
+  /** Tell and hear of others by peer exchange. */
+  readonly pex?: boolean
+  /** Print `met` for every peer: `host`, `port`, `by` (the ways it was found: `tracker`, `dht`, `pex`, `lsd`), `encrypted`. */
+  readonly tellPeers?: boolean
+  /** Ask the local network. */
+  readonly lsd?: boolean
+  /** A seeder that serves what lies there, unseen. */
+  readonly unchecked?: boolean
+  readonly within?: Within
+  /** `required`: RC4 or nothing. Absent: `offered`, both are taken and plaintext is preferred. */
+  readonly encryption?: Encryption
   /** Speak to the DHT, beginning with the node at this UDP port of `host`; 0: with nobody. */
   readonly dhtPort?: number
 }
 
 export function libtorrent(options: LibtorrentOptions): Child {
-  const { source, host } = options
+  const { host } = options
   const address = host.includes(':') ? `[${host}]` : host
-  return new Child(`libtorrent ${options.seed ? 'seeder' : 'leecher'}`, LIBTORRENT_PYTHON, [
-    script,
+  const plain: [string, string[]] = [LIBTORRENT_PYTHON, [script, ...parametersOf(options, address)]]
+  const [command, words] = options.within?.wrap(...plain) ?? plain
+  return new Child(`libtorrent ${options.seed ? 'seeder' : 'leecher'}`, command, words)
+}
+
+function parametersOf(options: LibtorrentOptions, address: string): string[] {
+  const { source, trackers = [] } = options
+  return [
     'peer',
     '--save-path',
     options.directory,
@@ -42,14 +64,23 @@ export function libtorrent(options: LibtorrentOptions): Child {
     `${address}:0`,
     ...('torrent' in source ? ['--torrent', source.torrent] : ['--magnet', source.magnet]),
     ...(options.seed ? ['--seed'] : []),
-    ...(options.encrypted === true ? ['--encrypted'] : []),
+    ...(options.unchecked === true ? ['--unchecked'] : []),
+    ...(options.encryption === undefined ? [] : ['--encryption', options.encryption]),
+    ...(options.pex === true ? ['--pex'] : []),
+    ...(options.lsd === true ? ['--lsd'] : []),
+    ...(options.tellPeers === true ? ['--tell-peers'] : []),
+    ...(options.peers ?? []).flatMap((peer) => ['--peer', peer]),
     ...(options.dhtPort === undefined ? [] : ['--dht', `${options.dhtPort}`]),
     ...(options.uploadLimit === undefined ? [] : ['--upload-limit', `${options.uploadLimit}`]),
-    ...(options.trackers ?? []).flatMap((url) => ['--tracker', url]),
-  ])
+    ...(options.downloadLimit === undefined
+      ? []
+      : ['--download-limit', `${options.downloadLimit}`]),
+    ...trackers.flatMap((url) => ['--tracker', url]),
+    ...(options.trackers !== undefined && trackers.length === 0 ? ['--no-tracker'] : []),
+  ]
 }
 
-/** Payload bytes that a libtorrent peer has sent and received so far. */
+/** Payload bytes that it has sent and received so far. */
 export async function libtorrentStats(
   peer: Child,
 ): Promise<{ readonly uploaded: number; readonly downloaded: number }> {

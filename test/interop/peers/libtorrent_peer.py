@@ -2,8 +2,10 @@
 
     libtorrent_peer.py version
     libtorrent_peer.py create PATH OUT --piece-bytes N [--format v1|v2|hybrid] --tracker URL...
-    libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--upload-limit N]
-                            [--tracker URL...] [--encrypted] [--dht PORT] (--torrent FILE | --magnet URI)
+    libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--unchecked] [--upload-limit N]
+                            [--download-limit N] [--tracker URL... | --no-tracker] [--peer ADDRESS:PORT...]
+                            [--encryption required|preferred|offered|off] [--dht PORT] [--pex] [--lsd]
+                            [--tell-peers] (--torrent FILE | --magnet URI)
 
 It prints one JSON object a line: {"event": "listening", "port"}, {"event": "first-byte"} when the
 first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
@@ -11,9 +13,11 @@ has its info dictionary, {"event": "complete"} when every piece has passed its h
 {"event": "error", "message"}. The line "stats" on stdin is answered with
 {"event": "stats", "uploaded", "downloaded", "peers"} (payload bytes); "watch" is answered with
 {"event": "watching"} and makes it report the next payload byte as a first one. End of file on stdin ends it,
-so it never outlives whoever started it.
+so it never outlives whoever started it. With --tell-peers it prints {"event": "met", "host", "port", "by", "encrypted"}
+once for each peer that it has shaken hands with, "by" the ways that it was found.
 
-A seeder checks its files before it reports "complete": what it serves afterwards needs no hashing.
+A seeder checks its files before it reports "complete": what it serves afterwards needs no hashing. With --unchecked it
+believes that it has everything, and serves what lies there, right or wrong.
 """
 import argparse
 import json
@@ -49,14 +53,22 @@ def create(arguments):
 
 
 def open_session(arguments):
-    encryption = {}
-    if arguments.encrypted:
-        forced, rc4 = int(lt.enc_policy.pe_forced), int(lt.enc_level.pe_rc4)
-        encryption = {
-            "out_enc_policy": forced,
-            "in_enc_policy": forced,
-            "allowed_enc_level": rc4,
-        }
+    policies = {
+        "required": lt.enc_policy.pe_forced,
+        "preferred": lt.enc_policy.pe_enabled,
+        "offered": lt.enc_policy.pe_enabled,
+        "off": lt.enc_policy.pe_disabled,
+    }
+    policy = int(policies[arguments.encryption])
+    encryption = {
+        "out_enc_policy": policy,
+        "in_enc_policy": policy,
+        # Where the other side can do both, what follows the handshake is encrypted, too.
+        "prefer_rc4": arguments.encryption == "preferred",
+        "allowed_enc_level": int(
+            lt.enc_level.pe_rc4 if arguments.encryption == "required" else lt.enc_level.pe_both
+        ),
+    }
     dht = {"enable_dht": False}
     if arguments.dht is not None:
         # All nodes of a test have the same address, and no public one.
@@ -73,7 +85,8 @@ def open_session(arguments):
             **encryption,
             **dht,
             "listen_interfaces": arguments.listen,
-            "enable_lsd": False,
+            "enable_lsd": arguments.lsd,
+            "disable_hash_checks": arguments.unchecked,
             "enable_upnp": False,
             "enable_natpmp": False,
             "enable_outgoing_utp": False,
@@ -95,18 +108,41 @@ def add_torrent(session, arguments):
     else:
         parameters = lt.add_torrent_params()
         parameters.ti = lt.torrent_info(arguments.torrent)
-    if arguments.tracker:
+    if arguments.tracker or arguments.no_tracker:
         parameters.trackers = arguments.tracker
+        parameters.flags |= lt.torrent_flags.override_trackers
     parameters.save_path = arguments.save_path
-    # Only what a tracker said counts: no peers from peer exchange.
-    parameters.flags |= lt.torrent_flags.disable_pex | lt.torrent_flags.disable_lsd
+    # Unless told otherwise only what a tracker said counts.
+    if not arguments.pex:
+        parameters.flags |= lt.torrent_flags.disable_pex
+    if not arguments.lsd:
+        parameters.flags |= lt.torrent_flags.disable_lsd
+    if arguments.unchecked:
+        parameters.flags |= lt.torrent_flags.seed_mode
     parameters.flags &= ~lt.torrent_flags.auto_managed
     parameters.flags &= ~lt.torrent_flags.paused
     handle = session.add_torrent(parameters)
     if arguments.upload_limit > 0:
         # The session's limit spares peers of the local network; the torrent's does not.
         handle.set_upload_limit(arguments.upload_limit)
+    if arguments.download_limit > 0:
+        handle.set_download_limit(arguments.download_limit)
+    for address in arguments.peer:
+        host, port = address.rsplit(":", 1)
+        handle.connect_peer((host.strip("[]"), int(port)))
     return handle
+
+
+WAYS = ("tracker", "dht", "pex", "lsd")
+
+
+def describe(peer):
+    return {
+        "host": peer.ip[0],
+        "port": peer.ip[1],
+        "by": [way for way in WAYS if peer.source & getattr(lt.peer_info, way)],
+        "encrypted": bool(peer.flags & lt.peer_info.rc4_encrypted),
+    }
 
 
 def report_alerts(session):
@@ -135,12 +171,18 @@ def peer(arguments):
     moved_before = 0
     announcing = 0
     was_complete = False
+    met = set()
     while True:
         readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
         status = handle.status()
         if not had_metadata and status.has_metadata:
             had_metadata = True
             say("metadata")
+        if arguments.tell_peers:
+            for peer in handle.get_peer_info():
+                if peer.flags & (lt.peer_info.connecting | lt.peer_info.handshake) == 0 and peer.ip not in met:
+                    met.add(peer.ip)
+                    say("met", **describe(peer))
         moved = status.total_payload_upload if arguments.seed else status.total_payload_download
         if not had_byte and moved > moved_before:
             had_byte = True
@@ -176,7 +218,8 @@ def peer(arguments):
     handle.pause()
     began = 0
     announcing = 0
-    deadline = time.monotonic() + 8
+    # Without a tracker there is nobody to tell.
+    deadline = time.monotonic() + (8 if handle.trackers() else 0)
     while (began == 0 or announcing > 0) and time.monotonic() < deadline:
         session.wait_for_alert(100)
         for alert in session.pop_alerts():
@@ -210,7 +253,14 @@ def main():
     peering.add_argument("--save-path", required=True)
     peering.add_argument("--listen", required=True)
     peering.add_argument("--seed", action="store_true")
-    peering.add_argument("--encrypted", action="store_true")
+    peering.add_argument("--unchecked", action="store_true")
+    peering.add_argument("--encryption", choices=("required", "preferred", "offered", "off"), default="offered")
+    peering.add_argument("--pex", action="store_true")
+    peering.add_argument("--lsd", action="store_true")
+    peering.add_argument("--tell-peers", action="store_true")
+    peering.add_argument("--no-tracker", action="store_true")
+    peering.add_argument("--peer", action="append", default=[])
+    peering.add_argument("--download-limit", type=int, default=0)
     peering.add_argument("--dht", type=int)
     peering.add_argument("--upload-limit", type=int, default=0)
     peering.add_argument("--tracker", action="append", default=[])

@@ -1,6 +1,6 @@
 /**
- * A network of its own, for peers that refuse 127.0.0.0/8: a user and a network namespace that hold
- * a loopback device with further addresses. Needs no privilege where user namespaces are allowed.
+ * A network of its own, for peers that refuse 127.0.0.0/8 or speak to a group: a user and a network namespace with
+ * addresses of their own. Needs no privilege where user namespaces are allowed.
  */
 import { Child } from './child.ts'
 
@@ -14,10 +14,33 @@ export class Namespace {
     this.#holder = holder
   }
 
-  /** Undefined where the system does not allow it. */
-  static async open(addresses: readonly string[]): Promise<Namespace | undefined> {
-    const adding = addresses.map((address) => `ip address add ${address}/32 dev lo`)
-    const steps = ['ip link set lo up', ...adding, `echo '{"event":"ready"}'`, 'exec cat']
+  /** Further addresses of a loopback device. Undefined where the system does not allow it. */
+  static open(addresses: readonly string[]): Promise<Namespace | undefined> {
+    const adding = addresses.map((address) => `ip address add ${address}${own(address)} dev lo`)
+    return Namespace.#hold(['ip link set lo up', ...adding])
+  }
+
+  /**
+   * Addresses of an Ethernet, one network a family, which carries what is said to a group. Undefined where the system does not
+   * allow it.
+   */
+  static openEthernet(addresses: readonly string[]): Promise<Namespace | undefined> {
+    return Namespace.#hold([
+      'ip link set lo up',
+      'ip link add near type veth peer name far',
+      'ip link set near up',
+      'ip link set far up',
+      ...addresses.map((address) => {
+        // Without a look whether somebody else has it: it is there at once.
+        const length = address.includes(':') ? '/64 nodad' : '/24'
+        return `ip address add ${address}${length} dev near`
+      }),
+      'ip route add 224.0.0.0/4 dev near',
+    ])
+  }
+
+  static async #hold(making: readonly string[]): Promise<Namespace | undefined> {
+    const steps = [...making, `echo '{"event":"ready"}'`, 'exec cat']
     const holder = new Child('namespace', 'unshare', [
       '--user',
       '--map-root-user',
@@ -44,4 +67,9 @@ export class Namespace {
   async close(): Promise<void> {
     await this.#holder.kill()
   }
+}
+
+/** A network of that address alone. */
+function own(address: string): string {
+  return address.includes(':') ? '/128' : '/32'
 }

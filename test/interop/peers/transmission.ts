@@ -24,8 +24,11 @@ export interface TransmissionOptions {
   readonly stateDirectory: string
   readonly address: string
   readonly namespace: Namespace
-  /** Encrypted or nothing. */
-  readonly encrypted?: boolean
+  /** `required`: encrypted or nothing. Absent: plaintext is preferred, both are taken. */
+  readonly encryption?: 'required' | 'preferred'
+  readonly address6?: string
+  /** Speak to the DHT, beginning with the node at this host and port. */
+  readonly dhtNode?: { readonly host: string; readonly port: number }
 }
 
 /**
@@ -33,15 +36,16 @@ export interface TransmissionOptions {
  * the content there from the start it checks it and seeds at once, and says nothing.
  */
 export function transmission(options: TransmissionOptions): Child {
-  const { source, directory, stateDirectory, namespace } = options
+  const { source, directory, stateDirectory, namespace, dhtNode } = options
   mkdirSync(directory, { recursive: true })
   mkdirSync(stateDirectory, { recursive: true })
   writeFileSync(
     join(stateDirectory, 'settings.json'),
     JSON.stringify({
       'bind-address-ipv4': options.address,
-      'dht-enabled': false,
-      encryption: options.encrypted === true ? 2 : 0,
+      ...(options.address6 === undefined ? {} : { 'bind-address-ipv6': options.address6 }),
+      'dht-enabled': dhtNode !== undefined,
+      encryption: { required: 2, preferred: 1, offered: 0 }[options.encryption ?? 'offered'],
       'lpd-enabled': false,
       'pex-enabled': false,
       'port-forwarding-enabled': false,
@@ -52,6 +56,9 @@ export function transmission(options: TransmissionOptions): Child {
       'utp-enabled': false,
     }),
   )
+  if (dhtNode !== undefined) {
+    writeFileSync(join(stateDirectory, 'dht.bootstrap'), `${dhtNode.host} ${dhtNode.port}\n`)
+  }
   const [command, parameters] = namespace.wrap(TRANSMISSION, [
     '--config-dir',
     stateDirectory,
