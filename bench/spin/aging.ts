@@ -7,10 +7,13 @@ import { below, type Random } from '../../src/base/index.ts'
 import type { MountedVolume, StoredTorrent } from '../../src/filesystem/index.ts'
 import { buildInfo } from '../../src/metainfo/index.ts'
 
-/** Sizes are uniform from 1 to this many blocks. */
-const LARGEST_BLOCKS = 200
-const AT_ONCE = 10
-const RUN_BLOCKS = 16
+/** How a disk is filled; also where it holds files (disk/filesystems.ts). */
+export const FILLING = {
+  /** Sizes are uniform from 1 to this many blocks of 4 MiB. */
+  largestBlocks: 200,
+  atOnce: 10,
+  runBlocks: 16,
+} as const
 
 interface Filling {
   readonly stored: StoredTorrent
@@ -44,15 +47,15 @@ export async function ageVolume(
     let room = volume.stats().freeBlocks - Math.floor(totalBlocks * (1 - fullFraction))
     const active: Filling[] = []
     for (;;) {
-      while (active.length < AT_ONCE && room > 0) {
-        const blocks = Math.min(1 + below(random, LARGEST_BLOCKS), room)
+      while (active.length < FILLING.atOnce && room > 0) {
+        const blocks = Math.min(1 + below(random, FILLING.largestBlocks), room)
         room -= blocks
         active.push(await begin(blocks))
       }
       if (active.length === 0) break
       const turn = below(random, active.length)
       const filling = active[turn]!
-      const end = Math.min(filling.done + RUN_BLOCKS, filling.blocks)
+      const end = Math.min(filling.done + FILLING.runBlocks, filling.blocks)
       for (; filling.done < end; filling.done++) {
         await filling.stored.write(filling.done * volume.blockBytes, sector)
       }

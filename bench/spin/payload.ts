@@ -27,6 +27,16 @@ export function isChunk(bytes: Uint8Array): boolean {
   return tail.equals(bytes.subarray(STAMP_BYTES))
 }
 
+/** Throws when `bytes` is not what the chunks of a torrent from `firstChunk` on are. */
+export function checkChunks(bytes: Uint8Array, torrent: number, firstChunk: number): void {
+  const expected = new Uint8Array(CHUNK_BYTES)
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    fillChunk(expected, torrent, firstChunk + at / CHUNK_BYTES)
+    if (Buffer.compare(expected, bytes.subarray(at, at + CHUNK_BYTES)) === 0) continue
+    throw new Error(`chunk ${firstChunk + at / CHUNK_BYTES} of torrent ${torrent} is wrong`)
+  }
+}
+
 /** A torrent of such chunks; both sizes are multiples of a chunk. */
 export function payloadTorrent(
   number: number,

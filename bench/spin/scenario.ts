@@ -7,18 +7,15 @@
  * means synced. `limit` is the time of the same payload in one sequential stream.
  */
 import { ManualClock, type Random, seededRandom, silentLogger } from '../../src/base/index.ts'
-import {
-  allocateAligned,
-  DISK_7200,
-  DiskModel,
-  SpinningDevice,
-} from '../../src/block-device/index.ts'
+import { DISK_7200, DiskModel, SpinningDevice } from '../../src/block-device/index.ts'
 import { type EngineTorrent, startEngine } from '../../src/engine/index.ts'
 import { formatVolume, type MountedVolume, mountVolume } from '../../src/filesystem/index.ts'
 import type { TorrentInfo } from '../../src/metainfo/index.ts'
 import { ageVolume } from './aging.ts'
-import { CHUNK_BYTES, fillChunk, payloadTorrent } from './payload.ts'
+import { payloadTorrent } from './payload.ts'
 import { PayloadDevice } from './payload-device.ts'
+import type { Access } from './picture.ts'
+import { readInOrder } from './read-back.ts'
 import { Seeders } from './seeders.ts'
 
 const MIB = 1024 * 1024
@@ -72,13 +69,6 @@ export interface ScenarioResult {
   readonly read: DiskFigures
   /** Every request of the download, in the order of the head. */
   readonly accesses: readonly Access[]
-}
-
-export interface Access {
-  readonly ms: number
-  readonly kind: 'read' | 'write'
-  readonly offset: number
-  readonly bytes: number
 }
 
 /** Writes of metadata are smaller. */
@@ -153,7 +143,7 @@ async function download(
     bytesPerMs: 40_000,
     seed,
   })
-  for (const [i, info] of infos.entries()) seeders.add(i, info)
+  for (const [i, info] of infos.entries()) seeders.shares.add(i, info)
   const engine = await startEngine({
     volume,
     network: seeders.network,
@@ -195,29 +185,11 @@ async function download(
   await settled(clock, engine.stop())
 }
 
-/** Reads each torrent from its first byte to its last, with two reads of a stripe under way. */
 async function readBack(volume: MountedVolume, infos: readonly TorrentInfo[]): Promise<void> {
   for (const [number, info] of infos.entries()) {
     const stored = volume.get(info.infoHash)!
     if (!stored.complete) throw new Error(`${info.name} is not complete`)
-    const buffers = [allocateAligned(volume.blockBytes), allocateAligned(volume.blockBytes)]
-    let ahead: Promise<void> | undefined
-    for (let at = 0, i = 0; at < info.totalBytes; at += volume.blockBytes, i++) {
-      const bytes = buffers[i % 2]!.subarray(0, Math.min(volume.blockBytes, info.totalBytes - at))
-      const read = stored.read(at, bytes).then(() => check(bytes, number, at / CHUNK_BYTES))
-      await ahead
-      ahead = read
-    }
-    await ahead
-  }
-}
-
-function check(bytes: Uint8Array, torrent: number, firstChunk: number): void {
-  const expected = new Uint8Array(CHUNK_BYTES)
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-    fillChunk(expected, torrent, firstChunk + at / CHUNK_BYTES)
-    if (Buffer.compare(expected, bytes.subarray(at, at + CHUNK_BYTES)) === 0) continue
-    throw new Error(`chunk ${firstChunk + at / CHUNK_BYTES} of torrent ${torrent} is wrong`)
+    await readInOrder(number, info.totalBytes, (at, bytes) => stored.read(at, bytes))
   }
 }
 

@@ -3,17 +3,14 @@
  * engine under test downloads from, at a rate that the connection has. A seeder holds a part of each
  * torrent, drawn at random, and never learns more; together they hold all of it.
  *
- * Invariants: requests are answered in order, each once, unless cancelled before its turn; no byte is
- * copied but into one message at a time.
+ * Invariant: no byte is copied but into one message at a time.
  */
-import { Bitfield, below, type ManualClock, seededRandom, toHex } from '../../src/base/index.ts'
+import type { ManualClock } from '../../src/base/index.ts'
 import type { Network, PeerListener, PeerSocket } from '../../src/engine/index.ts'
-import { HANDSHAKE_BYTES, writeHandshake } from '../../src/engine/wire/handshake.ts'
-import * as messages from '../../src/engine/wire/messages.ts'
 import { WireReader } from '../../src/engine/wire/reader.ts'
-import { DeafSink } from '../../src/engine/wire/sink.ts'
-import type { TorrentInfo } from '../../src/metainfo/index.ts'
-import { CHUNK_BYTES, fillChunk } from './payload.ts'
+import { ANSWER_BYTES, PartialSeeder } from './partial-seeder.ts'
+import { CHUNK_BYTES } from './payload.ts'
+import { Shares } from './shares.ts'
 
 export interface SeedersOptions {
   readonly clock: ManualClock
@@ -25,23 +22,17 @@ export interface SeedersOptions {
   readonly seed: number
 }
 
-interface Seeded {
-  readonly number: number
-  readonly info: TorrentInfo
-  /** By seeder. */
-  readonly has: readonly Bitfield[]
-}
-
 const LATENCY_MS = 1
 /** Chunks that leave together: fewer events, the same rate. */
 const BATCH = 4
 
 export class Seeders {
   readonly options: SeedersOptions
-  readonly #torrents = new Map<string, Seeded>()
+  readonly shares: Shares
 
   constructor(options: SeedersOptions) {
     this.options = options
+    this.shares = new Shares(options)
   }
 
   /** Where they are, for `Engine.add`. */
@@ -50,21 +41,6 @@ export class Seeders {
       host: `10.0.0.${i + 1}`,
       port: 6881,
     }))
-  }
-
-  add(number: number, info: TorrentInfo): void {
-    const { count, share, seed } = this.options
-    const random = seededRandom(seed * 1_000 + number)
-    const has = Array.from({ length: count }, () => new Bitfield(info.pieceCount))
-    for (let piece = 0; piece < info.pieceCount; piece++) {
-      has[below(random, count)]!.set(piece)
-      for (const bits of has) if (random.uint32() < share * 2 ** 32) bits.set(piece)
-    }
-    this.#torrents.set(toHex(info.infoHash), { number, info, has })
-  }
-
-  find(infoHash: Uint8Array): Seeded | undefined {
-    return this.#torrents.get(toHex(infoHash))
   }
 
   /** The network of the engine under test. */
@@ -85,7 +61,7 @@ export class Seeders {
 }
 
 /** The engine's end of a connection, with the seeder behind it. */
-class SeederSocket extends DeafSink implements PeerSocket {
+class SeederSocket extends PartialSeeder implements PeerSocket {
   readonly transport = 'tcp'
   readonly remoteAddress: string
   readonly remotePort: number
@@ -95,17 +71,12 @@ class SeederSocket extends DeafSink implements PeerSocket {
   onConnect: () => void = () => {}
   readonly #seeders: Seeders
   readonly #reader = new WireReader(this)
-  readonly #message = new Uint8Array(messages.PIECE_HEADER_BYTES + CHUNK_BYTES)
-  #seeded: Seeded | undefined
-  #has: Bitfield | undefined
-  /** Pairs (piece, begin); those before `#at` are answered. */
-  #queue: number[] = []
-  #at = 0
+  readonly #message = new Uint8Array(ANSWER_BYTES)
   #sending = false
   #closed = false
 
   constructor(seeders: Seeders, host: string, port: number) {
-    super()
+    super(seeders.shares, Number(host.split('.')[3]) - 1)
     this.#seeders = seeders
     this.remoteAddress = host
     this.remotePort = port
@@ -130,80 +101,31 @@ class SeederSocket extends DeafSink implements PeerSocket {
     this.#seeders.options.clock.after(0, () => this.onClose(undefined))
   }
 
-  override onHandshake({ infoHash }: { readonly infoHash: Uint8Array }): void {
-    const seeded = this.#seeders.find(infoHash)
-    if (seeded === undefined) {
-      this.destroy()
-      return
-    }
-    const who = Number(this.remoteAddress.split('.')[3]) - 1
-    this.#seeded = seeded
-    this.#has = seeded.has[who]!
-    const bits = this.#has.bytes
-    const peerId = new Uint8Array(20).fill(65 + who)
-    const hello = new Uint8Array(
-      HANDSHAKE_BYTES + messages.BITFIELD_HEADER_BYTES + bits.length + messages.BARE_BYTES,
-    )
-    writeHandshake(hello, { infoHash, peerId })
-    let at = HANDSHAKE_BYTES
-    at += messages.writeBitfield(hello, at, bits)
-    messages.writeUnchoke(hello, at)
-    this.#later(LATENCY_MS, () => this.onData(hello))
+  protected say(bytes: Uint8Array): void {
+    this.#later(LATENCY_MS, () => this.onData(bytes))
   }
 
-  override onRequest(piece: number, begin: number): void {
-    this.#queue.push(piece, begin)
-    this.#send()
+  protected leave(): void {
+    this.destroy()
   }
 
-  override onCancel(piece: number, begin: number): void {
-    for (let at = this.#at; at < this.#queue.length; at += 2) {
-      if (this.#queue[at] !== piece || this.#queue[at + 1] !== begin) continue
-      this.#queue.splice(at, 2)
-      this.#later(LATENCY_MS, () => {
-        const bytes = new Uint8Array(messages.REQUEST_BYTES)
-        messages.writeReject(bytes, 0, piece, begin, this.#length(piece, begin))
-        this.onData(bytes)
-      })
-      return
-    }
-  }
-
-  #length(piece: number, begin: number): number {
-    const { pieceBytes, totalBytes } = this.#seeded!.info
-    return Math.min(CHUNK_BYTES, totalBytes - piece * pieceBytes - begin)
+  protected wake(): void {
+    if (this.#sending || this.waiting === 0) return
+    this.#sending = true
+    const count = Math.min(BATCH, this.waiting)
+    this.#later((count * CHUNK_BYTES) / this.#seeders.options.bytesPerMs, () => {
+      this.#sending = false
+      for (let i = 0; i < count && !this.#closed; i++) {
+        const bytes = this.answer(this.#message, 0)
+        if (bytes > 0) this.onData(this.#message.subarray(0, bytes))
+      }
+      this.wake()
+    })
   }
 
   #later(ms: number, task: () => void): void {
     this.#seeders.options.clock.after(ms, () => {
       if (!this.#closed) task()
     })
-  }
-
-  #send(): void {
-    if (this.#sending || this.#at === this.#queue.length) return
-    this.#sending = true
-    const count = Math.min(BATCH, (this.#queue.length - this.#at) / 2)
-    this.#later((count * CHUNK_BYTES) / this.#seeders.options.bytesPerMs, () => {
-      this.#sending = false
-      for (let i = 0; i < count && this.#at < this.#queue.length; i++) this.#answer()
-      if (this.#at > 1_000) {
-        this.#queue = this.#queue.slice(this.#at)
-        this.#at = 0
-      }
-      this.#send()
-    })
-  }
-
-  #answer(): void {
-    const piece = this.#queue[this.#at]!
-    const begin = this.#queue[this.#at + 1]!
-    this.#at += 2
-    const length = this.#length(piece, begin)
-    const head = messages.writePieceHeader(this.#message, 0, piece, begin, length)
-    const { number, info } = this.#seeded!
-    const chunk = (piece * info.pieceBytes + begin) / CHUNK_BYTES
-    fillChunk(this.#message.subarray(head, head + length), number, chunk)
-    if (!this.#closed) this.onData(this.#message.subarray(0, head + length))
   }
 }

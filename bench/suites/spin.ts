@@ -3,11 +3,8 @@
  * the engine and the filesystem reach, writing and reading back. Deterministic: one run says it all. The
  * picture of each goes beside the figures (`.svg`), drawn as `seedbed plot` draws a log.
  */
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ManualClock } from '../../src/base/index.ts'
-import { AccessLogWriter } from '../../src/block-device/index.ts'
-import { accessFigure, drawSvg } from '../../src/plot/index.ts'
+import { drawAccesses } from '../spin/picture.ts'
 import { runScenario, type Scenario, type ScenarioResult } from '../spin/scenario.ts'
 import { scenarios, TARGETS } from '../spin/scenarios.ts'
 import { lineOf, type Suite, type SuiteContext } from '../suite.ts'
@@ -27,12 +24,8 @@ async function run(context: SuiteContext): Promise<void> {
     report(context, scenario, result)
     const pictures = process.env.SEEDBED_PICTURES
     if (pictures !== undefined) {
-      await draw(
-        result,
-        scenario,
-        join(context.directory, 'log'),
-        join(pictures, `spin-${scenario.name}.svg`),
-      )
+      const path = join(pictures, `spin-${scenario.name}.svg`)
+      await drawAccesses(result.accesses, scenario.diskBytes, path, context.directory)
     }
   }
 }
@@ -94,27 +87,4 @@ function report(context: SuiteContext, scenario: Scenario, { write, read }: Scen
     readFraction,
     `all torrents in file order, caches dropped: ${read.seconds.toFixed(1)} s, ${read.seeksPerGib.toFixed(0)} seeks a GiB`,
   )
-}
-
-async function draw(
-  { accesses }: ScenarioResult,
-  { diskBytes }: Scenario,
-  logPath: string,
-  path: string,
-): Promise<void> {
-  const clock = new ManualClock()
-  const log = await AccessLogWriter.create(logPath, {
-    clock,
-    deviceBytes: diskBytes,
-    onFailure: (error) => {
-      throw error
-    },
-  })
-  for (const { ms, kind, offset, bytes } of accesses) {
-    clock.advance(ms - clock.monotonicMs())
-    log.note(kind === 'read' ? 0 : 1, offset, bytes)
-  }
-  await log.close()
-  const { figure } = await accessFigure(logPath)
-  await writeFile(path, drawSvg(figure))
 }
