@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]`: runs a suite, or parts of it, prints a table, or with
- * --json one Line (suite.ts) a line. Without SUITE it lists what there is. Progress goes to stderr.
+ * `npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]`: runs a suite, or parts of it, prints a
+ * table, or with --json one Line (suite.ts) a line. `--scenario S,S` and `--contender C,C` choose among those of a part that
+ * has any. Without SUITE it lists what there is. Progress goes to stderr.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,6 +21,8 @@ function readArguments() {
         quick: { type: 'boolean', default: false },
         full: { type: 'boolean', default: false },
         only: { type: 'string', default: '' },
+        scenario: { type: 'string' },
+        contender: { type: 'string' },
         json: { type: 'boolean', default: false },
         dir: { type: 'string', default: tmpdir() },
         help: { type: 'boolean', short: 'h', default: false },
@@ -34,12 +37,18 @@ function readArguments() {
 
 function list(): void {
   console.log(
-    'usage: npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]\n',
+    'usage: npm run bench -- SUITE [--only PART,PART] [--scenario S,S] [--contender C,C] [--quick | --full] [--json] [--dir DIR]\n',
   )
   for (const { name, about, parts } of suites) {
     console.log(`  ${name.padEnd(12)} ${about}`)
     if (parts !== undefined) console.log(`  ${''.padEnd(12)} parts: ${parts.join(', ')}`)
   }
+}
+
+/** Undefined for none. */
+function listOf(text: string | undefined): readonly string[] | undefined {
+  const names = text?.split(',').filter((name) => name !== '') ?? []
+  return names.length === 0 ? undefined : names
 }
 
 function asText(line: Line): string {
@@ -65,7 +74,7 @@ async function main(): Promise<number> {
     list()
     return 2
   }
-  const only = values.only.split(',').filter((part) => part !== '')
+  const only = listOf(values.only) ?? []
   const known = wanted.flatMap((suite) => suite!.parts ?? [])
   const unknown = only.find((part) => !known.includes(part))
   if (unknown !== undefined) {
@@ -82,6 +91,9 @@ async function main(): Promise<number> {
         quick: values.quick,
         full: values.full,
         runs: (part) => only.length === 0 || only.includes(part),
+        named: (part) => only.includes(part),
+        scenarios: listOf(values.scenario),
+        contenders: listOf(values.contender),
         directory,
         report: (line) => console.log(values.json ? JSON.stringify(line) : asText(line)),
         log,

@@ -31,6 +31,11 @@ export interface SuiteContext {
   readonly full: boolean
   /** Whether a part of the suite is to run: all do, unless some were named. */
   runs(part: string): boolean
+  /** Whether it was named: what wants root and half an hour runs for nobody else. */
+  named(part: string): boolean
+  /** Where a part has scenarios, or contenders: those that were asked for; undefined: all. */
+  readonly scenarios: readonly string[] | undefined
+  readonly contenders: readonly string[] | undefined
   /** A directory of its own; removed afterwards. */
   readonly directory: string
   report(line: Line): void
@@ -88,6 +93,24 @@ export function lineOf(ours: Comparison, peer?: PeerRuns): Line {
   const theirs = median(peer.values)
   const ratio = ours.better === 'more' ? median(ours.values) / theirs : theirs / median(ours.values)
   return { ...base, peer: peer.peer, peerValue: round(theirs), ratio: round(ratio) }
+}
+
+/**
+ * Those of `things` whose names were asked for, all when nothing was. Throws when there is no such one: a
+ * benchmark that runs nothing has measured nothing.
+ */
+export function chosen<T extends { readonly name: string }>(
+  what: string,
+  things: readonly T[],
+  names: readonly string[] | undefined,
+): readonly T[] {
+  if (names === undefined) return things
+  return names.map((name) => {
+    const found = things.find((thing) => thing.name === name)
+    if (found !== undefined) return found
+    const known = things.map((thing) => thing.name).join(', ')
+    throw new Error(`there is no ${what} "${name}"; there are ${known}`)
+  })
 }
 
 /** Three significant digits: more would pretend. */

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { drawAccesses } from '../spin/picture.ts'
 import { runScenario, type Scenario, type ScenarioResult } from '../spin/scenario.ts'
 import { scenarios, TARGETS } from '../spin/scenarios.ts'
-import { lineOf, type Suite, type SuiteContext } from '../suite.ts'
+import { chosen, lineOf, type Suite, type SuiteContext } from '../suite.ts'
 
 const MIB = 1024 * 1024
 
@@ -19,7 +19,7 @@ export const spin: Suite = {
 
 async function run(context: SuiteContext): Promise<void> {
   const size = context.quick ? 'quick' : context.full ? 'full' : 'scaled'
-  for (const scenario of scenarios(size)) {
+  for (const scenario of chosen('scenario', scenarios(size), context.scenarios)) {
     const result = await runScenario(scenario)
     report(context, scenario, result)
     const pictures = process.env.SEEDBED_PICTURES
