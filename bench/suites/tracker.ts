@@ -7,10 +7,10 @@ import { benchWebSocket } from '../tracker/websocket.ts'
 export const tracker: Suite = {
   name: 'tracker',
   about: 'the tracker over the network: CPU time a request, requests a second, memory',
-  parts: ['http', 'udp', 'websocket'],
+  parts: ['http', 'udp', 'udp-large-swarms', 'udp-many-swarms', 'udp-workers', 'websocket'],
   async run(context) {
     if (context.runs('http')) await benchHttp(context)
-    if (context.runs('udp')) await benchUdp(context)
+    await benchUdp(context)
     if (context.runs('websocket')) await benchWebSocket(context)
   },
 }

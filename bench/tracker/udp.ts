@@ -33,6 +33,8 @@ const SECONDS = 4
 
 interface Shape {
   readonly name: string
+  /** Of `--only`; `udp` is all of them. */
+  readonly part: string
   readonly swarms: number
   readonly peers: number
   /** In a reply. */
@@ -57,6 +59,8 @@ const isAbsent = (contender: Contender | Absent): contender is Absent => 'absent
 
 export async function benchUdp(context: SuiteContext): Promise<void> {
   const { quick, directory, log } = context
+  const runs = (part: string): boolean => context.runs('udp') || context.runs(part)
+  if (!['udp-large-swarms', 'udp-many-swarms', 'udp-workers'].some(runs)) return
   const load = compile(directory, 'udp-load')
   const echo = compile(directory, 'udp-echo')
   if (load === undefined || echo === undefined) {
@@ -64,13 +68,25 @@ export async function benchUdp(context: SuiteContext): Promise<void> {
     return
   }
   const shapes: readonly Shape[] = quick
-    ? [{ name: 'quick', swarms: 2000, peers: 50, returned: WANTED }]
+    ? [{ name: 'quick', part: 'udp-large-swarms', swarms: 2000, peers: 50, returned: WANTED }]
     : [
-        { name: '20k-swarms-1M-peers', swarms: 20_000, peers: 50, returned: WANTED },
-        { name: '1M-swarms-2M-peers', swarms: 1_000_000, peers: 2, returned: 1 },
+        {
+          name: '20k-swarms-1M-peers',
+          part: 'udp-large-swarms',
+          swarms: 20_000,
+          peers: 50,
+          returned: WANTED,
+        },
+        {
+          name: '1M-swarms-2M-peers',
+          part: 'udp-many-swarms',
+          swarms: 1_000_000,
+          peers: 2,
+          returned: 1,
+        },
       ]
-  for (const shape of shapes) await benchShape(context, shape, load, echo)
-  await benchWorkers(context, shapes[0]!, load)
+  for (const shape of shapes) if (runs(shape.part)) await benchShape(context, shape, load, echo)
+  if (runs('udp-workers')) await benchWorkers(context, shapes[0]!, load)
 }
 
 async function benchShape(
