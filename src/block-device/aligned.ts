@@ -1,14 +1,15 @@
 /**
  * Page-aligned memory without native code.
  *
- * V8 reserves the memory of a growable SharedArrayBuffer by mapping pages, so it begins on a page;
- * that of a plain one comes from the allocator's heap, 16 bytes into something. It is a fact of the
- * implementation, not a promise, so opening a device probes it with a direct read. Shared memory also
- * reaches worker threads without a copy. Views have an explicit length: length-tracking ones are slow.
+ * V8 reserves the memory of a resizable ArrayBuffer by mapping pages, so it begins on a page; that of a
+ * plain one comes from the allocator's heap, 16 bytes into something. It is a fact of the
+ * implementation, not a promise, so opening a device probes it with a direct read. A growable SharedArrayBuffer
+ * begins on a page as well, and would reach other threads; V8 copies into it four times as slowly.
+ * Views have an explicit length: length-tracking ones are slow.
  */
 
-interface GrowableConstructor {
-  new (bytes: number, options: { readonly maxByteLength: number }): SharedArrayBuffer
+interface ResizableConstructor {
+  new (bytes: number, options: { readonly maxByteLength: number }): ArrayBuffer
 }
 
 /** What O_DIRECT asks of memory on any disk in the field. */
@@ -16,8 +17,8 @@ const ALIGNMENT = 4096
 
 /** Zeroed memory of `bytes` bytes that begins on a page. Any multiple of the sector of it is direct. */
 export function allocateAligned(bytes: number): Uint8Array {
-  const Growable = SharedArrayBuffer as unknown as GrowableConstructor
-  const memory = new Growable(Math.max(1, bytes), { maxByteLength: Math.max(1, bytes) })
+  const Resizable = ArrayBuffer as unknown as ResizableConstructor
+  const memory = new Resizable(Math.max(1, bytes), { maxByteLength: Math.max(1, bytes) })
   return new Uint8Array(memory, 0, bytes)
 }
 

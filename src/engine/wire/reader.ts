@@ -21,7 +21,6 @@ import { assert, readU16BE, readU32BE } from '../../base/index.ts'
 import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
 import type { Budget } from '../budget.ts'
 import { engineError } from '../errors.ts'
-import { copyInto } from './copy.ts'
 import { beginsAsHandshake, HANDSHAKE_BYTES, parseHandshake } from './handshake.ts'
 import { HASH_FIELDS_BYTES, readHashFields } from './hashes.ts'
 import { CHUNK_BYTES, MessageId } from './messages.ts'
@@ -338,7 +337,8 @@ export class WireReader {
     const count = Math.min(this.#remaining, this.#slice.length - at)
     if (count === 0) return false
     if (this.#target !== null) {
-      copyInto(this.#target, this.#chunkBytes - this.#remaining, this.#slice, at, count)
+      const done = this.#chunkBytes - this.#remaining
+      this.#target.set(this.#slice.subarray(at, at + count), done)
     }
     this.#at = at + count
     this.#remaining -= count
