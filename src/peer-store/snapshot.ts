@@ -146,7 +146,10 @@ async function check(file: FileHandle, size: number, path: string): Promise<Head
   const digest = Buffer.alloc(DIGEST_BYTES)
   await readAll(file, digest, body)
   if (!hash.digest().equals(digest)) throw torn('does not have the checksum that it says')
-  return { tickMs: head.readUInt32LE(12), wallMs: head.readDoubleLE(16) }
+  const header = { tickMs: head.readUInt32LE(12), wallMs: head.readDoubleLE(16) }
+  // Peers of no age would stay for ever.
+  if (header.tickMs === 0 || !Number.isFinite(header.wallMs)) throw torn('has no time that can be')
+  return header
 }
 
 async function readAll(file: FileHandle, target: Uint8Array, position: number): Promise<void> {

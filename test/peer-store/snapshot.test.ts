@@ -1,12 +1,14 @@
 /** What comes back from a snapshot, and what is refused. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { below, ManualClock, seededRandom } from '../../src/base/index.ts'
 import { createPeerStore, type SharedPeerStore } from '../../src/peer-store/index.ts'
+import { mutate } from '../mutate.ts'
 
 const MIB = 2 ** 20
 let directory = ''
@@ -147,6 +149,45 @@ test('a torn, foreign or newer file is refused, and the store is empty and works
     assert.equal(again.store.numSwarms(), 1)
     await assert.rejects(again.store.load(path), { code: 'PEER_STORE_NOT_EMPTY' })
   }
+})
+
+test('a snapshot changed at random is refused with a code, or is a store that works; its checksum may be right', async () => {
+  const path = join(directory, 'changed')
+  const { store } = create(1e12)
+  for (let n = 0; n < 30; n++) {
+    store.putLeecher(hashOf(n), addressOf(4, n), n)
+    store.graduateLeecher(hashOf(n % 5), addressOf(6, n), n)
+  }
+  await store.save(path)
+  const good = await readFile(path)
+  const random = seededRandom(19)
+  let loaded = 0
+  for (let round = 0; round < 400; round++) {
+    let body = mutate(good.subarray(0, -32), random, 2 * good.length)
+    if (round % 2 === 0) {
+      // Other numbers where numbers are.
+      body = Buffer.from(good.subarray(0, -32))
+      for (let count = 1 + below(random, 3); count > 0; count--) {
+        const word = [0, 1, 0x7fffffff, 0xffffffff, random.uint32()][below(random, 5)]!
+        body.writeUInt32LE(word, 4 * below(random, (good.length - 32) >> 2))
+      }
+      const clock = [Number.NaN, Number.NEGATIVE_INFINITY, 1e300][round / 2]
+      if (clock !== undefined) body.writeDoubleLE(clock, 16)
+    }
+    await writeFile(path, Buffer.concat([body, createHash('sha256').update(body).digest()]))
+    const again = create(1e12)
+    try {
+      await again.store.load(path)
+      loaded++
+    } catch (error) {
+      assert.match(String((error as { code?: string }).code), /^PEER_STORE_SNAPSHOT_/)
+    }
+    again.store.putSeeder(hashOf(1), addressOf(4, 1), 77)
+    again.clock.advance(60_000)
+    again.store.collectGarbage(30_000)
+    assert.equal(again.store.numSwarms(), 0, `round ${round}: who was there has an age, and goes`)
+  }
+  assert.ok(loaded > 50, `${loaded} were loaded`)
 })
 
 test('a save that cannot be finished leaves the file that was there', async () => {

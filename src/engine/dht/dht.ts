@@ -209,13 +209,13 @@ export class Dht {
   }
 }
 
-interface KeptState {
+export interface KeptState {
   readonly id: Uint8Array
   readonly contacts: Readonly<Record<4 | 6, readonly Contact[]>>
 }
 
 /** Undefined when there is none, or it is no state: the DHT begins anew. */
-function parseState(bytes: Uint8Array | undefined): KeptState | undefined {
+export function parseState(bytes: Uint8Array | undefined): KeptState | undefined {
   if (bytes === undefined) return undefined
   try {
     const dictionary = decodeDictionary(bytes, { valuesMax: 8, depthMax: 2 })
