@@ -13,6 +13,7 @@ import type { Source } from './source.ts'
 import { writeFileAtomically } from './torrent-files.ts'
 
 const VERSION = 1
+const INFO_HASH = /^[0-9a-f]{40}$/
 
 interface ImportRecord {
   readonly infoHash: string
@@ -62,8 +63,8 @@ function* importsIn(parsed: unknown): Generator<[string, ImportRecord]> {
   if (!('version' in parsed) || parsed.version !== VERSION || !('imports' in parsed)) return
   if (typeof parsed.imports !== 'object' || parsed.imports === null) return
   for (const [root, record] of Object.entries(parsed.imports)) {
-    const { infoHash, fingerprint: print } = record as Partial<ImportRecord>
-    if (typeof infoHash === 'string' && typeof print === 'string') {
+    const { infoHash, fingerprint: print } = (record ?? {}) as Partial<ImportRecord>
+    if (typeof infoHash === 'string' && INFO_HASH.test(infoHash) && typeof print === 'string') {
       yield [root, { infoHash, fingerprint: print }]
     }
   }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { seededRandom } from '../../src/base/index.ts'
 import { decodeAttributes, encodeAttributes } from '../../src/node/index.ts'
+import { mutate } from '../mutate.ts'
 
 test('trackers survive the way to the device and back', () => {
   fc.assert(
@@ -17,6 +19,17 @@ test('anything else is taken for no trackers, never for an error', () => {
       assert.ok(Array.isArray(decodeAttributes(bytes).trackers))
     }),
   )
+  const random = seededRandom(27)
+  const good = encodeAttributes({
+    trackers: [['http://a/'], ['udp://b:1']],
+    only: ['*'],
+    webSeeds: ['http://c/'],
+  })
+  for (let round = 0; round < 3000; round++) {
+    const { trackers, only = [], webSeeds = [] } = decodeAttributes(mutate(good, random, 500))
+    for (const text of [...trackers.flat(), ...only, ...webSeeds])
+      assert.equal(typeof text, 'string')
+  }
   assert.deepEqual(decodeAttributes(new Uint8Array(0)), { trackers: [] })
   assert.deepEqual(decodeAttributes(Buffer.from('d13:announce-listi3ee')), { trackers: [] })
 })
