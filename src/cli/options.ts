@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { encryptionPolicies, imagePath, type PeerLimits } from '../node/index.ts'
+import { encryptionPolicies, imagePath, type PeerLimits, utpPolicies } from '../node/index.ts'
 import { parseBytes } from './format.ts'
 
 export { jsonOption, logLevelOption, makeLogger } from './log-options.ts'
@@ -135,6 +135,14 @@ export const encryptionOption = (): Option =>
   new Option('--encryption <policy>', 'of what is said to peers')
     .choices(encryptionPolicies)
     .default('offered')
+
+export const utpOption = (): Option =>
+  new Option(
+    '--utp <policy>',
+    'uTP, on the UDP side of the peer port: taken, and tried where TCP fails (on), or first (prefer)',
+  )
+    .choices(utpPolicies)
+    .default('on')
 
 export const lsdOption = (): Option =>
   new Option('--lsd', 'find peers, and be found, on the local networks too (BEP 14)')

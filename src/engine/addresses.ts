@@ -8,6 +8,7 @@
  * not offered; one that failed is offered again after 2 seconds, then 4, 8, … 10 minutes, and given up
  * after MAX_FAILURES when there are enough others.
  */
+import type { Transport } from './network.ts'
 
 export interface PeerAddress {
   readonly host: string
@@ -19,8 +20,12 @@ export interface PeerAddress {
   notBeforeMs: number
   /** Connected or being connected. */
   busy: boolean
-  /** How the last connection went: whether it was encrypted, and came to a handshake. */
-  last?: { readonly encrypted: boolean; readonly understood: boolean }
+  /** How the last connection went: whether it was encrypted, and came to a handshake; and over what. */
+  last?: {
+    readonly encrypted: boolean
+    readonly understood: boolean
+    readonly transport: Transport
+  }
 }
 
 const MAX_ADDRESSES = 2_000

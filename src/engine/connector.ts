@@ -72,7 +72,7 @@ export class Connector {
 
   /** Begins a connection to whoever is next; undefined when none may be, or nobody is known. */
   connect(): Peer | undefined {
-    const { connections, network, encryption, random, ownAddress } = this.#context
+    const { connections, dialer, encryption, random, ownAddress } = this.#context
     if (!this.mayConnect || !connections.mayDepart) return undefined
     if (this.#ranked !== ownAddress.changes) {
       this.#ranked = ownAddress.changes
@@ -86,7 +86,7 @@ export class Connector {
     // since encryption takes its turns, too.
     const { all } = this.#torrent.names
     const name = all[(address.failures >> 1) % all.length]!
-    const plain = network.connect(address.host, address.port)
+    const plain = dialer.dial(address.host, address.port, address.last)
     const socket = encrypted ? new EncryptingSocket(plain, name, encryption, random) : plain
     const peer = new Peer(this.#torrent, socket, name)
     this.#outgoing.set(peer, { address, departure, encrypted, restMs: 0 })
@@ -170,10 +170,11 @@ export class Connector {
     if (made === undefined) return
     this.#outgoing.delete(peer)
     made.departure.ended()
-    made.address.last = { encrypted: made.encrypted, understood: peer.peerId !== undefined }
+    const understood = peer.peerId !== undefined
+    made.address.last = { encrypted: made.encrypted, understood, transport: peer.transport }
     const { nowMs } = this.#torrent
     const moved = peer.download.rate.total + peer.upload.rate.total > 0
-    const useful = peer.peerId !== undefined && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
+    const useful = understood && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
     this.#addresses.ended(made.address, useful, nowMs, made.restMs)
   }
 

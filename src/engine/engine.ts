@@ -25,7 +25,9 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
 import { Budget } from './budget.ts'
 import { type Arrival, Connections } from './connections.ts'
-import { Dht } from './dht/dht.ts'
+import { type DatagramSockets, openDatagrams, shareDatagrams } from './datagram-port.ts'
+import { Dht, type DhtOptions } from './dht/dht.ts'
+import { Dialer } from './dialer.ts'
 import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
@@ -53,6 +55,7 @@ import type {
   Rates,
 } from './types.ts'
 import { UploadSlots } from './upload-slots.ts'
+import { Utp } from './utp/utp.ts'
 import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
@@ -63,6 +66,8 @@ const DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 const DEFAULT_ENCRYPTION: EncryptionPolicy = 'offered'
 /** Transfer totals are made durable this often when nothing else is written. */
 const TOTALS_MS = 5 * 60_000
+/** Port 0: a port that is free for TCP may be taken for UDP. */
+const MAX_PORT_TRIES = 16
 
 /**
  * Listens and serves; torrents are added to what it returns. Rejects with ENGINE_PORT_TAKEN,
@@ -100,6 +105,8 @@ class TorrentEngine implements Engine {
   readonly #downloads: Throttle
   #context: TorrentContext | undefined
   #listener: PeerListener | undefined
+  #datagrams: DatagramSockets = new Map()
+  #utp: Utp | undefined
   #dht: Dht | undefined
   #local: LocalDiscovery | undefined
   #cancelTick: (() => void) | undefined
@@ -146,10 +153,10 @@ class TorrentEngine implements Engine {
   async listen(): Promise<void> {
     const { network, bind, peerPort, random, volume } = this.#options
     try {
-      this.#listener = await network.listen(bind, peerPort, (socket) => this.#accept(socket))
-      this.#dht = await this.#openDht(this.#listener.port)
-      if (this.#options.lsd === true) this.#local = await this.#openLocal(this.#listener.port)
+      await this.#openPort(bind, peerPort)
+      if (this.#options.lsd === true) this.#local = await this.#openLocal(this.port)
     } catch (error) {
+      this.#closeDatagrams()
       await this.#listener?.close()
       this.#trackerClient.close()
       throw error
@@ -161,7 +168,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       peerId: makePeerId(random),
-      listenPort: this.#listener.port,
+      listenPort: this.port,
       key: random.uint32(),
       trackerClient: this.#trackerClient,
       pool: this.#pool,
@@ -182,6 +189,7 @@ class TorrentEngine implements Engine {
       connections: this.#connections,
       maxConnectionsPerTorrent: this.#options.maxConnectionsPerTorrent ?? Number.POSITIVE_INFINITY,
       ownAddress: new OwnAddress(),
+      dialer: new Dialer(network, this.#clock, this.#utp, this.#options.utp ?? 'off'),
       encryption: this.#doorway.encryption,
       dht: this.#dht,
       local: this.#local,
@@ -191,9 +199,36 @@ class TorrentEngine implements Engine {
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
   }
 
-  async #openDht(port: number): Promise<Dht | undefined> {
-    const { network, random, bind, dht } = this.#options
-    if (dht === undefined) return undefined
+  /** Listens for peers, and opens the same port over UDP for the DHT and uTP. */
+  async #openPort(bind: readonly string[], peerPort: number): Promise<void> {
+    const { network, utp = 'off', dht } = this.#options
+    for (let tries = 1; ; tries++) {
+      const accept = (socket: PeerSocket): void => this.#accept(socket)
+      const listener = await network.listen(bind, peerPort, accept)
+      this.#listener = listener
+      if (utp === 'off' && dht === undefined) return
+      try {
+        this.#datagrams = await openDatagrams(network, bind, listener.port, this.#logger)
+        break
+      } catch (error) {
+        const isTaken = error instanceof SeedbedError && error.code === 'ENGINE_PORT_TAKEN'
+        if (!isTaken || peerPort !== 0 || tries === MAX_PORT_TRIES) throw error
+        await listener.close()
+      }
+    }
+    const sides = shareDatagrams(this.#datagrams)
+    if (dht !== undefined) this.#dht = this.#openDht(sides.dht, dht)
+    if (utp !== 'off') this.#utp = this.#openUtp(sides.utp)
+  }
+
+  #openUtp(sockets: DatagramSockets): Utp {
+    const { random, maxConnections } = this.#options
+    const accept = (socket: PeerSocket): void => this.#accept(socket)
+    return new Utp({ sockets, clock: this.#clock, random, maxConnections, accept })
+  }
+
+  #openDht(sockets: DatagramSockets, options: DhtOptions): Dht {
+    const { network, random } = this.#options
     const tools = {
       network,
       clock: this.#clock,
@@ -202,14 +237,13 @@ class TorrentEngine implements Engine {
       onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
         this.#torrents.get(toLatin1(infoHash))?.discovery.believe([peer]),
     }
-    try {
-      return await Dht.open(tools, bind, port, dht)
-    } catch (error) {
-      // The system chose a port that is free for TCP only.
-      const isTaken = error instanceof SeedbedError && error.code === 'ENGINE_PORT_TAKEN'
-      if (!isTaken || this.#options.peerPort !== 0) throw error
-      return Dht.open(tools, bind, 0, dht)
-    }
+    return Dht.open(tools, sockets, options)
+  }
+
+  #closeDatagrams(): void {
+    this.#dht?.stop()
+    this.#utp?.stop()
+    for (const socket of this.#datagrams.values()) socket.close()
   }
 
   #openLocal(port: number): Promise<LocalDiscovery> {
@@ -382,6 +416,7 @@ class TorrentEngine implements Engine {
     await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
     await Promise.allSettled(this.#making.values())
     await closed
+    this.#closeDatagrams()
     this.#trackerClient.close()
     await this.#syncs.now()
   }

@@ -9,11 +9,13 @@
  * nothing is believed.
  */
 import type { PeerAddress } from './announce/types.ts'
+import type { Transport } from './network.ts'
 import {
   encodePex,
   MAX_PEX_PEERS,
   PEX_REACHABLE,
   PEX_SEED,
+  PEX_UTP,
   type PexPeer,
   parsePex,
 } from './wire/pex.ts'
@@ -29,6 +31,7 @@ export interface Gossip {
   readonly listenPort: number | undefined
   readonly outgoing: boolean
   readonly isSeed: boolean
+  readonly transport: Transport
   /** Whether it wants to be told. */
   readonly wantsPex: boolean
   sendPex(payload: Uint8Array): void
@@ -108,15 +111,21 @@ function connected(
   const found = new Map<string, PexPeer>()
   let added4 = 0
   let added6 = 0
-  for (const { host, listenPort, outgoing, isSeed } of peers) {
+  for (const peer of peers) {
+    const { host, listenPort } = peer
     if (listenPort === undefined) continue
     const key = keyOf(host, listenPort)
     if (!known.has(key)) {
       const count = host.includes(':') ? ++added6 : ++added4
       if (count > MAX_PEX_PEERS) continue
     }
-    const flags = (isSeed ? PEX_SEED : 0) | (outgoing ? PEX_REACHABLE : 0)
-    found.set(key, { host, port: listenPort, flags })
+    found.set(key, { host, port: listenPort, flags: flagsOf(peer) })
   }
   return found
+}
+
+function flagsOf({ isSeed, outgoing, transport }: Gossip): number {
+  return (
+    (isSeed ? PEX_SEED : 0) | (outgoing ? PEX_REACHABLE : 0) | (transport === 'utp' ? PEX_UTP : 0)
+  )
 }

@@ -24,7 +24,7 @@ import type { Budget } from './budget.ts'
 import type { ChokeCandidate } from './choker.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
-import type { PeerSocket } from './network.ts'
+import type { PeerSocket, Transport } from './network.ts'
 import { PeerDownload } from './peer-download.ts'
 import { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
@@ -150,6 +150,10 @@ export class Peer implements WireSink, ChokeCandidate {
     socket.onData = (bytes) => this.receive(bytes)
     socket.onDrain = () => this.#drained()
     socket.onClose = (error) => this.close(error)
+  }
+
+  get transport(): Transport {
+    return this.#socket.transport
   }
 
   // --- As the choker sees it ---

@@ -143,6 +143,12 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     return this.#superSeed !== undefined
   }
 
+  get utpPeers(): number {
+    let count = 0
+    for (const peer of this.peers) if (peer.transport === 'utp') count++
+    return count
+  }
+
   readClock(): void {
     this.nowMs = this.#context.clock.monotonicMs()
   }

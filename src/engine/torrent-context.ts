@@ -5,6 +5,7 @@ import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Budget } from './budget.ts'
 import type { Connections } from './connections.ts'
 import type { Dht } from './dht/dht.ts'
+import type { Dialer } from './dialer.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { LocalDiscovery } from './local/local-discovery.ts'
@@ -33,6 +34,7 @@ export interface TorrentContext {
   readonly connections: Connections
   readonly maxConnectionsPerTorrent: number
   readonly ownAddress: OwnAddress
+  readonly dialer: Dialer
   readonly encryption: EncryptionPolicy
   readonly dht: Dht | undefined
   readonly local: LocalDiscovery | undefined

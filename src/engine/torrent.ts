@@ -328,6 +328,7 @@ export class Torrent
       downloadedBytes: traffic.downloadedEver,
       uploadedBytes: traffic.uploadedEver,
       peers: swarm.peers.size,
+      utpPeers: swarm.utpPeers,
       bans: swarm.bans,
       hashFailures: payload.hashFailures,
     }

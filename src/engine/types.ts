@@ -8,6 +8,7 @@ import type { DhtOptions } from './dht/dht.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { Network } from './network.ts'
 import type { Priority } from './pick-order.ts'
+import type { UtpPolicy } from './utp/policy.ts'
 
 export type { Priority } from './pick-order.ts'
 
@@ -60,6 +61,8 @@ export interface EngineOptions extends PeerLimits {
   readonly rates?: Rates
   /** Of what is said to peers (MSE); `offered` by default. */
   readonly encryption?: EncryptionPolicy
+  /** uTP (BEP 29), on UDP `peerPort`; `off` by default. */
+  readonly utp?: UtpPolicy
   /** Find peers on the local networks too (BEP 14): they are told what is shared here. Absent: not. */
   readonly lsd?: boolean
   /** Find peers by the DHT too, on UDP `peerPort`; absent: not. */
@@ -122,6 +125,8 @@ export interface TorrentProgress {
   readonly uploadedBytes: number
   /** Connections, those included that are being made. */
   readonly peers: number
+  /** Of them, those over uTP. */
+  readonly utpPeers: number
   /** Hosts that were banned, for an hour each, because of what they sent. */
   readonly bans: number
   /** Pieces that failed their hash. */

@@ -91,6 +91,8 @@ export type NodeEvent =
       readonly peers: number
       /** Hosts that sent what is wrong, so far. */
       readonly bans: number
+      /** Of them, those over uTP. */
+      readonly utpPeers: number
     }
   | {
       readonly event: 'complete'

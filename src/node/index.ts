@@ -5,6 +5,8 @@ export {
   encryptionPolicies,
   nodeNetwork,
   type PeerLimits,
+  type UtpPolicy,
+  utpPolicies,
 } from '../engine/index.ts'
 export { type Attributes, decodeAttributes, encodeAttributes } from './attributes.ts'
 export { type Described, describeStored } from './described.ts'

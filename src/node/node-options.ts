@@ -1,6 +1,6 @@
 /** What a node is made of, and told; and what a download is asked for with. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { EncryptionPolicy, Network, PeerLimits, Rates } from '../engine/index.ts'
+import type { EncryptionPolicy, Network, PeerLimits, Rates, UtpPolicy } from '../engine/index.ts'
 import type { TorrentFormat } from '../metainfo/index.ts'
 import type { NodeEvent } from './events.ts'
 import type { ScrubSchedule } from './scrubber.ts'
@@ -30,6 +30,7 @@ export interface NodeOptions {
   /** Of all torrents together. */
   readonly rates?: Rates
   readonly encryption?: EncryptionPolicy
+  readonly utp?: UtpPolicy
   /** Begin the swarms of torrents that are whole with as little upload as can be (BEP 16). */
   readonly superSeed?: boolean
   /** URLs at which a web server has what is shared: named in magnets and .torrent files (BEP 19). */

@@ -166,6 +166,7 @@ function startEngineOf(
     ...options.limits,
     ...(options.rates === undefined ? {} : { rates: options.rates }),
     ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
+    ...(options.utp === undefined ? {} : { utp: options.utp }),
     lsd: options.lsd === true,
     ...(options.dht === undefined
       ? {}
@@ -211,5 +212,6 @@ export function downloadEvent(torrent: EngineTorrent, progress: TorrentProgress)
     uploadRate: progress.uploadRate,
     peers: progress.peers,
     bans: progress.bans,
+    utpPeers: progress.utpPeers,
   }
 }

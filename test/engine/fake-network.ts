@@ -17,6 +17,8 @@ export interface FakeLink {
   readonly latencyMs: number
   /** Bytes a millisecond from each host. */
   readonly bytesPerMs: number
+  /** Whether a host takes no connection over TCP. */
+  readonly refusesTcp?: (host: string) => boolean
   /** Share of datagrams that are lost. */
   readonly datagramLoss?: number
   /** Changes what a host sends, in place; for corrupting peers. `stream` is one direction of a connection. */
@@ -136,7 +138,7 @@ export class FakeInternet {
     this.#clock.after(this.#link.latencyMs, () => {
       const accept = this.#listeners.get(`${host} ${port}`)
       if (near.closed) return
-      if (accept === undefined) {
+      if (accept === undefined || this.#link.refusesTcp?.(host) === true) {
         near.end(new Error('connection refused'))
         return
       }

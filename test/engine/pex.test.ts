@@ -40,6 +40,7 @@ class Listener implements Gossip {
   readonly isSeed = false
   readonly wantsPex = true
   readonly listenPort = 6881
+  readonly transport = 'tcp'
   readonly host: string
   readonly heard: string[][] = []
 

@@ -8,6 +8,7 @@ import {
   nodeNetwork,
   systemClock,
   systemRandom,
+  type UtpPolicy,
 } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import {
@@ -37,6 +38,7 @@ import {
   torrentConnectionsOption,
   uploadSlotsOption,
   upRateOption,
+  utpOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf } from '../signals.ts'
@@ -55,6 +57,7 @@ interface GetFlags extends LimitFlags {
   readonly upRate?: number
   readonly downRate?: number
   readonly encryption: EncryptionPolicy
+  readonly utp: UtpPolicy
   readonly lsd?: boolean
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
@@ -82,6 +85,7 @@ export function getCommand(): Command {
     .addOption(upRateOption())
     .addOption(downRateOption())
     .addOption(encryptionOption())
+    .addOption(utpOption())
     .addOption(lsdOption())
     .addOption(dhtOption())
     .addOption(dhtNodeOption())
@@ -110,6 +114,7 @@ async function run(source: string, flags: GetFlags): Promise<void> {
       limits: limitsOf(flags),
       rates: { up: flags.upRate, down: flags.downRate },
       encryption: flags.encryption,
+      utp: flags.utp,
       lsd: flags.lsd === true,
       ...(dhtNodes === undefined ? {} : { dht: { bootstrap: dhtNodes } }),
       clock: systemClock,

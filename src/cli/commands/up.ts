@@ -17,6 +17,7 @@ import {
   SeedbedNode,
   systemClock,
   systemRandom,
+  type UtpPolicy,
 } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import {
@@ -54,6 +55,7 @@ import {
   torrentConnectionsOption,
   uploadSlotsOption,
   upRateOption,
+  utpOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
@@ -80,6 +82,7 @@ interface UpOptions extends LimitFlags {
   readonly upRate?: number
   readonly downRate?: number
   readonly encryption: EncryptionPolicy
+  readonly utp: UtpPolicy
   readonly superSeed?: boolean
   readonly format: TorrentFormat
   readonly webSeed?: readonly string[]
@@ -147,6 +150,7 @@ export function upCommand(): Command {
     .addOption(downRateOption())
     .addOption(superSeedOption())
     .addOption(encryptionOption())
+    .addOption(utpOption())
     .addOption(
       new Option(
         '--web-seed <url...>',
@@ -211,6 +215,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     format: options.format,
     rates: { up: options.upRate, down: options.downRate },
     encryption: options.encryption,
+    utp: options.utp,
     superSeed: options.superSeed === true,
     lsd: options.lsd === true,
     ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),

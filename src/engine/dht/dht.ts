@@ -14,7 +14,8 @@
 import { type Clock, type Logger, type Random, SeedbedError } from '../../base/index.ts'
 import { decodeDictionary, encode, getBytes } from '../../bencode/index.ts'
 import type { PeerAddress } from '../announce/types.ts'
-import type { Network } from '../network.ts'
+import type { DatagramSockets } from '../datagram-port.ts'
+import type { Network, OpenDatagramSocket } from '../network.ts'
 import { type Contact, ID_BYTES, parseContacts, writeContacts } from './contact.ts'
 import type { Endpoint } from './messenger.ts'
 import { DhtNode } from './node.ts'
@@ -34,7 +35,7 @@ export interface DhtOptions {
 }
 
 interface DhtTools {
-  readonly network: Network
+  readonly network: Pick<Network, 'resolve'>
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -68,57 +69,34 @@ export class Dht {
     this.#id = id
   }
 
-  /** Opens UDP `port` on the first address of each family. Rejects with ENGINE_PORT_TAKEN, ENGINE_LISTEN_FAILED. */
-  static async open(
-    tools: DhtTools,
-    bind: readonly string[],
-    port: number,
-    options: DhtOptions,
-  ): Promise<Dht> {
+  /** Begins a node on the socket of each family. */
+  static open(tools: DhtTools, sockets: DatagramSockets, options: DhtOptions): Dht {
     const kept = parseState(options.state)
     const id = kept?.id ?? new Uint8Array(ID_BYTES)
     if (kept === undefined) tools.random.fill(id)
     const dht = new Dht(tools, options, id)
-    try {
-      await dht.#open(bind, port)
-    } catch (error) {
-      dht.stop()
-      throw error
-    }
+    for (const [family, socket] of sockets) dht.#open(family, socket)
     for (const [family, node] of dht.#nodes) node.meet(kept?.contacts[family] ?? [])
     dht.#tick()
     return dht
   }
 
-  async #open(bind: readonly string[], port: number): Promise<void> {
-    const { network, clock, random, logger } = this.#tools
-    for (const family of [4, 6] as const) {
-      const address = bind.find((address) => address.includes(':') === (family === 6))
-      if (address === undefined) continue
-      let socket: Awaited<ReturnType<Network['openDatagram']>>
-      try {
-        socket = await network.openDatagram(address, port)
-      } catch (error) {
-        const isLack = error instanceof SeedbedError && error.code === 'ENGINE_NO_FAMILY'
-        if (!isLack || this.#nodes.size === 0) throw error
-        logger.info({ address }, 'this machine has no IPv6: no node of the DHT there')
-        continue
-      }
-      const node = new DhtNode({
-        family,
-        id: this.#id,
-        socket,
-        clock,
-        random,
-        logger,
-        readOnly: this.#options.readOnly ?? false,
-        onAnnounced: (infoHash, peer) => this.#tools.onAnnounced?.(infoHash, peer),
-        bootstrap: () => this.#resolve(family),
-        other: () => this.#nodes.get(family === 4 ? 6 : 4),
-      })
-      this.#nodes.set(family, node)
-      this.#ports.set(family, socket.port)
-    }
+  #open(family: 4 | 6, socket: OpenDatagramSocket): void {
+    const { clock, random, logger } = this.#tools
+    const node = new DhtNode({
+      family,
+      id: this.#id,
+      socket,
+      clock,
+      random,
+      logger,
+      readOnly: this.#options.readOnly ?? false,
+      onAnnounced: (infoHash, peer) => this.#tools.onAnnounced?.(infoHash, peer),
+      bootstrap: () => this.#resolve(family),
+      other: () => this.#nodes.get(family === 4 ? 6 : 4),
+    })
+    this.#nodes.set(family, node)
+    this.#ports.set(family, socket.port)
   }
 
   /** Nodes that are known to be there, of both families. */

@@ -11,7 +11,6 @@ import type { EncryptionPolicy } from './policy.ts'
 
 /** What both kinds are: all but the bytes is the other socket's affair. */
 abstract class OverSocket implements PeerSocket {
-  readonly transport: Transport
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}
@@ -21,11 +20,15 @@ abstract class OverSocket implements PeerSocket {
 
   constructor(below: PeerSocket) {
     this.below = below
-    this.transport = below.transport
     this.remoteAddress = below.remoteAddress
     this.remotePort = below.remotePort
     below.onClose = (error) => this.onClose(error)
     below.onDrain = () => this.onDrain()
+  }
+
+  /** Of one that is not connected yet it may change. */
+  get transport(): Transport {
+    return this.below.transport
   }
 
   abstract write(bytes: Uint8Array): boolean

@@ -42,7 +42,7 @@ const BUSY_TICK_MS = 50
 const IDLE_TICK_MS = 1_000
 const RESETS_PER_SECOND = 20
 const MAX_POOLED = 2_048
-const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024
+const DEFAULT_MEMORY_BYTES = 32 * 1024 * 1024
 
 export interface UtpOptions {
   readonly socket: OpenDatagramSocket

@@ -42,6 +42,8 @@ export interface LibtorrentOptions {
   readonly within?: Within
   /** `required`: RC4 or nothing. Absent: `offered`, both are taken and plaintext is preferred. */
   readonly encryption?: Encryption
+  /** Over uTP alone; absent: over TCP alone. */
+  readonly utp?: boolean
   /** Speak to the DHT, beginning with the node at this UDP port of `host`; 0: with nobody. */
   readonly dhtPort?: number
 }
@@ -70,6 +72,7 @@ function parametersOf(options: LibtorrentOptions, address: string): string[] {
     ...(options.lsd === true ? ['--lsd'] : []),
     ...(options.tellPeers === true ? ['--tell-peers'] : []),
     ...(options.peers ?? []).flatMap((peer) => ['--peer', peer]),
+    ...(options.utp === true ? ['--utp'] : []),
     ...(options.dhtPort === undefined ? [] : ['--dht', `${options.dhtPort}`]),
     ...(options.uploadLimit === undefined ? [] : ['--upload-limit', `${options.uploadLimit}`]),
     ...(options.downloadLimit === undefined

@@ -5,7 +5,7 @@
     libtorrent_peer.py peer --save-path DIR --listen ADDRESS:PORT [--seed] [--unchecked] [--upload-limit N]
                             [--download-limit N] [--tracker URL... | --no-tracker] [--peer ADDRESS:PORT...]
                             [--encryption required|preferred|offered|off] [--dht PORT] [--pex] [--lsd]
-                            [--tell-peers] (--torrent FILE | --magnet URI)
+                            [--tell-peers] [--utp] (--torrent FILE | --magnet URI)
 
 It prints one JSON object a line: {"event": "listening", "port"}, {"event": "first-byte"} when the
 first payload byte has been sent (seeder) or received (leecher), {"event": "metadata"} when a magnet
@@ -89,8 +89,11 @@ def open_session(arguments):
             "disable_hash_checks": arguments.unchecked,
             "enable_upnp": False,
             "enable_natpmp": False,
-            "enable_outgoing_utp": False,
-            "enable_incoming_utp": False,
+            # One or the other: what it is that was spoken must be known.
+            "enable_outgoing_utp": arguments.utp,
+            "enable_incoming_utp": arguments.utp,
+            "enable_outgoing_tcp": not arguments.utp,
+            "enable_incoming_tcp": not arguments.utp,
             "stop_tracker_timeout": 3,
             # Every peer of a test has the same address.
             "allow_multiple_connections_per_ip": True,
@@ -261,6 +264,7 @@ def main():
     peering.add_argument("--no-tracker", action="store_true")
     peering.add_argument("--peer", action="append", default=[])
     peering.add_argument("--download-limit", type=int, default=0)
+    peering.add_argument("--utp", action="store_true")
     peering.add_argument("--dht", type=int)
     peering.add_argument("--upload-limit", type=int, default=0)
     peering.add_argument("--tracker", action="append", default=[])
