@@ -66,7 +66,7 @@ export class Inode {
   readonly infoHash: Uint8Array
   readonly addedAtMs: number
   readonly infoBytes: number
-  readonly attributesBytes: number
+  attributesBytes: number
   layersBytes: number
   info: readonly Reference[]
   readonly head: MapSlot

@@ -7,7 +7,7 @@
 import { assert, type Bitfield } from '../base/index.ts'
 import { BlockIo, type IoHost } from './block-io.ts'
 import { fsError } from './errors.ts'
-import { matchesInfoHash, readInfoRecord } from './info-record.ts'
+import { type InfoRecord, matchesInfoHash, readInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { blockOfPiece, twinOfBlock } from './layout.ts'
 import type { Sealer } from './sector.ts'
@@ -18,13 +18,16 @@ export function isMapped(stored: StoredTorrent): stored is MappedTorrent {
   return stored instanceof VolumeTorrent
 }
 
+/** What of an info record is to be another. */
+export type RecordChange = Partial<Pick<InfoRecord, 'attributes' | 'layers'>>
+
 export interface TorrentHost extends IoHost {
   readonly sealer: Sealer
   readonly failure: Error | undefined
   noteDirty(torrent: VolumeTorrent): void
   sync(): Promise<void>
   allocateSpan(torrent: VolumeTorrent, span: number): Promise<void>
-  keepLayers(torrent: VolumeTorrent, layers: Uint8Array): Promise<void>
+  rewriteRecord(torrent: VolumeTorrent, change: RecordChange): Promise<void>
 }
 
 export class VolumeTorrent implements MappedTorrent {
@@ -125,7 +128,11 @@ export class VolumeTorrent implements MappedTorrent {
   }
 
   keepLayers(layers: Uint8Array): Promise<void> {
-    return this.#host.keepLayers(this, layers)
+    return this.#host.rewriteRecord(this, { layers })
+  }
+
+  keepAttributes(attributes: Uint8Array): Promise<void> {
+    return this.#host.rewriteRecord(this, { attributes })
   }
 
   async #readBeside(from: number, to: number): Promise<Uint8Array> {

@@ -26,7 +26,7 @@ import type { Scan } from './scan.ts'
 import type { Sealer } from './sector.ts'
 import { Space } from './space.ts'
 import { Staged, type StagedHost } from './staged.ts'
-import { type TorrentHost, VolumeTorrent } from './torrent.ts'
+import { type RecordChange, type TorrentHost, VolumeTorrent } from './torrent.ts'
 import type {
   AllocatorStats,
   Beside,
@@ -353,16 +353,19 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
   }
 
   /**
-   * Writes the info record anew, with these layers, and lets a sync name it: the sync's first flush makes
+   * Writes the info record anew, with this changed, and lets a sync name it: the sync's first flush makes
    * the record durable, its second the i-node that refers to it. Only then the record before is free.
    */
-  keepLayers(torrent: VolumeTorrent, layers: Uint8Array): Promise<void> {
+  rewriteRecord(torrent: VolumeTorrent, change: RecordChange): Promise<void> {
     return this.#exclusively(async () => {
       this.assertUsable(true)
       torrent.io.assertLive()
       const { inode } = torrent
-      const infoBytes = await torrent.readInfo()
-      const record = { infoBytes, attributes: await torrent.readAttributes(), layers }
+      const record = {
+        infoBytes: await torrent.readInfo(),
+        attributes: change.attributes ?? (await torrent.readAttributes()),
+        layers: change.layers ?? (await torrent.readLayers()),
+      }
       checkRecord(record)
       const chain = await this.#space.takeRecord(recordBytes(record))
       await this.#writer.guard(() =>
@@ -370,7 +373,8 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       )
       const before = inode.info
       inode.info = chain
-      inode.layersBytes = layers.length
+      inode.attributesBytes = record.attributes.length
+      inode.layersBytes = record.layers.length
       inode.head.dirty.add(0)
       this.noteDirty(torrent)
       await this.#syncNow()

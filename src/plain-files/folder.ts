@@ -206,11 +206,20 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     return (bytes === undefined ? undefined : decodeLayersNote(bytes)) ?? new Uint8Array(0)
   }
 
-  async writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void> {
+  writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void> {
+    return this.#replaceNote(this.#notePath(toHex(infoHash), 'layers'), encodeLayersNote(layers))
+  }
+
+  async writeAttributes(infoHash: Uint8Array, attributes: Uint8Array): Promise<void> {
+    const note = await this.readInfoNote(infoHash)
+    const path = this.#notePath(toHex(infoHash), 'info')
+    await this.#replaceNote(path, encodeInfoNote({ ...note, attributes }))
+  }
+
+  async #replaceNote(path: string, bytes: Uint8Array): Promise<void> {
     if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
-    const path = this.#notePath(toHex(infoHash), 'layers')
     try {
-      await replaceFile(path, encodeLayersNote(layers))
+      await replaceFile(path, bytes)
       await syncFolder(this.#notes)
     } catch (error) {
       throw asCoded('note', path, error)

@@ -2,7 +2,7 @@
  * What a folder notes about a torrent, in small files of its `.seedbed`, named by the info-hash:
  *
  * ```
- * HEX.info   written once      info dictionary, attributes, where the content lies
+ * HEX.info   written once, and when attributes change    info dictionary, attributes, where the content lies
  * HEX.have   at every sync     have-bits, transfer totals, size and time of each file
  * HEX.layers when they are known   piece layers, of v2 and hybrids
  *

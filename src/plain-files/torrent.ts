@@ -32,6 +32,7 @@ export interface PlainTorrentHost {
   /** Throws FILES_CLOSED. */
   assertOpen(): void
   readInfoNote(infoHash: Uint8Array): Promise<InfoNote>
+  writeAttributes(infoHash: Uint8Array, attributes: Uint8Array): Promise<void>
   /** No bytes when there is no note, or it is damaged: layers can be fetched anew. */
   readLayersNote(infoHash: Uint8Array): Promise<Uint8Array>
   writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void>
@@ -151,6 +152,11 @@ export class PlainTorrent implements StoredTorrent {
   async readAttributes(): Promise<Uint8Array> {
     this.#assertLive()
     return (await this.#host.readInfoNote(this.infoHash)).attributes
+  }
+
+  async keepAttributes(attributes: Uint8Array): Promise<void> {
+    this.#assertLive()
+    await this.#during(() => this.#host.writeAttributes(this.infoHash, attributes))
   }
 
   async readLayers(): Promise<Uint8Array> {

@@ -129,6 +129,32 @@ export function torrentStoreConformance(suite: TorrentStoreConformance): void {
     await store.close()
   })
 
+  check('keeps attributes: the last ones, and leaves all else', async (place) => {
+    let store = await place.open()
+    const [one, other] = [7, 8].map((pieces) => suite.info(pieces * PIECE_BYTES, PIECE_BYTES))
+    const layers = bytesOf(5_000, 6)
+    const stored = await store.create(one!, one!.infoBytes, bytesOf(10, 1), { layers })
+    await store.create(other!, other!.infoBytes, bytesOf(10, 2))
+    await write(store, stored, 0, bytesOf(PIECE_BYTES, 3))
+    stored.markHave(0)
+    await stored.keepAttributes(bytesOf(70_000, 3))
+    await stored.keepAttributes(bytesOf(500, 4))
+    assert.deepEqual(Uint8Array.from(await stored.readAttributes()), bytesOf(500, 4))
+    await stored.sync()
+    await place.crash(store)
+    store = await place.open()
+    const found = store.get(one!.infoHash)!
+    assert.deepEqual(Uint8Array.from(await found.readAttributes()), bytesOf(500, 4))
+    assert.deepEqual(Uint8Array.from(await found.readLayers()), layers)
+    assert.deepEqual(await found.readInfo(), Uint8Array.from(one!.infoBytes))
+    assert.ok(found.have.has(0))
+    const untouched = await store.get(other!.infoHash)!.readAttributes()
+    assert.deepEqual(Uint8Array.from(untouched), bytesOf(10, 2))
+    await found.keepAttributes(new Uint8Array(0))
+    assert.equal((await found.readAttributes()).length, 0)
+    await store.close()
+  })
+
   check(
     'knows a torrent again: its cut, dictionary, attributes, totals and pieces',
     async (place) => {

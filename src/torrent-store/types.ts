@@ -45,8 +45,10 @@ export interface StoredTorrent extends TorrentGeometry {
   downloadedBytes: number
   /** The info dictionary, read from the store and checked against the info-hash. */
   readInfo(): Promise<Uint8Array>
-  /** The opaque bytes given at creation beside the info dictionary (the node keeps trackers there). */
+  /** The opaque bytes given at creation beside the info dictionary, or kept since (the node keeps trackers there). */
   readAttributes(): Promise<Uint8Array>
+  /** Keeps attributes in place of those before, durably when this resolves. */
+  keepAttributes(attributes: Uint8Array): Promise<void>
   /** The piece layers that were given at creation or kept since; no bytes when there are none. */
   readLayers(): Promise<Uint8Array>
   /** Keeps piece layers in place of those before, durably when this resolves. */

@@ -83,6 +83,8 @@ export class FakeStored implements StoredTorrent {
     return this.layers
   }
 
+  async keepAttributes(): Promise<void> {}
+
   async keepLayers(layers: Uint8Array): Promise<void> {
     this.layers = layers
   }
