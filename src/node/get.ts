@@ -17,7 +17,8 @@ import { readFetchSource } from './fetch-source.ts'
 import { syncDirectory } from './file-writer.ts'
 import { downloadEvent, SeedbedNode } from './node.ts'
 import type { NodeOptions } from './node-options.ts'
-import { selectFiles } from './selection.ts'
+import { type Selection, selectFiles } from './selection.ts'
+import { selectionIn } from './served.ts'
 import { checkRoom } from './storage.ts'
 
 const PROGRESS_MS = 500
@@ -53,16 +54,19 @@ export async function get(options: GetOptions): Promise<string> {
       if (event.event !== 'complete') options.onEvent(event)
     },
   })
+  const meant = options.only ?? selectionIn(source)
+  // Onto a device comes all of it: what is exported from there is whole.
+  const only = options.devices === undefined ? meant : meant && ['**']
   let worthKeeping = false
   try {
-    const { only, sequential = false } = options
+    const { sequential = false } = options
     const torrent = await node.served.fetch(source, {
       sequential,
       ...(only === undefined ? {} : { only }),
     })
     try {
       await downloaded(torrent, options)
-      if (options.devices === undefined) return await movedOut(node, torrent, options)
+      if (options.devices === undefined) return await movedOut(node, torrent, only, options)
       return await exported(node, torrent, options)
     } catch (error) {
       worthKeeping = torrent.progress().haveBytes > 0
@@ -78,7 +82,8 @@ export async function get(options: GetOptions): Promise<string> {
 async function movedOut(
   node: SeedbedNode,
   torrent: EngineTorrent,
-  { outDir, only, onEvent }: GetOptions,
+  only: Selection | undefined,
+  { outDir, onEvent }: GetOptions,
 ): Promise<string> {
   // One that has nothing to do has let go of it.
   const { info } = await describeStored(torrent.stored!)
@@ -95,11 +100,7 @@ async function movedOut(
 }
 
 /** Pieces reach into files that are not wanted: what there is of those is not left behind. */
-async function dropSkipped(
-  content: string,
-  info: TorrentInfo,
-  only: readonly string[],
-): Promise<void> {
+async function dropSkipped(content: string, info: TorrentInfo, only: Selection): Promise<void> {
   const wanted = selectFiles(info, only)
   const folders = new Set<string>()
   for (const [at, file] of info.files.entries()) {

@@ -4,6 +4,7 @@ import type { EncryptionPolicy, Network, PeerLimits, Rates, UtpPolicy } from '..
 import type { TorrentFormat } from '../metainfo/index.ts'
 import type { NodeEvent } from './events.ts'
 import type { ScrubSchedule } from './scrubber.ts'
+import type { Selection } from './selection.ts'
 
 export interface NodeOptions {
   /**
@@ -52,8 +53,8 @@ export interface NodeOptions {
 }
 
 export interface FetchOptions {
-  /** Patterns of the files that are wanted (selection.ts); the others are skipped. */
-  readonly only?: readonly string[]
+  /** The files that are wanted (selection.ts), in place of those that a magnet names; the others are skipped. */
+  readonly only?: Selection
   /** The beginning before the end. */
   readonly sequential?: boolean
 }

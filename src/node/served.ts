@@ -4,7 +4,7 @@
  * Invariants: one damaged torrent keeps no other from being served; a private torrent (BEP 27) is announced to its own
  * trackers only; what is in doubt is hashed before it is served.
  */
-import { errnoOf, toHex } from '../base/index.ts'
+import { bytesEqual, errnoOf, toHex } from '../base/index.ts'
 import type { AddOptions, Engine, EngineTorrent } from '../engine/index.ts'
 import { HASH_BYTES, hasAllLayers, type TorrentInfo } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
@@ -16,7 +16,7 @@ import type { FetchOptions, NodeOptions } from './node-options.ts'
 import { contentPath, type Place } from './place.ts'
 import { Retries } from './retries.ts'
 import { scrubTorrent } from './scrub.ts'
-import { selectFiles } from './selection.ts'
+import { type Selection, selectFiles } from './selection.ts'
 
 /** BEP 12 tiers of announce URLs. */
 export type Tiers = readonly (readonly string[])[]
@@ -116,7 +116,8 @@ export class Served {
 
   /** Downloads, unless it is there already. */
   async fetch(source: FetchSource, options: FetchOptions = {}): Promise<EngineTorrent> {
-    const { only, sequential = false } = options
+    const { sequential = false } = options
+    const only = options.only ?? selectionIn(source)
     const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
     const wanted = {
       sequential,
@@ -125,10 +126,10 @@ export class Served {
     const kept = only === undefined ? {} : { only }
     const there = this.engine.get(named.infoHash) ?? this.#byV2(named.infoHashV2)
     if (there !== undefined) {
+      if (source.kind === 'magnet') there.addPeers(source.magnet.peers)
       there.setSequential(sequential)
-      if (only !== undefined && there.info !== undefined) {
-        await there.setPriorities(selectFiles(there.info, only))
-      }
+      if (only !== undefined && there.stored !== undefined)
+        await this.#select(there, there.stored, only)
       return there
     }
     if (source.kind === 'metainfo' && only !== undefined) selectFiles(source.metainfo.info, only)
@@ -163,6 +164,15 @@ export class Served {
     })
     this.#watch(torrent)
     return torrent
+  }
+
+  /** Wants these files from now on, also after a restart. */
+  async #select(torrent: EngineTorrent, stored: StoredTorrent, only: Selection): Promise<void> {
+    const { info } = torrent.info === undefined ? await describeStored(stored) : torrent
+    await torrent.setPriorities(selectFiles(info!, only))
+    const before = await stored.readAttributes()
+    const attributes = encodeAttributes({ ...decodeAttributes(before), only })
+    if (!bytesEqual(attributes, before)) await stored.keepAttributes(attributes)
   }
 
   /** A hybrid may be there under its other name. */
@@ -242,6 +252,11 @@ export class Served {
   }
 }
 
-function selectionOf(only: readonly string[]): Pick<AddOptions, 'priorities'> {
+function selectionOf(only: Selection): Pick<AddOptions, 'priorities'> {
   return { priorities: (info) => selectFiles(info, only) }
+}
+
+/** What a magnet says is wanted (BEP 53). */
+export function selectionIn(source: FetchSource): Selection | undefined {
+  return source.kind === 'magnet' ? source.magnet.selected : undefined
 }
