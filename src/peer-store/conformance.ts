@@ -8,7 +8,13 @@ import assert from 'node:assert/strict'
 import { type Clock, ManualClock, type Random, seededRandom } from '../base/index.ts'
 import { AGE_MODULUS, MAX_LIFETIME_MS, TICK_MS } from './age.ts'
 import { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
-import { type AddressFamily, COMPACT_BYTES, type PeerStore, type SwarmCounts } from './types.ts'
+import {
+  type AddressFamily,
+  COMPACT_BYTES,
+  PeerAnnounce,
+  type PeerStore,
+  type SwarmCounts,
+} from './types.ts'
 
 export interface PeerStoreConformance {
   /** node:test's `test`, or alike. */
@@ -278,6 +284,38 @@ export function peerStoreConformance({ test, create }: PeerStoreConformance): vo
       const forSeeder = announce(store, hash, true, 50, keeper)
       assert.equal(forSeeder.filter((key) => seeders.has(key)).length, 0)
       assert.equal(forSeeder.length, 50)
+    })
+
+    test(`IPv${family}: one call puts, draws and counts as three do`, () => {
+      const { store } = fresh()
+      const { store: twin } = fresh()
+      const atOnce = new PeerAnnounce()
+      const size = COMPACT_BYTES[family]
+      const target = new Uint8Array(30 * size + 3)
+      for (let n = 0; n < 200; n++) {
+        const { address, port } = endpoint(family, n % 70)
+        const completes = n % 11 === 10
+        const seeder = completes || n % 3 === 0
+        const gives = seeder || n % 5 === 0
+        target.fill(0xee)
+        Object.assign(atOnce, { infoHash: hash, address, port, seeder, graduates: completes })
+        Object.assign(atOnce, { gives, wanted: n % 40, target, offset: 3 })
+        store.announce(atOnce)
+        if (completes) twin.graduateLeecher(hash, address, port)
+        else put(twin, seeder ? 'seeder' : 'leecher', n % 70)
+        assert.deepEqual(atOnce.counts, scrape(twin, hash, family), `announce ${n}`)
+        assert.deepEqual(atOnce.counts, scrape(store, hash, family), `announce ${n}`)
+        const others = announce(twin, hash, gives, 1000, endpoint(family, n % 70))
+        assert.equal(atOnce.drawn, Math.min(n % 40, 30, others.length))
+        for (let i = 0; i < atOnce.drawn; i++) {
+          const drawn = keyOf(target.subarray(3 + i * size, 3 + (i + 1) * size))
+          const at = others.indexOf(drawn)
+          assert.ok(at >= 0, 'another, and no peer twice')
+          others[at] = ''
+        }
+        const rest = target.subarray(3 + atOnce.drawn * size)
+        assert.ok(rest.every((byte) => byte === 0xee))
+      }
     })
 
     test(`IPv${family}: a swarm of seeders only`, () => {

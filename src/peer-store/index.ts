@@ -19,4 +19,4 @@ export {
 } from './maintenance.ts'
 export { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
 export type * from './types.ts'
-export { COMPACT_BYTES } from './types.ts'
+export { COMPACT_BYTES, PeerAnnounce } from './types.ts'

@@ -30,6 +30,7 @@ import type { Timekeeper } from './timekeeper.ts'
 import {
   type AddressFamily,
   COMPACT_BYTES,
+  type PeerAnnounce,
   type PeerStoreHandle,
   type PeerStoreStats,
   type SharedPeerStore,
@@ -115,10 +116,8 @@ export class SharedMemoryStore implements SharedPeerStore {
     offset: number,
   ): number {
     const peers = this.#enter(infoHash, address, port)
-    const size = COMPACT_BYTES[peers.endpoint.family]
-    let most = wanted
-    if (most * size > target.length - offset) most = Math.floor((target.length - offset) / size)
-    if (!(most > 0)) return 0
+    const most = mostOf(wanted, peers, target, offset)
+    if (most === 0) return 0
     this.#writer.aim(target)
     const memory = this.#memory
     if (!memory.shared) return this.#draw(peers, seeder, most, offset)
@@ -132,6 +131,32 @@ export class SharedMemoryStore implements SharedPeerStore {
     const drawn = this.#draw(peers, seeder, most, offset)
     memory.unlock(shard)
     return drawn
+  }
+
+  announce(announce: PeerAnnounce): void {
+    const { seeder, target, offset, counts } = announce
+    const peers = this.#enter(announce.infoHash, announce.address, announce.port)
+    const most = mostOf(announce.wanted, peers, target, offset)
+    this.#writer.aim(target)
+    const core = this.#core
+    const { shard } = core.table
+    this.#memory.lock(shard)
+    const meta = this.#words[H_AGE]! | (seeder ? SEEDER_BIT : 0)
+    const isPut = this.#putLocked(peers, shard, meta, seeder, announce.graduates)
+    if (!isPut) core.add(shard, S_REFUSED, 1)
+    // Where the peer was put the swarm is open; where it was refused there may be none.
+    if (isPut || this.#open(peers)) {
+      announce.drawn = most === 0 ? 0 : this.#drawOpen(peers, announce.gives, most, offset)
+      counts.seeders = peers.seeders
+      counts.leechers = peers.count - peers.seeders
+      counts.completed = peers.completed
+    } else {
+      announce.drawn = 0
+      counts.seeders = 0
+      counts.leechers = 0
+      counts.completed = 0
+    }
+    this.#memory.unlock(shard)
   }
 
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void {
@@ -391,11 +416,20 @@ export class SharedMemoryStore implements SharedPeerStore {
   }
 
   #draw(peers: SwarmPeers, seeder: boolean, wanted: number, offset: number): number {
-    const writer = this.#writer
-    const { table, sampler } = this.#core
-    const record = table.find()
-    if (record === 0) return 0
+    return this.#open(peers) ? this.#drawOpen(peers, seeder, wanted, offset) : 0
+  }
+
+  /** False: there is no such swarm. */
+  #open(peers: SwarmPeers): boolean {
+    const record = this.#table.find()
+    if (record === 0) return false
     peers.open(record)
+    return true
+  }
+
+  #drawOpen(peers: SwarmPeers, seeder: boolean, wanted: number, offset: number): number {
+    const writer = this.#writer
+    const { sampler } = this.#core
     let drawn = 0
     if (!seeder) {
       drawn = peers.sample(true, wanted, sampler)
@@ -412,6 +446,14 @@ export class SharedMemoryStore implements SharedPeerStore {
       ? this.#sweeper.step(ticks, swarms)
       : this.#time.step(ticks, swarms)
   }
+}
+
+/** How many of the peers that are wanted there is room for. */
+function mostOf(wanted: number, peers: SwarmPeers, target: Uint8Array, offset: number): number {
+  const size = COMPACT_BYTES[peers.endpoint.family]
+  const room = target.length - offset
+  const most = wanted * size > room ? Math.floor(room / size) : wanted
+  return most > 0 ? most : 0
 }
 
 // Errors are made outside of what the compiler inlines.

@@ -33,6 +33,31 @@ export interface SwarmCounts {
   completed: number
 }
 
+/**
+ * What one announce asks of a store, and what it is answered: a put, a draw and a scrape at once. One object is filled again
+ * and again; nothing in it is kept.
+ */
+export class PeerAnnounce {
+  infoHash: Uint8Array = new Uint8Array(0)
+  address: Uint8Array = new Uint8Array(0)
+  port = 0
+  /** Put as a seeder. */
+  seeder = false
+  /** As by `graduateLeecher`; then `seeder` is true. */
+  graduates = false
+  /** Drawn for as for a seeder: leechers only. */
+  gives = false
+  wanted = 0
+  /** Where the peers are written to, from `offset` on. */
+  target: Uint8Array = new Uint8Array(0)
+  offset = 0
+
+  /** How many were written. */
+  drawn = 0
+  /** Of the announcer's family, the announcer included. */
+  readonly counts: SwarmCounts = { seeders: 0, leechers: 0, completed: 0 }
+}
+
 export interface PeerStoreStats {
   readonly swarms: number
   readonly seeders4: number
@@ -70,6 +95,8 @@ export interface PeerStore {
     target: Uint8Array,
     offset: number,
   ): number
+  /** Puts, draws and counts, as the calls for each would in this order, of one moment. */
+  announce(announce: PeerAnnounce): void
   /** Zeros for an unknown swarm. */
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void
   /** All seeders, or all leechers, as compact bytes in no order: for looking at a store, not for announces. */

@@ -7,7 +7,7 @@
  *     otherwise        leecher
  *     paused           as left says, but drawn for as a seeder: it wants nobody that has more than it (BEP 21)
  *
- * The peer is put first, then others are drawn, then the swarm is counted: so the announcer is never
+ * The peer is put first, then others are drawn, then the swarm is counted, by one call: so the announcer is never
  * returned to itself but is in the counts, which is what clients show and what most trackers answer. (The counts of chihaya
  * are those from before, so the first peer of a swarm reads that it is empty.)
  *
@@ -18,7 +18,12 @@
  * A leecher that gets nobody is asked back soon: in a small swarm, whoever comes second is then found within a
  * minute and not a quarter of an hour later. All others get the usual interval.
  */
-import { type AddressFamily, COMPACT_BYTES, type PeerStore } from '../peer-store/index.ts'
+import {
+  type AddressFamily,
+  COMPACT_BYTES,
+  PeerAnnounce,
+  type PeerStore,
+} from '../peer-store/index.ts'
 import {
   type AnnounceAnswer,
   type AnnounceRequest,
@@ -47,7 +52,7 @@ export class Announcer {
   readonly #store: PeerStore
   readonly #policy: AnnouncePolicy
   readonly #hooks: HookList
-  readonly #counts = { seeders: 0, leechers: 0, completed: 0 }
+  readonly #announce = new PeerAnnounce()
 
   constructor(store: PeerStore, policy: AnnouncePolicy, hooks: HookList = new HookList()) {
     this.#store = store
@@ -75,23 +80,30 @@ export class Announcer {
     if (refusal !== null) return refusal
     const store = this.#store
     const { infoHash, address, port, event } = request
+    const { counts } = this.#announce
     const seeder = request.left === 0 || event === EVENT_COMPLETED
     answer.family = address.length === 4 ? 4 : 6
     answer.peers = 0
     if (event === EVENT_STOPPED) {
       if (!store.deleteLeecher(infoHash, address, port)) store.deleteSeeder(infoHash, address, port)
+      store.scrapeSwarm(infoHash, answer.family, counts)
     } else {
-      if (event === EVENT_COMPLETED) store.graduateLeecher(infoHash, address, port)
-      else if (seeder) store.putSeeder(infoHash, address, port)
-      else store.putLeecher(infoHash, address, port)
-      const wanted = this.wanted(request.wanted, room)
-      const gives = seeder || request.paused
-      answer.peers = store.announcePeers(infoHash, gives, wanted, address, port, target, offset)
+      const announce = this.#announce
+      announce.infoHash = infoHash
+      announce.address = address
+      announce.port = port
+      announce.seeder = seeder
+      announce.graduates = event === EVENT_COMPLETED
+      announce.gives = seeder || request.paused
+      announce.wanted = this.wanted(request.wanted, room)
+      announce.target = target
+      announce.offset = offset
+      store.announce(announce)
+      answer.peers = announce.drawn
+      if (seeder && event === EVENT_STARTED) this.#fillUp(request, answer, target, offset, room)
     }
-    store.scrapeSwarm(infoHash, answer.family, this.#counts)
-    if (seeder && event === EVENT_STARTED) this.#fillUp(request, answer, target, offset, room)
-    answer.seeders = this.#counts.seeders
-    answer.leechers = this.#counts.leechers
+    answer.seeders = counts.seeders
+    answer.leechers = counts.leechers
     const retries =
       !seeder &&
       !request.paused &&
@@ -118,7 +130,7 @@ export class Announcer {
   ): void {
     const wanted = Math.min(
       this.wanted(request.wanted, room) - answer.peers,
-      this.#counts.seeders - 1,
+      this.#announce.counts.seeders - 1,
       SEEDERS_FOR_STARTER,
     )
     if (wanted <= 0) return

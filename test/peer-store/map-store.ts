@@ -4,6 +4,7 @@ import {
   type AddressFamily,
   COMPACT_BYTES,
   MAX_LIFETIME_MS,
+  type PeerAnnounce,
   type PeerStore,
   type PeerStoreStats,
   type SwarmCounts,
@@ -84,6 +85,14 @@ export class MapStore implements PeerStore {
       target.set(peer.compact, offset + i * COMPACT_BYTES[family])
     }
     return chosen.length
+  }
+
+  announce(announce: PeerAnnounce): void {
+    const { infoHash, address, port, seeder, graduates, gives, wanted, target, offset } = announce
+    if (graduates) this.graduateLeecher(infoHash, address, port)
+    else this.#put(infoHash, address, port, seeder)
+    announce.drawn = this.announcePeers(infoHash, gives, wanted, address, port, target, offset)
+    this.scrapeSwarm(infoHash, this.#endpoint(address, port).family, announce.counts)
   }
 
   scrapeSwarm(infoHash: Uint8Array, family: AddressFamily, counts: SwarmCounts): void {

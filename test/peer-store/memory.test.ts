@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
-import { createPeerStore, MAX_LIFETIME_MS, type PeerStore } from '../../src/peer-store/index.ts'
+import {
+  createPeerStore,
+  MAX_LIFETIME_MS,
+  PeerAnnounce,
+  type PeerStore,
+} from '../../src/peer-store/index.ts'
 import { garbageOf, garbageTest } from '../garbage.ts'
 
 const MIB = 2 ** 20
@@ -35,6 +40,7 @@ garbageTest('no call on the hot path allocates on the V8 heap', import.meta.url,
   const store = createPeerStore({ clock, random: seededRandom(1), maxMemoryBytes: 16 * MIB })
   store.handle()
   const target = new Uint8Array(300)
+  const atOnce = Object.assign(new PeerAnnounce(), { port: 7, wanted: 10, target })
   const counts = { seeders: 0, leechers: 0, completed: 0 }
   // Addresses and info-hashes of both signs: what does not fit 31 bits may be boxed.
   const hashes = Array.from({ length: 16 }, (_, n) => new Uint8Array(20).fill(n * 16 + 5))
@@ -49,6 +55,11 @@ garbageTest('no call on the hot path allocates on the V8 heap', import.meta.url,
     },
     deleteNobody: (hash, address) => store.deleteLeecher(hash, address, 11),
     announce: (hash, address) => store.announcePeers(hash, false, 10, address, 7, target, 0),
+    announceAtOnce: (hash, address) => {
+      atOnce.infoHash = hash
+      atOnce.address = address
+      store.announce(atOnce)
+    },
     scrape: (hash) => store.scrapeSwarm(hash, 6, counts),
   }
   const rounds = 20_000
@@ -151,6 +162,13 @@ test('at its limit the store refuses new peers, counts them, and serves those it
     known = n
   }
   assert.equal(store.stats().refused, full.refused, 'putting again is not refused')
+  const announce = Object.assign(new PeerAnnounce(), { port: 6881, wanted: 10, target: hash })
+  announce.infoHash = new Uint8Array(20).fill(0xee)
+  announce.address = address4
+  store.announce(announce)
+  assert.equal(store.stats().refused, full.refused + 1)
+  assert.equal(announce.drawn, 0)
+  assert.deepEqual({ ...announce.counts }, { seeders: 0, leechers: 0, completed: 0 })
   view.setUint32(4, known)
   view4.setUint32(0, known)
   assert.equal(store.deleteSeeder(hash, address4, 6881), true)

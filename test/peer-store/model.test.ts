@@ -9,6 +9,7 @@ import {
   COMPACT_BYTES,
   createPeerStore,
   MINIMUM_LIST_SWARMS,
+  PeerAnnounce,
   type PeerStore,
   SwarmCursor,
   SwarmList,
@@ -23,6 +24,7 @@ interface Command {
     | 'deleteSeeder'
     | 'deleteLeecher'
     | 'announce'
+    | 'announceAtOnce'
     | 'scrape'
     | 'list'
     | 'crowd'
@@ -46,6 +48,8 @@ const command = (peers: number): fc.Arbitrary<Command> =>
       'deleteSeeder',
       'deleteLeecher',
       'announce',
+      'announceAtOnce',
+      'announceAtOnce',
       'scrape',
       'list',
       'crowd',
@@ -76,11 +80,13 @@ function announced(store: PeerStore, c: Command, seeder: boolean, wanted: number
   const target = new Uint8Array(wanted * size)
   const address = addressOf(c.family, c.peer)
   const count = store.announcePeers(hashOf(c.swarm), seeder, wanted, address, 7, target, 0)
-  const found: string[] = []
-  for (let i = 0; i < count; i++) {
-    found.push(Buffer.from(target.subarray(i * size, (i + 1) * size)).toString('hex'))
-  }
-  return found
+  return peersIn(target, 0, count, size)
+}
+
+function peersIn(target: Uint8Array, offset: number, count: number, size: number): string[] {
+  return Array.from({ length: count }, (_, i) =>
+    Buffer.from(target.subarray(offset + i * size, offset + (i + 1) * size)).toString('hex'),
+  )
 }
 
 function run(store: PeerStore, clock: ManualClock, c: Command): unknown {
@@ -100,6 +106,25 @@ function run(store: PeerStore, clock: ManualClock, c: Command): unknown {
       for (const peer of announced(store, c, true, 2000)) seeders.delete(peer)
       assert.equal(new Set(part).size, part.length)
       return [part.length, part.filter((p) => seeders.has(p)).length, [...seeders].sort()]
+    }
+    case 'announceAtOnce': {
+      const announce = new PeerAnnounce()
+      announce.infoHash = hash
+      announce.address = address
+      announce.port = 7
+      announce.graduates = c.amount % 5 === 0
+      announce.seeder = announce.graduates || c.amount % 3 === 0
+      announce.gives = c.amount % 2 === 0
+      announce.wanted = c.amount % 60
+      announce.target = new Uint8Array(40 * COMPACT_BYTES[c.family] + 5)
+      announce.offset = c.amount % 7
+      store.announce(announce)
+      const seeders = new Set(announced(store, c, false, 2000))
+      for (const peer of announced(store, c, true, 2000)) seeders.delete(peer)
+      const { target, offset, drawn, counts } = announce
+      const part = peersIn(target, offset, drawn, COMPACT_BYTES[c.family])
+      assert.equal(new Set(part).size, part.length)
+      return [part.length, part.filter((p) => seeders.has(p)).length, { ...counts }]
     }
     case 'scrape': {
       const counts = { seeders: 0, leechers: 0, completed: 0 }
