@@ -82,6 +82,9 @@ export function printEvent(output: Output, event: NodeEvent): void {
     case 'failed':
       output.text(`failed   ${event.infoHash}: ${event.message} [${event.code}]`)
       break
+    case 'status':
+      // For machines: people are told of what concerns them.
+      break
     case 'stopping':
       output.text(`stopping on ${event.signal}; a second signal ends at once`)
       break

@@ -185,6 +185,7 @@ export class Download {
 
   #hashFailed(piece: number, senders: Int32Array): void {
     this.hashFailures++
+    this.#context.misdeeds.count('corruptPieces')
     const ids = new Set(senders)
     this.#context.logger.warn({ piece, senders: ids.size }, 'a piece failed its hash')
     if (ids.size > 1) {

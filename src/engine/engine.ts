@@ -35,6 +35,7 @@ import { engineError } from './errors.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
 import { LocalDiscovery } from './local/local-discovery.ts'
 import { parseFetchedInfo } from './metadata.ts'
+import { Misdeeds } from './misdeeds.ts'
 import type { PeerListener, PeerSocket } from './network.ts'
 import { OwnAddress } from './own-address.ts'
 import { Places } from './places.ts'
@@ -92,6 +93,7 @@ class TorrentEngine implements Engine {
   readonly #making = new Map<string, Promise<StoredTorrent>>()
   readonly #connections: Connections
   readonly #places: Places
+  readonly #misdeeds = new Misdeeds()
   readonly #slots: UploadSlots
   readonly #inbound = new Set<() => void>()
   readonly #doorway: Doorway
@@ -189,6 +191,7 @@ class TorrentEngine implements Engine {
       connections: this.#connections,
       maxConnectionsPerTorrent: this.#options.maxConnectionsPerTorrent ?? Number.POSITIVE_INFINITY,
       ownAddress: new OwnAddress(),
+      misdeeds: this.#misdeeds,
       dialer: new Dialer(network, this.#clock, this.#utp, this.#options.utp ?? 'off'),
       encryption: this.#doorway.encryption,
       dht: this.#dht,
@@ -279,6 +282,7 @@ class TorrentEngine implements Engine {
     return {
       connections: { total, max, halfOpen, arriving, refused: { ...refused }, givenUp },
       uploadSlots: { used, max: this.#slots.max ?? null },
+      misdeeds: this.#misdeeds.counts,
     }
   }
 
@@ -499,9 +503,10 @@ class TorrentEngine implements Engine {
         }
         torrent.accept(socket, arrival, first)
       },
-      () => {
+      (misdeed) => {
         this.#inbound.delete(cutOff)
         arrival.ended()
+        if (misdeed !== undefined) this.#misdeeds.count(misdeed)
       },
     )
     this.#inbound.add(cutOff)

@@ -1,5 +1,5 @@
 /** The engine's errors. */
-import { errorMaker, type SeedbedError } from '../base/index.ts'
+import { errorMaker, SeedbedError } from '../base/index.ts'
 
 export const engineErrors = {
   ENGINE_PORT_TAKEN: 'The peer port is in use by another process.',
@@ -24,7 +24,20 @@ export const engineErrors = {
 export const engineError: ReturnType<typeof errorMaker<typeof engineErrors>> =
   errorMaker(engineErrors)
 
+/** What a peer did wrong, as it is counted (misdeeds.ts). */
+export type PeerMisdeed = 'malformed' | 'oversized' | 'floods' | 'stalls' | 'slowHandshakes'
+
+/** ENGINE_PROTOCOL. */
+export class PeerError extends SeedbedError {
+  readonly misdeed: PeerMisdeed
+
+  constructor(message: string, misdeed: PeerMisdeed) {
+    super('ENGINE_PROTOCOL', message)
+    this.misdeed = misdeed
+  }
+}
+
 /** A peer said what the protocol does not allow: thrown out of its message, it ends the connection. */
-export function protocolError(message: string): SeedbedError {
-  return engineError('ENGINE_PROTOCOL', message)
+export function protocolError(message: string, misdeed: PeerMisdeed = 'malformed'): PeerError {
+  return new PeerError(message, misdeed)
 }

@@ -30,13 +30,14 @@ export interface Doorway {
 
 /**
  * Calls `route` with the info-hash, all that has arrived in plaintext, and the socket to go on with: `socket`, or what
- * decrypts it. Calls `ended` instead when nothing comes of it. The result cuts it off.
+ * decrypts it. Calls `ended` instead when nothing comes of it, and says for what it was cut off, if it was for that. The result
+ * cuts it off.
  */
 export function awaitHandshake(
   socket: PeerSocket,
   doorway: Doorway,
   route: (infoHash: Uint8Array, first: Uint8Array, socket: PeerSocket) => void,
-  ended: () => void,
+  ended: (misdeed?: 'badHandshakes' | 'slowHandshakes') => void,
 ): () => void {
   const { clock, random, encryption: policy } = doorway
   let kept = new Uint8Array(0)
@@ -44,16 +45,16 @@ export function awaitHandshake(
   let responder: Responder | undefined
   let encryption: Encryption | undefined
   let inner = socket
-  const cancelTimer = clock.after(TIMEOUT_MS, () => end())
-  const end = (): void => {
+  const cancelTimer = clock.after(TIMEOUT_MS, () => end('slowHandshakes'))
+  const end = (misdeed?: 'badHandshakes' | 'slowHandshakes'): void => {
     if (over) return
     over = true
     cancelTimer()
     socket.destroy()
-    ended()
+    ended(misdeed)
   }
   const listen = (onData: (bytes: Uint8Array) => void): void => {
-    inner.onClose = end
+    inner.onClose = () => end()
     inner.onDrain = () => {}
     inner.onData = (bytes) => {
       if (over) return
@@ -61,7 +62,7 @@ export function awaitHandshake(
         onData(bytes)
       } catch (error) {
         if (!(error instanceof SeedbedError)) throw error
-        end()
+        end('badHandshakes')
       }
     }
   }
@@ -78,7 +79,7 @@ export function awaitHandshake(
     all.set(bytes, kept.length)
     if (!beginsAsHandshake(all, 0, Math.min(all.length, HANDSHAKE_BYTES))) {
       if (encryption !== undefined || policy === 'off') {
-        end()
+        end('badHandshakes')
         return
       }
       kept = new Uint8Array(0)
@@ -104,5 +105,5 @@ export function awaitHandshake(
     route(infoHash, all, inner)
   }
   listen(read)
-  return end
+  return () => end()
 }

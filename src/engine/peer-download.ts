@@ -235,7 +235,7 @@ export class PeerDownload implements Taker {
   #wasted(bytes: number): void {
     this.#wastedBytes += bytes
     const bound = Math.max(MAX_WASTED_BYTES, this.rate.total / 2)
-    if (this.#wastedBytes > bound) throw protocolError('chunks that nobody asked for')
+    if (this.#wastedBytes > bound) throw protocolError('chunks that nobody asked for', 'floods')
   }
 
   /** The peer owes chunks and has delivered none for too long. */

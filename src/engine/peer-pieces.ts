@@ -58,7 +58,8 @@ export class PeerPieces {
     else if (early?.kind === 'none') this.none()
     else if (early?.kind === 'bits') this.bitfield(early.bytes)
     // It will say it again on its next connection, when it can be checked.
-    else if (early?.kind === 'too long') throw protocolError('a long bitfield before the metadata')
+    else if (early?.kind === 'too long')
+      throw protocolError('a long bitfield before the metadata', 'oversized')
     for (const said of haves) {
       if (said >= 0) this.have(said)
       else this.lost(~said)
@@ -107,7 +108,8 @@ export class PeerPieces {
   }
 
   #rememberEarly(said: number): void {
-    if (this.#earlyHaves.push(said) > MAX_EARLY_HAVES) throw protocolError('too many haves')
+    if (this.#earlyHaves.push(said) > MAX_EARLY_HAVES)
+      throw protocolError('too many haves', 'floods')
   }
 
   /** It has the piece no more (BEP 54). True when chunks that it was asked for are free for others. */

@@ -142,7 +142,7 @@ export class Peer implements WireSink, ChokeCandidate {
     this.#drainedMs = torrent.nowMs
     this.#reader = new WireReader(this, { memory: torrent.messageMemory })
     this.#writer = new PeerWriter(socket, torrent, torrent.messageMemory, () =>
-      this.close(protocolError('a peer that does not read')),
+      this.close(protocolError('a peer that does not read', 'floods')),
     )
     this.pieces = new PeerPieces()
     this.download = new PeerDownload(torrent, this.pieces, this.#writer)
@@ -567,7 +567,7 @@ export class Peer implements WireSink, ChokeCandidate {
     this.upload.rate.tick(elapsedMs)
     const reason = this.#overdue(nowMs)
     if (reason !== undefined) {
-      this.close(protocolError(reason))
+      this.close(reason)
       return
     }
     if (this.peerId === undefined) return
@@ -577,13 +577,19 @@ export class Peer implements WireSink, ChokeCandidate {
     this.download.tick()
   }
 
-  #overdue(nowMs: number): string | undefined {
+  #overdue(nowMs: number): Error | undefined {
     if (this.peerId === undefined) {
-      return nowMs - this.connectedMs > HANDSHAKE_TIMEOUT_MS ? 'no handshake' : undefined
+      const isLate = nowMs - this.connectedMs > HANDSHAKE_TIMEOUT_MS
+      return isLate ? protocolError('no handshake', 'slowHandshakes') : undefined
     }
-    if (nowMs - this.#heardMs > IDLE_TIMEOUT_MS) return 'nothing heard for too long'
+    if (nowMs - this.#heardMs > IDLE_TIMEOUT_MS) {
+      return protocolError('nothing heard for too long', 'stalls')
+    }
     if (!this.#writer.blocked) this.#drainedMs = nowMs
-    else if (nowMs - this.#drainedMs > STALL_TIMEOUT_MS) return 'a peer that does not read'
-    return this.download.isOverdue(nowMs) ? 'chunks owed for too long' : undefined
+    else if (nowMs - this.#drainedMs > STALL_TIMEOUT_MS) {
+      return protocolError('nothing read for too long', 'stalls')
+    }
+    if (!this.download.isOverdue(nowMs)) return undefined
+    return protocolError('chunks owed for too long', 'stalls')
   }
 }

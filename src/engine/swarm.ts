@@ -454,6 +454,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     const { picking } = peer.pieces
     if (picking !== undefined) this.payload.left(picking.id, peer.host)
     if (peer.pieces.leave()) this.payload.onReleased()
+    this.#context.misdeeds.ended(error)
     if (error !== undefined) {
       this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
     }
@@ -467,6 +468,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   banHost(host: string, reason: string): void {
     this.#logger.info({ host, reason }, 'a peer is banned')
     this.bans++
+    this.#context.misdeeds.count('bans')
     this.#connector.ban(host)
     for (const peer of [...this.peers]) if (peer.host === host) peer.close()
   }

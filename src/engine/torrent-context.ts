@@ -9,6 +9,7 @@ import type { Dialer } from './dialer.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import type { LocalDiscovery } from './local/local-discovery.ts'
+import type { Misdeeds } from './misdeeds.ts'
 import type { Network } from './network.ts'
 import type { OwnAddress } from './own-address.ts'
 import type { ReadBlock, ReadCache } from './read-cache.ts'
@@ -34,6 +35,7 @@ export interface TorrentContext {
   readonly connections: Connections
   readonly maxConnectionsPerTorrent: number
   readonly ownAddress: OwnAddress
+  readonly misdeeds: Misdeeds
   readonly dialer: Dialer
   readonly encryption: EncryptionPolicy
   readonly dht: Dht | undefined

@@ -87,11 +87,11 @@ export class TorrentHashes {
   /** Throws ENGINE_PROTOCOL for what is no hashes message at all. */
   onHashes(peer: Peer, root: Uint8Array, range: HashRange, hashes: Uint8Array): void {
     if (range.length > MAX_HASHES || uncleCount(range) > 64) {
-      throw protocolError('more hashes than anybody asks for')
+      throw protocolError('more hashes than anybody asks for', 'oversized')
     }
     if (this.#requests?.receive(peer, root, range, hashes, this.#nowMs()) === true) return
     if (++this.#accountOf(peer).unasked > MAX_UNASKED) {
-      throw protocolError('hashes that nobody asked for')
+      throw protocolError('hashes that nobody asked for', 'floods')
     }
   }
 
@@ -112,7 +112,7 @@ export class TorrentHashes {
       if (hashes === null) account.refused++
       peer.sendHashes(root, range, hashes)
     }
-    if (account.refused > MAX_REFUSED) throw protocolError('too many requests for hashes')
+    if (account.refused > MAX_REFUSED) throw protocolError('too many requests for hashes', 'floods')
     const nowMs = this.#nowMs()
     if (nowMs - account.sinceMs >= 1_000) {
       account.sinceMs = nowMs

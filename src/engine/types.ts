@@ -6,6 +6,7 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { DhtOptions } from './dht/dht.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { MisdeedCounts } from './misdeeds.ts'
 import type { Network } from './network.ts'
 import type { Priority } from './pick-order.ts'
 import type { UtpPolicy } from './utp/policy.ts'
@@ -217,6 +218,8 @@ export interface EngineStatus {
     /** Null: no limit. */
     readonly max: number | null
   }
+  /** What others did so far that they may not. */
+  readonly misdeeds: MisdeedCounts
 }
 
 export interface Engine {

@@ -2,6 +2,7 @@
  * What a node tells while it runs. With --json these objects are printed as they are, one a line:
  * they are a contract (docs/json.md). Sizes in bytes, rates in bytes a second, info-hashes in hex.
  */
+import type { EngineStatus } from '../engine/index.ts'
 import type { ScrubReport } from './scrub.ts'
 
 export type NodeEvent =
@@ -110,6 +111,8 @@ export type NodeEvent =
       /** After this time it is tried again; null: never. */
       readonly retryMs: number | null
     }
+  /** What the torrents share, and what others did that they may not; counts are since the start. */
+  | ({ readonly event: 'status' } & EngineStatus)
   | { readonly event: 'stopping'; readonly signal: string }
   | { readonly event: 'stopped' }
 

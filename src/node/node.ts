@@ -84,6 +84,11 @@ export class SeedbedNode {
     return contentPath(this.#parts.place, infoHash)
   }
 
+  /** Emits a status event. */
+  reportStatus(): void {
+    this.#parts.options.onEvent({ event: 'status', ...this.engine.status() })
+  }
+
   /** Emits a progress event for each torrent that is not whole yet. */
   reportProgress(): void {
     for (const torrent of this.engine.torrents()) {

@@ -142,6 +142,11 @@ test('`up` stores the pieces of these files and no others, remembers them, and t
     ended.objects.filter(({ event }) => event === 'progress'),
     [],
   )
+  const statuses = ended.objects.filter(({ event }) => event === 'status')
+  assert.ok(statuses.length >= 1)
+  const { connections, uploadSlots, misdeeds } = statuses.at(-1)!
+  assert.deepEqual([connections.total, connections.max, uploadSlots.used], [0, 500, 0])
+  assert.equal(misdeeds.bans, 0)
 })
 
 test('web seeds that a link names are fetched from', async () => {

@@ -67,6 +67,8 @@ test('one of two who sent a piece, and left before it failed, is banned when it 
   assertSame(volume, content)
   assert.equal(torrent.progress().hashFailures, 1)
   assert.equal(torrent.progress().bans, 1)
+  const { corruptPieces, bans } = engine.status().misdeeds
+  assert.deepEqual([corruptPieces, bans], [1, 1])
   assert.ok(!honest.closed || honest.sent >= 64)
 
   const again = await meet('10.0.1.1', 3, () => false)

@@ -68,12 +68,14 @@ for (const [what, say] of Object.entries(nonsense)) {
     say(peer)
     await swarm.until(() => peer.closed, 5_000)
     assert.equal(engine.get(content.info.infoHash)!.progress().peers, 0)
+    const { malformed, oversized, floods } = engine.status().misdeeds
+    assert.equal(malformed + oversized + floods, 1)
     await swarm.stop()
   })
 }
 
 test('what can be no handshake is cut off at once, silence after a while', async () => {
-  const { swarm } = await scene(21, 'all')
+  const { swarm, engine } = await scene(21, 'all')
   const web = new RawPeer(swarm, '10.0.9.1', '10.0.0.1')
   // As long as the key and the padding of an encrypted one may be.
   web.say(700, (bytes) => bytes.set(Buffer.from('GET / HTTP/1.1\r\n')))
@@ -83,6 +85,9 @@ test('what can be no handshake is cut off at once, silence after a while', async
   const stranger = new RawPeer(swarm, '10.0.9.3', '10.0.0.1')
   stranger.handshake(new Uint8Array(20))
   await swarm.until(() => stranger.closed, 1_000)
+  // A torrent that is not here is nobody's misdeed.
+  const { badHandshakes, slowHandshakes } = engine.status().misdeeds
+  assert.deepEqual([badHandshakes, slowHandshakes], [1, 1])
   await swarm.stop()
 })
 
@@ -146,7 +151,7 @@ test('chunks that nobody asked for change nothing', async () => {
 })
 
 test('a peer that owes chunks and sends none is cut off', async () => {
-  const { swarm, meet } = await scene(26, 'nothing')
+  const { swarm, meet, engine } = await scene(26, 'nothing')
   const peer = await meet()
   peer.bare(messages.writeHaveAll)
   peer.bare(messages.writeUnchoke)
@@ -160,6 +165,7 @@ test('a peer that owes chunks and sends none is cut off', async () => {
     90_000,
     1_000,
   )
+  assert.equal(engine.status().misdeeds.stalls, 1)
   await swarm.stop()
 })
 
@@ -181,10 +187,11 @@ test('without the fast extension a choke forgets the requests: they are made aga
 })
 
 test('a peer that is silent gets keep-alives, then is cut off', async () => {
-  const { swarm, meet } = await scene(27, 'nothing')
+  const { swarm, meet, engine } = await scene(27, 'nothing')
   const peer = await meet()
   await swarm.until(() => peer.closed, 200_000, 500)
   assert.ok(peer.count('keep-alive') >= 1)
+  assert.equal(engine.status().misdeeds.stalls, 1)
   await swarm.stop()
 })
 
@@ -194,6 +201,7 @@ test('no more connections than allowed', async () => {
   for (let i = 0; i < 12; i++) peers.push(await meet(`10.0.9.${i}`, i + 1))
   assert.equal(peers.filter((peer) => !peer.closed).length, 5)
   assert.equal(engine.get(content.info.infoHash)!.progress().peers, 5)
+  assert.equal(engine.status().connections.refused.full, 7)
   await swarm.stop()
 })
 
@@ -306,6 +314,7 @@ test('one host gets no more connections than its share, another is let in all th
   const greedy: RawPeer[] = []
   for (let i = 0; i < 14; i++) greedy.push(await meet('10.0.9.1', i + 1))
   assert.equal(greedy.filter((peer) => !peer.closed).length, 10)
+  assert.equal(engine.status().connections.refused.address, 4)
   const other = await meet('10.0.9.2', 100)
   assert.ok(!other.closed)
   assert.equal(engine.get(content.info.infoHash)!.progress().peers, 11)

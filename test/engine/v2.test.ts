@@ -384,6 +384,7 @@ test('a flood of requests for hashes is answered at a bounded rate, and then cut
   assert.ok(peer.count('hash reject') > 800)
   for (let i = 0; i < 10_000 && !peer.closed; i++) peer.hashRequest(root, range)
   await swarm.until(() => peer.closed, 5_000)
+  assert.equal(swarm.engines[0]!.status().misdeeds.floods, 1)
   await swarm.stop()
 })
 
@@ -398,6 +399,7 @@ test('hashes that nobody asked for are passed over, a stream of them is cut off'
   assert.equal(peer.closed, false)
   for (let i = 0; i < 100; i++) peer.hashes(root, range, new Uint8Array(64))
   await swarm.until(() => peer.closed, 5_000)
+  assert.equal(swarm.engines[0]!.status().misdeeds.floods, 1)
   await swarm.stop()
 })
 
@@ -408,6 +410,7 @@ test('hashes in absurd number end the connection', async () => {
   const range = { baseLayer: 1, index: 0, length: 1024, proofLayers: 0 }
   peer.hashes(root, range, new Uint8Array(32 * 1024))
   await swarm.until(() => peer.closed, 5_000)
+  assert.equal(swarm.engines[0]!.status().misdeeds.oversized, 1)
   await swarm.stop()
 })
 

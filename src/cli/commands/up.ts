@@ -61,6 +61,8 @@ import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
 
 const PROGRESS_MS = 1000
+/** Reports of progress to one of status. */
+const STATUS_EVERY = 10
 
 interface UpOptions extends LimitFlags {
   readonly json?: boolean
@@ -245,7 +247,8 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       else await node.sharing.share(item.share, signals.signal)
     }
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
-    while (!signals.signal.aborted) {
+    for (let second = 0; !signals.signal.aborted; second++) {
+      if (second % STATUS_EVERY === 0) node.reportStatus()
       node.reportProgress()
       await Promise.race([delay(systemClock, PROGRESS_MS), signals.ended])
     }
@@ -257,6 +260,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     if (signals.received !== undefined) {
       printEvent(output, { event: 'stopping', signal: signals.received })
     }
+    node.reportStatus()
     await node.stop()
     printEvent(output, { event: 'stopped' })
     for (const ignore of ignoring) ignore()

@@ -25,7 +25,7 @@ import {
   getInteger,
   getText,
 } from '../../bencode/index.ts'
-import { engineError } from '../errors.ts'
+import { engineError, protocolError } from '../errors.ts'
 import { formatAddress, parseAddress } from './address.ts'
 
 /** The id of the extended handshake itself. */
@@ -182,8 +182,4 @@ function parsed<T>(what: string, parse: () => T): T {
   } catch (cause) {
     throw engineError('ENGINE_PROTOCOL', `${what} that is not bencoded`, { cause })
   }
-}
-
-function protocolError(message: string): Error {
-  return engineError('ENGINE_PROTOCOL', message)
 }

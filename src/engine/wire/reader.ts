@@ -20,7 +20,7 @@
 import { assert, readU16BE, readU32BE } from '../../base/index.ts'
 import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
 import type { Budget } from '../budget.ts'
-import { engineError } from '../errors.ts'
+import { protocolError } from '../errors.ts'
 import { beginsAsHandshake, HANDSHAKE_BYTES, parseHandshake } from './handshake.ts'
 import { HASH_FIELDS_BYTES, readHashFields } from './hashes.ts'
 import { CHUNK_BYTES, MessageId } from './messages.ts'
@@ -251,7 +251,8 @@ export class WireReader {
   #expect(fits: boolean, next: State): true {
     if (!fits) {
       const length = this.#remaining + 1
-      throw engineError('ENGINE_PROTOCOL', `a message ${this.#id} of ${length} bytes`)
+      const misdeed = length > MAX_BODY_BYTES ? 'oversized' : 'malformed'
+      throw protocolError(`a message ${this.#id} of ${length} bytes`, misdeed)
     }
     this.#state = next
     return true
@@ -395,7 +396,7 @@ export class WireReader {
     const wanted = Math.max(bytes, 2 * this.#body.length, FIRST_BODY_BYTES)
     const size = Math.min(wanted, this.#remaining)
     if (this.#memory?.take(size - this.#body.length) === false) {
-      throw engineError('ENGINE_PROTOCOL', 'too many messages that have arrived in part')
+      throw protocolError('too many messages that have arrived in part', 'floods')
     }
     const grown = new Uint8Array(size)
     grown.set(this.#body.subarray(0, this.#bodyBytes))
@@ -415,5 +416,5 @@ export class WireReader {
 }
 
 function notAHandshake(): Error {
-  return engineError('ENGINE_PROTOCOL', 'what arrived is no handshake')
+  return protocolError('what arrived is no handshake')
 }
