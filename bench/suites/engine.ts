@@ -1,7 +1,7 @@
 /**
  * Suite `engine`: what the engine moves over loopback when storage is memory, and what it costs: as a
- * downloader from one seeder and from ten, as a seeder to one peer and to fifty; the memory of idle torrents
- * and of connections. When they are named, downloads to a disk that spins and seeding from it, against other clients on
+ * downloader from one seeder and from ten, as a seeder to one peer and to fifty; the memory of idle torrents.
+ * When they are named, downloads to a disk that spins and seeding from it, against other clients on
  * ext4 and XFS. Method: bench/README.md.
  */
 import { peerVersion } from '../../test/interop/peers/presence.ts'
@@ -17,7 +17,7 @@ const IN_MEMORY = ['memory', 'seed', 'download', 'download-10x']
 
 export const engine: Suite = {
   name: 'engine',
-  about: 'download and seed over loopback from memory; memory of idle torrents and connections',
+  about: 'download and seed over loopback from memory; memory of idle torrents',
   parts: [...IN_MEMORY, 'disk', 'disk-seed'],
   async run(context) {
     if (peerVersion('libtorrent') === undefined) {

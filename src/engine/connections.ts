@@ -182,22 +182,20 @@ export class Connections {
     this.#arriving++
     add(this.#fromAddress, source, 1)
     add(this.#arrivingFrom, source, 1)
-    let arriving = true
-    const connected = (): void => {
-      if (!arriving) return
-      arriving = false
-      this.#arriving--
-      add(this.#arrivingFrom, source, -1)
-    }
-    return {
-      connected,
-      ended: () => {
-        connected()
-        this.#total--
-        add(this.#fromAddress, source, -1)
-        this.#grant()
-      },
-    }
+    return new Arriving(this, source)
+  }
+
+  /** For `Arriving` alone: one from there has connected. */
+  connected(source: string): void {
+    this.#arriving--
+    add(this.#arrivingFrom, source, -1)
+  }
+
+  /** For `Arriving` alone: one from there that had connected has ended. */
+  ended(source: string): void {
+    this.#total--
+    add(this.#fromAddress, source, -1)
+    this.#grant()
   }
 
   #whyNot(source: string): Refusal | undefined {
@@ -211,6 +209,28 @@ export class Connections {
   /** Somebody was let in and found no place. */
   turnedAway(): void {
     this.#refused.full++
+  }
+}
+
+class Arriving implements Arrival {
+  readonly #connections: Connections
+  readonly #source: string
+  #connected = false
+
+  constructor(connections: Connections, source: string) {
+    this.#connections = connections
+    this.#source = source
+  }
+
+  connected(): void {
+    if (this.#connected) return
+    this.#connected = true
+    this.#connections.connected(this.#source)
+  }
+
+  ended(): void {
+    this.connected()
+    this.#connections.ended(this.#source)
   }
 }
 

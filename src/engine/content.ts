@@ -11,6 +11,9 @@ export interface Content {
   readonly geometry: Geometry
   /** Pieces that were verified, in memory or on the volume: what we offer. */
   readonly verified: Bitfield
+  /** What peers have that have nothing, or everything: one for all of them, never changed. */
+  readonly nothing: Bitfield
+  readonly everything: Bitfield
   readonly source: ReadSource
   readonly hashes: PieceHashes
   /** Undefined for v1. */

@@ -76,7 +76,7 @@ function open(
         return
       }
       const peer = new NodePeerSocket(socket, plainAddress(remoteAddress), remotePort)
-      socket.on('data', (bytes) => peer.onData(bytes))
+      peer.read()
       accept(peer)
     })
     server.once('error', reject)

@@ -79,7 +79,7 @@ function connectPeer(
     ...(onread === undefined ? {} : { onread }),
   })
   const peer = new NodePeerSocket(socket, host, port)
-  if (onread === undefined) socket.on('data', (bytes) => peer.onData(bytes))
+  if (onread === undefined) peer.read()
   return peer
 }
 

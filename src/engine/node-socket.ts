@@ -14,16 +14,24 @@ import type { PeerSocket } from './network.ts'
 /** Idle time after which the system asks whether the other side still lives. */
 export const KEEP_ALIVE_DELAY_MS = 60_000
 
+const OWNER: unique symbol = Symbol('peer socket')
+
+/** One listener of each kind for all connections: a closure each would be memory for each. */
+interface Owned extends Socket {
+  [OWNER]: NodePeerSocket
+}
+
 export class NodePeerSocket implements PeerSocket {
   readonly transport = 'tcp'
   readonly remoteAddress: string
   readonly remotePort: number
-  onData: (bytes: Uint8Array) => void = () => {}
-  onClose: (error: Error | undefined) => void = () => {}
-  onDrain: () => void = () => {}
-  onConnect: () => void = () => {}
+  onData: (bytes: Uint8Array) => void = ignore
+  onClose: (error: Error | undefined) => void = ignore
+  onDrain: () => void = ignore
+  onConnect: () => void = ignore
   readonly #socket: Socket
-  #error: Error | undefined
+  /** What went wrong first. */
+  error: Error | undefined
   #unfinishedWrites = 0
   #owesDrain = false
 
@@ -31,11 +39,16 @@ export class NodePeerSocket implements PeerSocket {
     this.#socket = socket
     this.remoteAddress = remoteAddress
     this.remotePort = remotePort
-    socket.once('connect', () => this.onConnect())
-    socket.on('error', (error) => {
-      this.#error ??= error
-    })
-    socket.once('close', () => this.onClose(this.#error))
+    const owned = socket as Owned
+    owned[OWNER] = this
+    if (socket.connecting) owned.on('connect', connected)
+    owned.on('error', failed)
+    owned.on('close', closed)
+  }
+
+  /** Bytes go to `onData` as node allocates them. */
+  read(): void {
+    this.#socket.on('data', heard)
   }
 
   write(bytes: Uint8Array): boolean {
@@ -74,6 +87,24 @@ export class NodePeerSocket implements PeerSocket {
   destroy(): void {
     this.#socket.destroy()
   }
+}
+
+function ignore(): void {}
+
+function connected(this: Owned): void {
+  this[OWNER].onConnect()
+}
+
+function failed(this: Owned, error: Error): void {
+  this[OWNER].error ??= error
+}
+
+function closed(this: Owned): void {
+  this[OWNER].onClose(this[OWNER].error)
+}
+
+function heard(this: Owned, bytes: Uint8Array): void {
+  this[OWNER].onData(bytes)
 }
 
 /** The address as `formatAddress` would write it: a dual-stack socket reports IPv4 mapped into IPv6. */

@@ -22,6 +22,8 @@ export function openContent(
   for (let piece = 0; piece < verified.length; piece++) {
     if (stored.have.has(piece)) verified.set(piece)
   }
+  const everything = new Bitfield(geometry.pieceCount)
+  everything.setAll()
   const source = new ReadSource(stored, geometry, failed)
   const hashServer =
     info.infoHashV2 === undefined
@@ -37,6 +39,8 @@ export function openContent(
   const content: Content = {
     geometry,
     verified,
+    nothing: new Bitfield(geometry.pieceCount),
+    everything,
     source,
     hashes,
     hashServer,

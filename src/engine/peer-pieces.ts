@@ -45,7 +45,7 @@ export class PeerPieces {
   /** How many pieces there are is known from now on. */
   begin(content: Content): void {
     this.#content = content
-    this.has = new Bitfield(content.geometry.pieceCount)
+    this.has = content.nothing
   }
 
   /** What was said before `begin` gets its meaning. */
@@ -85,15 +85,13 @@ export class PeerPieces {
       this.#early = { kind: 'all' }
       return
     }
-    const has = new Bitfield(content.geometry.pieceCount)
-    has.setAll()
-    this.#learn(content, has)
+    this.#learn(content, content.everything)
   }
 
   none(): void {
     const content = this.#content
     if (content === undefined) this.#early = { kind: 'none' }
-    else this.#learn(content, new Bitfield(content.geometry.pieceCount))
+    else this.#learn(content, content.nothing)
   }
 
   have(piece: number): void {
@@ -123,7 +121,7 @@ export class PeerPieces {
     if (this.picking !== undefined) {
       return content.download?.picker.peerLost(this.picking, piece) === true
     }
-    this.has!.clear(piece)
+    this.#own(content).clear(piece)
     return false
   }
 
@@ -146,8 +144,16 @@ export class PeerPieces {
     this.picking = undefined
   }
 
+  /** To be changed: no longer one that is shared by all who have nothing, or everything. */
+  #own(content: Content): Bitfield {
+    let has = this.has!
+    if (has === content.nothing || has === content.everything) has = has.clone()
+    this.has = has
+    return has
+  }
+
   #add(content: Content, piece: number): void {
-    if (this.picking === undefined) this.has!.set(piece)
+    if (this.picking === undefined) this.#own(content).set(piece)
     else content.download?.picker.peerHas(this.picking, piece)
   }
 
@@ -169,6 +175,6 @@ export class PeerPieces {
   /** Makes it known to the picker, once. */
   #enroll(content: Content): void {
     if (content.download === undefined || this.picking !== undefined) return
-    this.picking = content.download.picker.addPeer(this.has!)
+    this.picking = content.download.picker.addPeer(this.#own(content))
   }
 }

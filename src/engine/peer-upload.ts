@@ -8,6 +8,7 @@
  * - A choke empties the queue.
  */
 import { Bitfield } from '../base/index.ts'
+import { Allowance } from './allowance.ts'
 import { ALLOWED_FAST, allowedFast } from './allowed-fast.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
@@ -39,9 +40,9 @@ export class PeerUpload {
   #offered: Bitfield | undefined
   #queue: UploadQueue | undefined
   /** Bytes that the peer may have of pieces while it is choked. */
-  #allowance: Map<number, number> | undefined
-  /** Pieces suggested last. */
-  readonly #suggested = new Set<number>()
+  #allowance: Allowance | undefined
+  /** Pieces suggested last; most peers are never suggested any. */
+  #suggested: Set<number> | undefined
 
   constructor(torrent: PeerTorrent, writer: PeerWriter) {
     this.#torrent = torrent
@@ -52,18 +53,23 @@ export class PeerUpload {
   /** There is something to serve from now on. */
   begin(content: Content): void {
     this.#content = content
+  }
+
+  /** Made with the first request: most connections never have one. */
+  #queueOf(content: Content): UploadQueue {
     const { reads, traffic } = this.#torrent
-    this.#queue = new UploadQueue(this.#writer, reads, content, traffic.uploadShare, (bytes) => {
+    this.#queue ??= new UploadQueue(this.#writer, reads, content, traffic.uploadShare, (bytes) => {
       this.rate.add(bytes)
       this.sentBytes += bytes
-      this.#torrent.traffic.countUpload(bytes)
+      traffic.countUpload(bytes)
     })
+    return this.#queue
   }
 
   /** We have these pieces no more: what waits for them is refused. */
   lost(pieces: ReadonlySet<number>): void {
     this.#queue?.drop(pieces, (piece, begin, length) => this.#reject(piece, begin, length))
-    for (const piece of pieces) this.#allowance?.delete(piece)
+    this.#allowance?.forget(pieces)
   }
 
   // --- Super-seeding (BEP 16) ---
@@ -106,10 +112,7 @@ export class PeerUpload {
     this.changedMs = this.#torrent.nowMs
     this.#writer.message(messages.BARE_BYTES, messages.writeChoke)
     this.#queue?.clear((piece, begin, length) => this.#reject(piece, begin, length))
-    // A new time without: what was allowed is allowed again.
-    for (const piece of this.#allowance?.keys() ?? []) {
-      this.#allowance!.set(piece, ALLOWED_TIMES * this.#content!.geometry.wireLength(piece))
-    }
+    this.#allowance?.renew((piece) => this.#allowedBytes(this.#content!, piece))
   }
 
   unchoke(): void {
@@ -126,11 +129,12 @@ export class PeerUpload {
   }
 
   onRequest(piece: number, begin: number, length: number): void {
-    if (this.#content === undefined || this.#queue === undefined) {
+    const content = this.#content
+    if (content === undefined) {
       this.#reject(piece, begin, length)
       return
     }
-    const { geometry, hashServer } = this.#content
+    const { geometry, hashServer } = content
     // libtorrent takes the last piece of v2 for a whole one, the rest of it filler.
     const isV2 = hashServer !== undefined
     const within =
@@ -139,8 +143,9 @@ export class PeerUpload {
       length <= MAX_REQUEST_BYTES &&
       begin + length <= (isV2 ? geometry.pieceBytes : geometry.wireLength(piece))
     if (!within) throw protocolError(`a request for ${length} bytes at ${begin} of piece ${piece}`)
-    const allowed = !this.choking || this.#takeAllowance(piece, length)
-    const served = allowed && this.#offers(piece) && this.#queue.add(piece, begin, length)
+    const allowed = !this.choking || this.#allowance?.take(piece, length) === true
+    const served =
+      allowed && this.#offers(piece) && this.#queueOf(content).add(piece, begin, length)
     if (!served) this.#reject(piece, begin, length)
   }
 
@@ -152,30 +157,30 @@ export class PeerUpload {
     if (!this.knowsRejects || content === undefined || has === undefined) return
     if (this.#offered !== undefined) return
     if (this.#allowance !== undefined || has.count >= ALLOWED_FAST) return
-    this.#allowance = new Map()
-    for (const piece of allowedFast(host, infoHash, content.geometry.pieceCount)) {
-      if (!content.verified.has(piece) || has.has(piece)) continue
-      this.#allowance.set(piece, ALLOWED_TIMES * content.geometry.wireLength(piece))
+    const { pieceCount } = content.geometry
+    const pieces = allowedFast(host, infoHash, pieceCount).filter(
+      (piece) => content.verified.has(piece) && !has.has(piece),
+    )
+    this.#allowance = new Allowance(pieces, (piece) => this.#allowedBytes(content, piece))
+    for (const piece of pieces) {
       this.#writer.message(messages.HAVE_BYTES, (bytes, at) =>
         messages.writeAllowedFast(bytes, at, piece),
       )
     }
   }
 
-  #takeAllowance(piece: number, length: number): boolean {
-    const left = this.#allowance?.get(piece) ?? 0
-    if (left < length) return false
-    this.#allowance!.set(piece, left - length)
-    return true
+  #allowedBytes({ geometry }: Content, piece: number): number {
+    return ALLOWED_TIMES * geometry.wireLength(piece)
   }
 
   /** Suggests a piece that is in memory, once. */
   suggest(piece: number): void {
-    if (!this.knowsRejects || this.#suggested.has(piece) || !this.#offers(piece)) return
-    this.#suggested.add(piece)
-    if (this.#suggested.size > MAX_SUGGESTED) {
-      this.#suggested.delete(this.#suggested.values().next().value!)
-    }
+    if (!this.knowsRejects || !this.#offers(piece)) return
+    const suggested = this.#suggested ?? new Set()
+    this.#suggested = suggested
+    if (suggested.has(piece)) return
+    suggested.add(piece)
+    if (suggested.size > MAX_SUGGESTED) suggested.delete(suggested.values().next().value!)
     this.#writer.message(messages.HAVE_BYTES, (bytes, at) =>
       messages.writeSuggest(bytes, at, piece),
     )

@@ -281,8 +281,9 @@ export class Peer implements WireSink, ChokeCandidate {
   /** Who connects names the torrent; the answer may have its other name, that of v2, if that was offered. */
   #takeName(handshake: Handshake): void {
     const { names } = this.#torrent
-    const { infoHash, supportsV2 } = handshake
-    if (!names.has(infoHash)) {
+    const { supportsV2 } = handshake
+    const infoHash = names.own(handshake.infoHash)
+    if (infoHash === undefined) {
       this.close(protocolError('a handshake for another torrent'))
       return
     }

@@ -13,6 +13,7 @@ export class TorrentNames {
   readonly all: Uint8Array[]
   /** SHA-256 of the info dictionary, where it is known or was asked for. */
   #sha256: Uint8Array | undefined
+  #v2: Uint8Array | undefined
   /** SHA-1 of the info dictionary; undefined where only v2 was asked for. */
   readonly #sha1: Uint8Array | undefined
 
@@ -27,11 +28,16 @@ export class TorrentNames {
 
   /** The name in the swarm of v2; undefined when there is none, or it is not known. */
   get v2(): Uint8Array | undefined {
-    return this.#sha256 === undefined ? undefined : truncated(this.#sha256)
+    return this.#v2
   }
 
   has(name: Uint8Array): boolean {
-    return this.all.some((own) => bytesEqual(own, name))
+    return this.own(name) !== undefined
+  }
+
+  /** The one of `all` that equals `name`: to be kept in place of another copy. */
+  own(name: Uint8Array): Uint8Array | undefined {
+    return this.all.find((own) => bytesEqual(own, name))
   }
 
   /** The dictionary is known: a hybrid has both names. Returns those that are new. */
@@ -57,7 +63,8 @@ export class TorrentNames {
 
   #learnV2(infoHashV2: Uint8Array): void {
     this.#sha256 = infoHashV2
-    this.#add(truncated(infoHashV2))
+    this.#v2 = truncated(infoHashV2)
+    this.#add(this.#v2)
   }
 
   #add(name: Uint8Array): void {

@@ -1,8 +1,7 @@
 /**
- * What an idle torrent and a connection cost in memory: resident bytes of `seedbed up` with them, less those
+ * What an idle torrent costs in memory: resident bytes of `seedbed up` with them, less those
  * of one without, by their number. The torrents are whole as far as anybody can tell (1 GiB in 1,024 pieces each,
- * noted in a folder of ordinary files; their files are not looked at before somebody asks); the connections
- * have shaken hands with one torrent and ask for nothing.
+ * noted in a folder of ordinary files; their files are not looked at before somebody asks). What connections cost is in suite `swarm`.
  */
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,12 +9,10 @@ import { systemClock } from '../../../src/base/index.ts'
 import { buildInfo } from '../../../src/metainfo/index.ts'
 import { encodeAttributes } from '../../../src/node/index.ts'
 import { openPlainFolder } from '../../../src/plain-files/index.ts'
-import { makeFile } from '../../../test/interop/content.ts'
 import type { Child } from '../../../test/interop/peers/child.ts'
-import { drain, shared, up } from '../../../test/interop/peers/seedbed.ts'
+import { drain, up } from '../../../test/interop/peers/seedbed.ts'
 import { lineOf } from '../../suite.ts'
 import type { PathBench } from '../path/setup.ts'
-import { leeches } from './leeches.ts'
 
 const HOST = '127.0.0.1'
 const PIECES = 1024
@@ -23,11 +20,6 @@ const PIECES = 1024
 const SETTLE_MS = 10_000
 
 export async function benchMemory(bench: PathBench): Promise<void> {
-  await idleTorrents(bench)
-  await connections(bench)
-}
-
-async function idleTorrents(bench: PathBench): Promise<void> {
   const count = bench.context.quick ? 500 : 10_000
   const full = await bench.fresh('idle')
   await fill(full, count)
@@ -86,34 +78,6 @@ async function resident(
   const bytes = residentBytes(child)
   await drain(child)
   return { bytes, readySeconds }
-}
-
-async function connections(bench: PathBench): Promise<void> {
-  const count = bench.context.quick ? 100 : 1_000
-  const content = bench.at('small.bin')
-  await makeFile(content, 64 * 2 ** 20, 'connections')
-  const values: number[] = []
-  for (let round = 0; round < (bench.context.quick ? 1 : 3); round++) {
-    const more = ['--files', await bench.fresh('small-files'), '--max-connections', `${count + 50}`]
-    const data = await bench.fresh('memory-data')
-    const { child, peerPort } = await up({ data, host: HOST, paths: [content], more })
-    const { infoHash } = await shared(child, 'small.bin', 60_000)
-    await delay(SETTLE_MS)
-    const before = residentBytes(child)
-    const task = { port: peerPort, infoHash, totalBytes: 64 * 2 ** 20, pieceBytes: 16_384 }
-    const load = await leeches({ ...task, connections: count, idle: true })
-    await delay(SETTLE_MS)
-    const after = residentBytes(child)
-    load.closeStdin()
-    await load.end(10_000)
-    await drain(child)
-    values.push((after - before) / count)
-    bench.context.log(`${count} connections: ${after} bytes resident, ${before} without`)
-  }
-  const note = `of ${count}; what the kernel holds for sockets is not in it`
-  bench.context.report(
-    lineOf({ suite: 'engine', name: 'connection', unit: 'bytes', better: 'less', values, note }),
-  )
 }
 
 function residentBytes(child: Child): number {

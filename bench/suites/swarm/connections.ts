@@ -24,27 +24,41 @@ interface Figures {
   readonly idleUs: number
 }
 
-async function measure(bench: PathBench, count: number, idleMs: number): Promise<Figures> {
-  const content = bench.at('connections.bin')
+interface Seeder {
+  readonly child: Child
+  readonly port: number
+  readonly infoHash: string
+}
+
+async function start(bench: PathBench, name: string, count: number): Promise<Seeder> {
+  const data = await bench.fresh(`connections-${name}-data`)
   const more = [
-    ...['--files', await bench.fresh('connections-files')],
+    ...['--files', await bench.fresh(`connections-${name}-files`)],
     ...['--max-connections', `${count + 50}`],
   ]
-  const data = await bench.fresh('connections-data')
-  const { child, peerPort } = await up({ data, host: HOST, paths: [content], more })
+  const paths = [bench.at('connections.bin')]
+  const { child, peerPort } = await up({ data, host: HOST, paths, more })
   const { infoHash } = await shared(child, 'connections.bin', 60_000)
+  return { child, port: peerPort, infoHash }
+}
+
+async function measure(bench: PathBench, count: number, idleMs: number): Promise<Figures> {
+  // One without a connection beside it, of the same age: what has just begun gives memory back for a while.
+  const bare = await start(bench, 'bare', count)
+  const { child, port, infoHash } = await start(bench, 'connected', count)
   await delay(SETTLE_MS)
-  const before = residentBytes(child)
   const cpuBefore = cpuMs(child)
-  const task = { port: peerPort, infoHash, totalBytes: CONTENT_BYTES, pieceBytes: 16_384 }
+  const task = { port, infoHash, totalBytes: CONTENT_BYTES, pieceBytes: 16_384 }
   const load = await leeches({ ...task, connections: count, idle: true })
   const cpuShaken = cpuMs(child)
   await delay(idleMs)
   const cpuIdle = cpuMs(child)
+  const before = residentBytes(bare.child)
   const after = residentBytes(child)
   load.closeStdin()
   await load.end(10_000)
   await drain(child)
+  await drain(bare.child)
   bench.context.log(`${count} connections: ${after} bytes resident, ${before} without`)
   return {
     bytes: (after - before) / count,

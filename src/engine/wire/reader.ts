@@ -67,7 +67,7 @@ export class WireReader {
   #at = 0
 
   // A unit of up to 68 bytes: in the slice where it lies there whole, otherwise gathered.
-  readonly #scratch = new Uint8Array(HANDSHAKE_BYTES)
+  #scratch: Uint8Array = NOTHING
   #gathered = 0
   #unit: Uint8Array = NOTHING
   #unitAt = 0
@@ -166,7 +166,9 @@ export class WireReader {
       this.#at = at + need
       return true
     }
+    if (available === 0) return false
     const count = Math.min(need - this.#gathered, available)
+    if (this.#scratch.length === 0) this.#scratch = new Uint8Array(HANDSHAKE_BYTES)
     for (let i = 0; i < count; i++) this.#scratch[this.#gathered + i] = slice[at + i]!
     this.#gathered += count
     this.#at = at + count
