@@ -33,6 +33,12 @@ export interface NodeNetworkOptions {
 /** A quarter less CPU a byte than reads of 64 KiB when data waits; larger gains nothing more. */
 const DEFAULT_READ_BUFFER_BYTES = 256 * 1024
 
+/**
+ * Windows of several peers of uTP arrive while something else is done; the usual 208 KiB hold ninety packets. The system
+ * gives what it allows (`net.core.rmem_max`).
+ */
+const DATAGRAM_BUFFER_BYTES = 2 * 1024 * 1024
+
 /** A name with more addresses than this is cut: nobody's tracker has more, and each costs a request. */
 const MAX_ADDRESSES = 16
 
@@ -141,6 +147,8 @@ function openDatagram(address: string, port: number): Promise<OpenDatagramSocket
     const socket = createSocket({
       type: isV6 ? 'udp6' : 'udp4',
       ipv6Only: isV6,
+      recvBufferSize: DATAGRAM_BUFFER_BYTES,
+      sendBufferSize: DATAGRAM_BUFFER_BYTES,
       // Nodes are addresses: the default would ask the resolver for each.
       lookup: (host, _options, callback) => callback(null, host, isV6 ? 6 : 4),
     })
