@@ -100,12 +100,12 @@ export class Connector {
   }
 
   /** Meets whoever is at the other end of what `open` answers, at no address of the book; undefined when none may be. */
-  meet(open: () => PeerSocket & { onConnect: () => void }): Peer | undefined {
-    if (!this.hasRoom) return undefined
-    const departure = this.#context.connections.depart()
-    if (departure === undefined) return undefined
-    this.#torrent.readClock()
+  meet(open: () => (PeerSocket & { onConnect: () => void }) | undefined): Peer | undefined {
+    if (!this.hasRoom || !this.#context.connections.mayDepart) return undefined
     const socket = open()
+    if (socket === undefined) return undefined
+    const departure = this.#context.connections.depart()!
+    this.#torrent.readClock()
     const peer = new Peer(this.#torrent, socket, this.#torrent.names.primary)
     this.#met.set(peer, departure)
     socket.onConnect = () => {
@@ -114,6 +114,18 @@ export class Connector {
       peer.sendHandshake()
     }
     return peer
+  }
+
+  /** Meets whoever opens its NAT for us at this moment (BEP 55). */
+  punch(host: string, port: number): Peer | undefined {
+    const { dialer, encryption, random } = this.#context
+    if (this.isBanned(host)) return undefined
+    return this.meet(() => {
+      const plain = dialer.dialUtp(host, port)
+      const encrypted = plain !== undefined && encryptsNext(encryption, undefined)
+      const { primary } = this.#torrent.names
+      return encrypted ? new EncryptingSocket(plain, primary, encryption, random) : plain
+    })
   }
 
   isBanned(host: string): boolean {
@@ -160,14 +172,14 @@ export class Connector {
     if (made !== undefined) made.restMs = restMs
   }
 
-  /** The connection is over. */
-  ended(peer: Peer): void {
+  /** The connection is over. False when it was made by us, and nobody was there. */
+  ended(peer: Peer): boolean {
     this.#incoming.get(peer)?.ended()
     this.#incoming.delete(peer)
     this.#met.get(peer)?.ended()
     this.#met.delete(peer)
     const made = this.#outgoing.get(peer)
-    if (made === undefined) return
+    if (made === undefined) return true
     this.#outgoing.delete(peer)
     made.departure.ended()
     const understood = peer.peerId !== undefined
@@ -176,6 +188,7 @@ export class Connector {
     const moved = peer.download.rate.total + peer.upload.rate.total > 0
     const useful = understood && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
     this.#addresses.ended(made.address, useful, nowMs, made.restMs)
+    return understood
   }
 
   ban(host: string): void {

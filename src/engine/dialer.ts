@@ -39,6 +39,15 @@ export class Dialer {
     this.#prefersUtp = policy === 'prefer'
   }
 
+  get speaksUtp(): boolean {
+    return this.#utp !== undefined
+  }
+
+  /** Over uTP alone; undefined when it cannot be. */
+  dialUtp(host: string, port: number): DialledSocket | undefined {
+    return this.#utp?.connect(host, port)
+  }
+
   /** `last` is how the last connection to this peer went: one that came to nothing is a reason to begin with the other. */
   dial(
     host: string,

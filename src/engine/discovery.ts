@@ -106,9 +106,11 @@ export class Discovery<P extends Gossip> {
     }
   }
 
-  /** A peer tells of others (BEP 11). */
-  onPex(peer: P, payload: Uint8Array, nowMs: number): void {
-    this.believe(this.#exchange.receive(peer, payload, nowMs))
+  /** A peer tells of others (BEP 11): of these. */
+  onPex(peer: P, payload: Uint8Array, nowMs: number): readonly PeerAddress[] {
+    const peers = this.#exchange.receive(peer, payload, nowMs)
+    this.believe(peers)
+    return peers
   }
 
   trackers(): readonly TrackerStatus[] {

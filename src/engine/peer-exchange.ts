@@ -13,6 +13,7 @@ import type { Transport } from './network.ts'
 import {
   encodePex,
   MAX_PEX_PEERS,
+  PEX_HOLEPUNCH,
   PEX_REACHABLE,
   PEX_SEED,
   PEX_UTP,
@@ -32,6 +33,8 @@ export interface Gossip {
   readonly outgoing: boolean
   readonly isSeed: boolean
   readonly transport: Transport
+  /** It speaks ut_holepunch. */
+  readonly holepunches: boolean
   /** Whether it wants to be told. */
   readonly wantsPex: boolean
   sendPex(payload: Uint8Array): void
@@ -124,8 +127,11 @@ function connected(
   return found
 }
 
-function flagsOf({ isSeed, outgoing, transport }: Gossip): number {
+function flagsOf({ isSeed, outgoing, transport, holepunches }: Gossip): number {
   return (
-    (isSeed ? PEX_SEED : 0) | (outgoing ? PEX_REACHABLE : 0) | (transport === 'utp' ? PEX_UTP : 0)
+    (isSeed ? PEX_SEED : 0) |
+    (transport === 'utp' ? PEX_UTP : 0) |
+    (holepunches ? PEX_HOLEPUNCH : 0) |
+    (outgoing ? PEX_REACHABLE : 0)
   )
 }

@@ -53,6 +53,7 @@ import { WireReader, type WireSink } from './wire/reader.ts'
 export const UT_METADATA_ID = 1
 const UT_PEX_ID = 2
 const DONT_HAVE_ID = 3
+const HOLEPUNCH_ID = 4
 /** A private torrent (BEP 27) gossips about nobody. */
 const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([
   ['ut_metadata', UT_METADATA_ID],
@@ -61,6 +62,11 @@ const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([
 const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([
   ...PRIVATE_EXTENSIONS,
   ['ut_pex', UT_PEX_ID],
+])
+/** Holes are punched over uTP alone. */
+const UTP_EXTENSIONS: ReadonlyMap<string, number> = new Map([
+  ...OUR_EXTENSIONS,
+  ['ut_holepunch', HOLEPUNCH_ID],
 ])
 const CLIENT = 'seedbed 0.1'
 
@@ -96,6 +102,8 @@ export interface PeerHost extends PeerTorrent {
   onInterest(peer: Peer): void
   onMetadata(peer: Peer, payload: Uint8Array): void
   onPex(peer: Peer, payload: Uint8Array): void
+  readonly speaksUtp: boolean
+  onHolepunch(peer: Peer, payload: Uint8Array): void
   readonly isPrivate: boolean
   onExtended(peer: Peer): void
   /** BEP 52. The bytes are the receiver's only during the call. */
@@ -334,11 +342,16 @@ export class Peer implements WireSink, ChokeCandidate {
     }
   }
 
+  get #extensions(): ReadonlyMap<string, number> {
+    const { isPrivate, speaksUtp } = this.#torrent
+    return isPrivate ? PRIVATE_EXTENSIONS : speaksUtp ? UTP_EXTENSIONS : OUR_EXTENSIONS
+  }
+
   #sendExtendedHandshake(): void {
     this.sendExtended(
       EXTENDED_HANDSHAKE_ID,
       encodeExtendedHandshake({
-        messages: this.#torrent.isPrivate ? PRIVATE_EXTENSIONS : OUR_EXTENSIONS,
+        messages: this.#extensions,
         client: CLIENT,
         port: this.#torrent.listenPort,
         requestQueue: MAX_REQUESTS,
@@ -377,6 +390,16 @@ export class Peer implements WireSink, ChokeCandidate {
     return (this.extended?.messages.get('ut_pex') ?? 0) > 0
   }
 
+  /** It can meet others through us, and bring us to others (BEP 55). */
+  get holepunches(): boolean {
+    return (this.extended?.messages.get('ut_holepunch') ?? 0) > 0
+  }
+
+  sendHolepunch(payload: Uint8Array): void {
+    const id = this.extended?.messages.get('ut_holepunch') ?? 0
+    if (id > 0) this.sendExtended(id, payload)
+  }
+
   sendPex(payload: Uint8Array): void {
     const id = this.extended?.messages.get('ut_pex') ?? 0
     if (id > 0) this.sendExtended(id, payload)
@@ -398,6 +421,7 @@ export class Peer implements WireSink, ChokeCandidate {
       this.#torrent.onExtended(this)
     } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
     else if (id === UT_PEX_ID) this.#torrent.onPex(this, payload)
+    else if (id === HOLEPUNCH_ID) this.#torrent.onHolepunch(this, payload)
     else if (id === DONT_HAVE_ID) this.#onDontHave(parseDontHave(payload))
   }
 

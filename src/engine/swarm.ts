@@ -23,6 +23,7 @@ import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { Discovery } from './discovery.ts'
 import type { DownloadSwarm } from './download.ts'
+import { Holepunch } from './holepunch.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
 import type { Payload } from './payload.ts'
@@ -81,6 +82,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   readonly choking: Choking
   readonly #hashes: TorrentHashes
   readonly #webSeeds: WebSeeds<Peer>
+  readonly #holepunch: Holepunch<Peer> | undefined
   #metadata: MetadataFetch | undefined
   /** To begin as the swarm's first seed (BEP 16); done once. */
   #beginsSwarm: boolean
@@ -99,6 +101,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.reads = context.reads
     this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()
+    if (context.dialer.speaksUtp) this.#holepunch = new Holepunch<Peer>(this)
     this.#connector = new Connector(context, this)
     const slots = (): number =>
       slotsFor(context.uploadSlots, host.traffic.uploadShare.mostPerSecond)
@@ -141,6 +144,10 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
 
   get superSeeds(): boolean {
     return this.#superSeed !== undefined
+  }
+
+  get speaksUtp(): boolean {
+    return this.#holepunch !== undefined
   }
 
   get utpPeers(): number {
@@ -312,7 +319,19 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   }
 
   onPex(peer: Peer, payload: Uint8Array): void {
-    this.#host.discovery.onPex(peer, payload, this.nowMs)
+    const told = this.#host.discovery.onPex(peer, payload, this.nowMs)
+    this.#holepunch?.told(peer, told)
+  }
+
+  onHolepunch(peer: Peer, payload: Uint8Array): void {
+    if (!this.isPrivate) this.#holepunch?.onMessage(peer, payload)
+  }
+
+  /** Connects over uTP to who connects to us at this moment. */
+  punch(host: string, port: number): void {
+    for (const peer of this.peers) if (peer.host === host && peer.port === port) return
+    const peer = this.#host.running ? this.#connector.punch(host, port) : undefined
+    if (peer !== undefined) this.peers.add(peer)
   }
 
   onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void {
@@ -447,7 +466,8 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#superSeed?.gone(peer)
     this.choking.gone(peer)
     if (this.#host.state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
-    this.#connector.ended(peer)
+    const reached = this.#connector.ended(peer)
+    if (!reached && this.#host.running) this.#holepunch?.unreached(peer.host, peer.port)
     this.#webSeeds.ended(peer, peer.download.rate.total > 0, this.nowMs)
     this.#metadata?.remove(peer, this.nowMs)
     this.#hashes.remove(peer)

@@ -17,6 +17,11 @@ export interface FakeLink {
   readonly latencyMs: number
   /** Bytes a millisecond from each host. */
   readonly bytesPerMs: number
+  /**
+   * Whether a host is behind a NAT that lets in datagrams from those addresses alone that it has sent to in the last
+   * NAT_MS, and no connection over TCP.
+   */
+  readonly isBehindNat?: (host: string) => boolean
   /** Whether a host takes no connection over TCP. */
   readonly refusesTcp?: (host: string) => boolean
   /** Share of datagrams that are lost. */
@@ -27,7 +32,11 @@ export interface FakeLink {
   readonly swallow?: (from: string, bytes: Uint8Array) => boolean
 }
 
+const NAT_MS = 10_000
+
 export class FakeInternet {
+  /** When hosts sent to others last, by both. */
+  readonly #sentMs = new Map<string, number>()
   readonly #clock: Clock
   readonly #link: FakeLink
   readonly #listeners = new Map<string, (socket: PeerSocket) => void>()
@@ -85,6 +94,7 @@ export class FakeInternet {
       backlog: 0,
       send: (bytes, to, toPort) => {
         const copy = Buffer.from(bytes)
+        this.#sentMs.set(`${host} ${to}`, this.#clock.monotonicMs())
         if (
           this.#link.datagramLoss !== undefined &&
           this.#random.uint32() / 2 ** 32 < this.#link.datagramLoss
@@ -93,6 +103,7 @@ export class FakeInternet {
         }
         this.datagramsFrom.set(host, (this.datagramsFrom.get(host) ?? 0) + 1)
         this.#clock.after(this.#link.latencyMs, () => {
+          if (!this.#letsIn(to, host)) return
           const receiver = this.#datagramSockets.get(`${to} ${toPort}`)
           receiver?.onMessage(copy, host, port)
           receiver?.onQuiet()
@@ -104,6 +115,12 @@ export class FakeInternet {
     }
     this.#datagramSockets.set(key, socket)
     return socket
+  }
+
+  #letsIn(to: string, from: string): boolean {
+    if (this.#link.isBehindNat?.(to) !== true) return true
+    const sentMs = this.#sentMs.get(`${to} ${from}`) ?? Number.NEGATIVE_INFINITY
+    return this.#clock.monotonicMs() - sentMs < NAT_MS
   }
 
   #openMulticast(host: string, group: string): MulticastSocket {
@@ -138,7 +155,9 @@ export class FakeInternet {
     this.#clock.after(this.#link.latencyMs, () => {
       const accept = this.#listeners.get(`${host} ${port}`)
       if (near.closed) return
-      if (accept === undefined || this.#link.refusesTcp?.(host) === true) {
+      const { refusesTcp, isBehindNat } = this.#link
+      const isShut = refusesTcp?.(host) === true || isBehindNat?.(host) === true
+      if (accept === undefined || isShut) {
         near.end(new Error('connection refused'))
         return
       }

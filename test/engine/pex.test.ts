@@ -41,6 +41,7 @@ class Listener implements Gossip {
   readonly wantsPex = true
   readonly listenPort = 6881
   readonly transport = 'tcp'
+  readonly holepunches = false
   readonly host: string
   readonly heard: string[][] = []
 

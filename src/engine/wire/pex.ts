@@ -20,6 +20,7 @@ const LIMITS = { ordered: false, depthMax: 4, valuesMax: 64 } as const
 /** Flags of BEP 11. */
 export const PEX_SEED = 0x02
 export const PEX_UTP = 0x04
+export const PEX_HOLEPUNCH = 0x08
 export const PEX_REACHABLE = 0x10
 
 export interface PexPeer extends PeerAddress {
