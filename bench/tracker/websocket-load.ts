@@ -27,6 +27,8 @@ export interface LoadResult {
   readonly answers: number
   readonly seconds: number
   readonly cpuSeconds: number
+  /** Of these, outside of the kernel. */
+  readonly userSeconds: number
   readonly ownCpuSeconds: number
 }
 
@@ -173,10 +175,11 @@ async function open(port: number): Promise<Socket> {
   return socket
 }
 
-function cpuSecondsOf(pid: number): number {
+function cpuSecondsOf(pid: number): { readonly all: number; readonly user: number } {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+  const [user, system] = [Number(fields[11]), Number(fields[12])]
+  return { all: (user + system) / TICKS_PER_SECOND, user: user / TICKS_PER_SECOND }
 }
 
 async function main(options: LoadOptions): Promise<LoadResult> {
@@ -207,7 +210,8 @@ async function main(options: LoadOptions): Promise<LoadResult> {
     offers: after.offers - before.offers,
     answers: after.answers - before.answers,
     seconds: (after.atMs - before.atMs) / 1000,
-    cpuSeconds: after.cpu - before.cpu,
+    cpuSeconds: after.cpu.all - before.cpu.all,
+    userSeconds: after.cpu.user - before.cpu.user,
     ownCpuSeconds: own / 1e6,
   }
 }

@@ -8,7 +8,8 @@ import { Counters } from '../../src/tracker/counters.ts'
 import { SWEEP_MS } from '../../src/tracker/http-connections.ts'
 import { HttpHandler } from '../../src/tracker/http-handler.ts'
 import { HttpServer, type TakeOver } from '../../src/tracker/http-server.ts'
-import { adoptSocket, HttpFront } from '../../src/tracker/linux/http-front.ts'
+import { AdoptedConnection } from '../../src/tracker/linux/adopted-connection.ts'
+import { HttpFront } from '../../src/tracker/linux/http-front.ts'
 import { type Libc, probeLibc } from '../../src/tracker/linux/libc.ts'
 import { openWake, Poller } from '../../src/tracker/linux/poller.ts'
 import { openTcpListener } from '../../src/tracker/linux/socket.ts'
@@ -70,7 +71,9 @@ export async function startFrontEnd(
     ...(setUp.shedAgeMs === undefined ? {} : { shedAgeMs: setUp.shedAgeMs }),
     ...(takeOver === undefined
       ? {}
-      : { takeOver: (fd, remote, bytes) => takeOver(adoptSocket(fd), remote, bytes) }),
+      : {
+          takeOver: (fd, remote, bytes) => takeOver(new AdoptedConnection(own, fd), remote, bytes),
+        }),
   })
   const { fd, port } = openTcpListener(own, '127.0.0.1', 0, false)
   front.listen(fd, 4)

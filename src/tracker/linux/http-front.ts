@@ -15,7 +15,6 @@
  * a connection, and no want of descriptors, stops the others or makes the thread spin. Nothing is allocated for a request that
  * comes whole and is answered at once, hooks apart.
  */
-import { Socket } from 'node:net'
 import type { Clock } from '../../base/index.ts'
 import type { AddressFamily } from '../../peer-store/index.ts'
 import { isMapped } from '../addresses.ts'
@@ -99,27 +98,6 @@ export interface HttpFrontOptions {
   readonly takeOver?: TakeDescriptor
   /** How long a request may have waited. Default SHED_AGE_MS. */
   readonly shedAgeMs?: number
-}
-
-/** What adopted sockets read into, all the same memory: one is read at a time. */
-const adoptedInput: Buffer = Buffer.allocUnsafeSlow(65_536)
-
-/**
- * A connection that a front end gave away, as node's own. The chunks of its `data` are good until the listener returns: node's
- * default of new memory for each read costs more than what is read.
- */
-export function adoptSocket(fd: number): Socket {
-  const onread = {
-    buffer: adoptedInput,
-    callback(bytes: number): boolean {
-      socket.emit('data', adoptedInput.subarray(0, bytes))
-      return true
-    },
-  }
-  // `onread` is documented for connections that are made; the constructor takes it for all.
-  const options = { fd, readable: true, writable: true, allowHalfOpen: true, onread }
-  const socket = new Socket(options)
-  return socket
 }
 
 export class HttpFront {

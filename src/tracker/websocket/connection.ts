@@ -34,6 +34,14 @@ import type { SignalHandler, SignalPeer } from './handler.ts'
 import type { Handshake } from './handshake.ts'
 import type { Member } from './swarms.ts'
 
+/** Some have shorter ways. */
+export interface SignalSocket extends Socket {
+  /** Gives bytes to the system without a detour, as many as it takes now; `write` takes the rest. */
+  sendNow?(bytes: Buffer): number
+  /** Hears what comes instead of `data`: so many bytes of memory that is good until it returns. */
+  onBytes?: ((memory: Buffer, bytes: number) => void) | undefined
+}
+
 export interface ConnectionLimits {
   readonly maxMessageBytes: number
   /** Unsent bytes of one connection. */
@@ -90,7 +98,7 @@ export class Connection implements SignalPeer {
   readonly queryStart: number
   readonly passkeyStart: number
   readonly passkeyEnd: number
-  readonly #socket: Socket
+  readonly #socket: SignalSocket
   readonly #front: SignalFront
   /** Bytes of frames that are not whole, or may not be read yet. */
   #rest: Buffer = NOTHING
@@ -115,7 +123,7 @@ export class Connection implements SignalPeer {
   #endsMs = -1
   #gone = false
 
-  constructor(socket: Socket, shake: Handshake, front: SignalFront) {
+  constructor(socket: SignalSocket, shake: Handshake, front: SignalFront) {
     this.address = shake.address
     this.target = shake.target
     this.queryStart = shake.queryStart
@@ -134,21 +142,23 @@ export class Connection implements SignalPeer {
     // Sockets may be half open: who sends no more is gone.
     socket.on('end', () => this.destroy())
     socket.on('drain', () => this.#noteUnsent())
-    socket.on('data', (chunk: Buffer) => this.receive(chunk))
+    if ('onBytes' in socket) socket.onBytes = (memory, bytes) => this.receive(memory, bytes)
+    else socket.on('data', (chunk: Buffer) => this.receive(chunk, chunk.length))
     socket.write(shake.response, 'latin1')
   }
 
-  receive(chunk: Buffer): void {
+  /** The first `bytes` of a chunk, whose memory is the caller's again when this returns. */
+  receive(chunk: Buffer, bytes: number): void {
     if (this.#gone || this.#endsMs >= 0) return
     const front = this.#front
     front.nowMs = front.monotonicMs()
     this.#heardMs = front.nowMs
     this.#pongDueMs = -1
     if (this.#restBytes === 0) {
-      const read = this.#read(chunk, chunk.length)
-      this.#keep(chunk, read, chunk.length)
+      const read = this.#read(chunk, bytes)
+      this.#keep(chunk, read, bytes)
     } else {
-      this.#append(chunk)
+      this.#append(chunk, bytes)
       this.#readRest()
     }
   }
@@ -175,10 +185,15 @@ export class Connection implements SignalPeer {
       const out = queue.length === 1 ? queue[0]! : this.#joined(queue)
       queue.length = 0
       this.#queueBytes = 0
-      this.#socket.write(out)
-      this.#noteUnsent()
+      this.#write(out)
     }
     return this.#unsentBytes === 0
+  }
+
+  #write(out: Buffer): void {
+    const sent = this.#socket.sendNow?.(out) ?? 0
+    if (sent < out.length) this.#socket.write(sent === 0 ? out : out.subarray(sent))
+    this.#noteUnsent()
   }
 
   #joined(frames: readonly Buffer[]): Buffer {
@@ -327,14 +342,14 @@ export class Connection implements SignalPeer {
   }
 
   /** Doubles, so that a message in single bytes is copied twice and not a thousand times. */
-  #append(chunk: Buffer): void {
-    const needed = this.#restBytes + chunk.length
+  #append(chunk: Buffer, bytes: number): void {
+    const needed = this.#restBytes + bytes
     if (needed > this.#rest.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#rest.length))
       this.#rest.copy(larger, 0, 0, this.#restBytes)
       this.#rest = larger
     }
-    chunk.copy(this.#rest, this.#restBytes)
+    chunk.copy(this.#rest, this.#restBytes, 0, bytes)
     this.#restBytes = needed
   }
 

@@ -9,6 +9,7 @@
  * Strict: a frame that breaks a rule ends the connection, because where the next one begins would be a guess.
  */
 import { readU16BE, readU32BE, writeU16BE, writeU32BE } from '../../base/index.ts'
+import { wordsUnder } from './words.ts'
 
 export const OP_CONTINUATION = 0
 export const OP_TEXT = 1
@@ -42,7 +43,7 @@ export type FrameParse = 'more' | 'frame' | typeof CLOSE_PROTOCOL | typeof CLOSE
 
 /**
  * Reads the frame that begins at `bytes[at]`, and takes the mask off its payload, in place. A length beyond `maxBytes` is
- * refused as soon as it is said. Allocates nothing beyond a view, throws nothing.
+ * refused as soon as it is said. Allocates nothing, throws nothing.
  */
 export function parseFrame(
   bytes: Uint8Array,
@@ -107,8 +108,9 @@ function unmask(bytes: Uint8Array, mask: number, start: number, end: number): vo
             ? m2 | (m3 << 8) | (m0 << 16) | (m1 << 24)
             : m3 | (m0 << 8) | (m1 << 16) | (m2 << 24)
     const count = (end - at) >>> 2
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, count)
-    for (let i = 0; i < count; i++) words[i]! ^= word
+    const words = wordsUnder(bytes)
+    const first = (bytes.byteOffset + at) >>> 2
+    for (let i = first; i < first + count; i++) words[i]! ^= word
     at += count * 4
   }
   for (; at < end; at++) {

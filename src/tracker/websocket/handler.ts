@@ -88,6 +88,8 @@ const WITH_INFO_HASH = ascii('","info_hash":"')
 const MAX_BINARY_BYTES = 120
 const MAX_MESSAGE_REPLY_BYTES = 512 + MAX_HTTP_SCRAPE * (MAX_BINARY_BYTES + 96)
 const HEAD_ROOM = 4
+/** Most connections are in fewer swarms. */
+const NEAR_MEMBERS = 4
 
 export class SignalHandler {
   /** Of the last message: index in ACTIONS, and why it failed, or nothing. */
@@ -157,9 +159,10 @@ export class SignalHandler {
     this.#fillContext(bytes, peer)
     const refusal = hooks.approve(announce)
     if (refusal !== null) return refusal
-    const infoHash = toLatin1(announce.infoHash)
-    const peerId = toLatin1(announce.peerId)
-    const known = swarms.get(infoHash)?.find(peerId)
+    const own = this.#memberOf(peer)
+    const infoHash = own?.swarm.infoHash ?? toLatin1(announce.infoHash)
+    const peerId = own?.peerId ?? toLatin1(announce.peerId)
+    const known = own ?? swarms.get(infoHash)?.find(peerId)
     if (known !== undefined && known.participant !== peer) {
       const other = known.participant as SignalPeer
       if (!bytesEqual(other.address, peer.address)) {
@@ -214,6 +217,17 @@ export class SignalHandler {
     return null
   }
 
+  /** The sender in the swarm that its message names, if it has been there before and in few others: found without a string or a map. */
+  #memberOf({ members }: SignalPeer): Member | undefined {
+    const { announce } = this.#request
+    for (let i = 0; i < members.length && i < NEAR_MEMBERS; i++) {
+      const member = members[i]!
+      if (!isLatin1(member.swarm.infoHash, announce.infoHash)) continue
+      if (isLatin1(member.peerId, announce.peerId)) return member
+    }
+    return undefined
+  }
+
   /** What hooks look at beside the message itself. */
   #fillContext(bytes: Uint8Array, peer: SignalPeer): void {
     const { announce, jwtStart, jwtEnd } = this.#request
@@ -260,8 +274,9 @@ export class SignalHandler {
   #relayAnswer(bytes: Uint8Array, peer: SignalPeer): Failure | null {
     const { swarms, counters } = this.#options
     const { announce, toPeerId, offerIdStart, offerIdEnd, answerStart, answerEnd } = this.#request
-    const swarm = swarms.get(toLatin1(announce.infoHash))
-    const sender = swarm?.find(toLatin1(announce.peerId))
+    const own = this.#memberOf(peer)
+    const swarm = own?.swarm ?? swarms.get(toLatin1(announce.infoHash))
+    const sender = own ?? swarm?.find(toLatin1(announce.peerId))
     if (swarm === undefined || sender?.participant !== peer) return failures.notInSwarm
     const target = swarm.find(toLatin1(toPeerId))
     if (target === undefined) {
@@ -373,4 +388,10 @@ export class SignalHandler {
   #number(value: number): void {
     this.#end = writeDecimal(value, this.#out, this.#end)
   }
+}
+
+/** Whether these are the bytes of a text of as many characters. */
+function isLatin1(text: string, bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (text.charCodeAt(i) !== bytes[i]) return false
+  return true
 }

@@ -6,6 +6,8 @@
  * none throws, none recurses.
  */
 
+import { wordsUnder } from './words.ts'
+
 const MAX_DEPTH = 31
 
 const PLAIN = 0
@@ -46,19 +48,13 @@ export function skipSpace(bytes: Uint8Array, from: number, end: number): number 
 
 /** Up to here byte by byte: most strings are short. */
 const NEAR_BYTES = 16
-/** The memory that was read last, in words. */
-let memory: ArrayBufferLike = new ArrayBuffer(0)
-let words: Int32Array<ArrayBufferLike> = new Int32Array(0)
 
 /**
  * Behind as many plain bytes as are found four at a time: a quarter of the time of single ones, and most of a message is such
  * strings. What it takes for not plain may still be: whoever calls looks at the byte.
  */
 function skipPlainWords(bytes: Uint8Array, from: number, end: number): number {
-  if (bytes.buffer !== memory) {
-    memory = bytes.buffer
-    words = new Int32Array(memory, 0, memory.byteLength >>> 2)
-  }
+  const words = wordsUnder(bytes)
   const offset = bytes.byteOffset
   let at = from
   while (((offset + at) & 3) !== 0) {

@@ -14,7 +14,12 @@ import { HttpRoutes } from '../http-routes.ts'
 import type { RateLimiter } from '../rate-limiter.ts'
 import { OTHER_ACTION } from '../responses.ts'
 import { Arena } from './arena.ts'
-import { Connection, type ConnectionLimits, type SignalFront } from './connection.ts'
+import {
+  Connection,
+  type ConnectionLimits,
+  type SignalFront,
+  type SignalSocket,
+} from './connection.ts'
 import { CLOSE_GOING_AWAY } from './frames.ts'
 import { SignalHandler, type SignalPolicy } from './handler.ts'
 import { type HandshakeRules, readHandshake, refusalOf } from './handshake.ts'
@@ -89,7 +94,7 @@ export class WebSocketServer {
    * Takes a connection whose request asks for the upgrade. `remote` is the other end of the socket, `bytes` all that was read from
    * the request on. The socket may be paused; whoever had it listens no more.
    */
-  readonly takeOver = (socket: Socket, remote: Uint8Array, bytes: Uint8Array): void => {
+  readonly takeOver = (socket: SignalSocket, remote: Uint8Array, bytes: Uint8Array): void => {
     const shake = readHandshake(remote, bytes, this.#rules)
     if (typeof shake === 'number') {
       this.#refuse(socket, remote, shake)
@@ -108,7 +113,7 @@ export class WebSocketServer {
     this.#connections.add(connection)
     this.#counters.websocket.connections++
     const rest = bytes.subarray(shake.length)
-    if (rest.length > 0) connection.receive(Buffer.from(rest))
+    if (rest.length > 0) connection.receive(Buffer.from(rest), rest.length)
     socket.resume()
     if (this.#cancelSweep === undefined) this.#sweepLater()
   }

@@ -16,7 +16,7 @@ import type { ConnectionIdShare } from '../connection-id.ts'
 import { Counters } from '../counters.ts'
 import { trackerError } from '../errors.ts'
 import type { TakeOver } from '../http-server.ts'
-import { adoptSocket } from '../linux/http-front.ts'
+import { AdoptedConnection } from '../linux/adopted-connection.ts'
 import type { Libc } from '../linux/libc.ts'
 import { openWake, wake } from '../linux/poller.ts'
 import type { FromWorker, ToWorker, WorkerSettings, WorkerSocket, WorkerStart } from './messages.ts'
@@ -163,7 +163,7 @@ class Seat {
 
   /** Resolves to the reason when it dies. */
   #spawn(): Promise<string> {
-    const { store, connectionIds, clock, logger, takeOver } = this.#options
+    const { libc, store, connectionIds, clock, logger, takeOver } = this.#options
     const workerData: WorkerStart = {
       store: store.handle(),
       counters: this.counters.buffer,
@@ -182,7 +182,8 @@ class Seat {
     this.#worker = worker
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'connection') {
-        takeOver!(adoptSocket(message.fd), message.remote, message.bytes)
+        const socket = new AdoptedConnection(libc, message.fd)
+        takeOver!(socket, message.remote, message.bytes)
         return
       }
       this.#settled = message.version
