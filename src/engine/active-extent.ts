@@ -5,7 +5,7 @@
  * free --request--> requested --first byte--> receiving --last byte--> received
  *   ^                |                          |                        |
  *   `----------------+--- its last owner goes --+                        |
- *   `------------------------------------------- the piece fails its hash
+ *   `------------------------------------------- the piece fails its hash, or the chunk its own
  * ```
  *
  * Chunks are numbered across the extent: `(piece - firstPiece) * chunksPerPiece + chunk`. A number
@@ -79,6 +79,17 @@ export class ActiveExtent {
     this.left += count
     this.cursor = Math.min(this.cursor, at)
     this.openStripe = Math.min(this.openStripe, geometry.firstStripe(piece))
+  }
+
+  /** A chunk that was received is free again. */
+  freeChunk(at: number, piece: number): void {
+    this.state[at] = ChunkState.free
+    this.owner[at] = NOBODY
+    this.second[at] = NOBODY
+    this.pieceLeft[piece - this.firstPiece]!++
+    this.free++
+    this.left++
+    this.cursor = Math.min(this.cursor, at)
   }
 
   /** Takes one owner off a chunk that has not been received; it is free when nobody is left. */

@@ -4,7 +4,7 @@
  *
  * ```
  * chunk -> stripe -> hash -> verified: have to all peers -> held on the volume -> all held
- *                        `-> failed: who sent it is banned, or suspected
+ *                        `-> failed: who sent it is banned, or suspected; the leaves of v2 tell which chunks are wrong
  * ```
  *
  * A verified piece is announced to peers at once and served from its stripe until it is on the volume:
@@ -17,6 +17,8 @@ import type { Bitfield } from '../base/index.ts'
 import type { PieceHashes } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { type Geometry, RUN_STRIPES } from './geometry.ts'
+import type { HashJob } from './hash-requests.ts'
+import { LeafBlame } from './leaf-blame.ts'
 import type { Peer } from './peer.ts'
 import { PickOrder, Priority } from './pick-order.ts'
 import { Picker } from './picker.ts'
@@ -30,6 +32,8 @@ export interface DownloadSwarm {
   readonly peers: ReadonlySet<Peer>
   readClock(): void
   banHost(host: string, reason: string): void
+  /** Asks peers for hashes; false when nobody can be asked. */
+  askLeaves(job: HashJob): boolean
 }
 
 export interface DownloadEvents {
@@ -75,6 +79,7 @@ export class Download {
   readonly #suspects = new Suspects()
   /** Hosts of the picker's peers that have gone. */
   readonly #departed = new Map<number, string>()
+  readonly #leaves: LeafBlame
   #haves: number[] = []
   #cancelFlush: (() => void) | undefined
   #nextStripeMs = 0
@@ -123,6 +128,11 @@ export class Download {
         onRoom: () => this.#refillAll(),
       },
     })
+    this.#leaves = new LeafBlame(hashes, geometry, context.clock, {
+      chunk: (piece, chunk) => this.stripes.chunk(piece, chunk),
+      ask: (job) => swarm.askLeaves(job),
+      judged: (piece, wrong) => this.#judged(piece, wrong),
+    })
     this.#limitExtents()
   }
 
@@ -168,6 +178,7 @@ export class Download {
   /** No timer any more. The stripes are closed, or dropped, by whoever calls. */
   stop(): void {
     this.#stopped = true
+    this.#leaves.stop()
     this.#cancelFlush?.()
     this.#cancelFlush = undefined
   }
@@ -179,18 +190,42 @@ export class Download {
     for (const peer of this.#swarm.peers) peer.pieceVerified()
     const guilty = this.#suspects.verified(piece, (chunk) => this.stripes.chunk(piece, chunk))
     this.#banAll(guilty, 'it sent a corrupt chunk')
+    this.#leaves.verified(piece)
     this.#events.verified(piece)
     if (this.#done.full) this.stripes.finish()
   }
 
-  #hashFailed(piece: number, senders: Int32Array): void {
+  #hashFailed(piece: number, senders: Int32Array): readonly number[] | 'wait' | undefined {
     this.hashFailures++
     this.#context.misdeeds.count('corruptPieces')
     const ids = new Set(senders)
     this.#context.logger.warn({ piece, senders: ids.size }, 'a piece failed its hash')
-    if (ids.size > 1) {
+    if (ids.size === 1) {
+      this.#banAll(ids, 'it sent a corrupt piece')
+      return undefined
+    }
+    const spans = this.#geometry.firstStripe(piece) !== this.#geometry.lastStripe(piece)
+    const wrong = spans ? undefined : this.#leaves.failed(piece)
+    if (wrong !== 'wait') this.#blame(piece, wrong, senders)
+    return wrong
+  }
+
+  /** Which chunks of a piece are wrong is known now, or will not be. */
+  #judged(piece: number, wrong: readonly number[] | undefined): void {
+    if (!this.stripes.isQuestioned(piece)) return
+    this.#blame(piece, wrong, this.picker.senders(piece))
+    this.stripes.judge(piece, wrong)
+    this.onReleased()
+  }
+
+  #blame(piece: number, wrong: readonly number[] | undefined, senders: Int32Array): void {
+    if (wrong === undefined) {
       this.#suspects.failed(piece, senders, (chunk) => this.stripes.chunk(piece, chunk))
-    } else this.#banAll(ids, 'it sent a corrupt piece')
+      return
+    }
+    for (const _ of wrong) this.#context.misdeeds.count('corruptChunks')
+    const guilty = new Set(wrong.map((chunk) => senders[chunk]!))
+    this.#banAll(guilty, 'it sent a corrupt chunk')
   }
 
   /** The peer goes, and may have left something wrong behind: who it was is not forgotten with it. */

@@ -22,6 +22,8 @@ export interface HashPeer {
 export interface HashJob {
   readonly root: Uint8Array
   readonly range: HashRange
+  /** Nobody waits for it any more; never, where it is not there. */
+  isOver?(): boolean
   /** Whether these hashes, of the right number, are what was asked for. */
   proves(hashes: Uint8Array): boolean
   /** They are. The bytes are the receiver's to copy. */
@@ -126,10 +128,17 @@ export class HashRequests {
     let room = MAX_PER_PEER
     for (const asked of this.#asked) if (asked.peer === peer) room--
     for (; room > 0 && !peer.closed; room--) {
-      const job = this.#again.shift() ?? (this.#again.length < MAX_AGAIN ? this.#next() : undefined)
+      const job = this.#nextJob()
       if (job === undefined) return
       this.#asked.push({ job, peer, sinceMs: nowMs })
       peer.sendHashRequest(job.root, job.range)
+    }
+  }
+
+  #nextJob(): HashJob | undefined {
+    for (;;) {
+      const job = this.#again.shift() ?? (this.#again.length < MAX_AGAIN ? this.#next() : undefined)
+      if (job?.isOver?.() !== true) return job
     }
   }
 

@@ -17,6 +17,8 @@ export interface MisdeedCounts {
   readonly stalls: number
   /** Pieces that failed their hash. */
   readonly corruptPieces: number
+  /** Chunks of them that were found by the leaves of v2. */
+  readonly corruptChunks: number
   /** Hosts that were banned for what they sent. */
   readonly bans: number
 }
@@ -32,6 +34,7 @@ export class Misdeeds {
     floods: 0,
     stalls: 0,
     corruptPieces: 0,
+    corruptChunks: 0,
     bans: 0,
   }
 

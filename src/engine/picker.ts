@@ -312,6 +312,12 @@ export class Picker {
     extent.soles.set(piece, { peer: NOBODY, sinceMs: 0 })
   }
 
+  /** Of a piece that is whole these chunks are wrong: they are free again, the others stay. */
+  chunksFailed(piece: number, chunks: readonly number[]): void {
+    const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
+    for (const chunk of chunks) extent.freeChunk(this.#at(extent, piece, chunk), piece)
+  }
+
   /**
    * Gives an extent up: what of it was received and not verified is forgotten. Refused while a chunk of
    * it is arriving, because its bytes are being written into the stripe.

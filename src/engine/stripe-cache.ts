@@ -37,8 +37,11 @@ import type { WriteQueue } from './write-queue.ts'
 
 export interface StripeCacheEvents {
   verified(piece: number): void
-  /** `senders` are the ids of the picker's peers that delivered the chunks; `chunk` reads what they sent. */
-  hashFailed(piece: number, senders: Int32Array): void
+  /**
+   * `senders` are the ids of the picker's peers that delivered the chunks; `chunk` reads what they sent. Answers which
+   * chunks are wrong; undefined: all may be; `wait`: `judge` will be told.
+   */
+  hashFailed(piece: number, senders: Int32Array): readonly number[] | 'wait' | undefined
   /** The volume has the piece; not durable before its next sync. */
   held(piece: number): void
   failed(error: Error): void
@@ -57,6 +60,8 @@ export class StripeCache implements PoolMember {
   readonly #events: StripeCacheEvents
   readonly #stripes = new Map<number, Stripe>()
   readonly #spans = new Map<number, Span>()
+  /** Pieces that failed, and of which the wrong chunks are about to be known. */
+  readonly #questioned = new Set<number>()
   /** The first bytes of stripes that have no buffer yet: the ends of chunks that lie in two. */
   readonly #carried = new Map<number, { readonly extent: number; readonly bytes: Uint8Array }>()
   /** Whole pieces whose last stripe has no buffer yet. */
@@ -331,8 +336,27 @@ export class StripeCache implements PoolMember {
   }
 
   #fail(piece: number): void {
-    const senders = this.#picker.senders(piece)
-    this.#events.hashFailed(piece, senders)
+    const wrong = this.#events.hashFailed(piece, this.#picker.senders(piece))
+    if (wrong === 'wait') this.#questioned.add(piece)
+    else this.#free(piece, wrong)
+  }
+
+  /** A piece that failed lies there whole until it is known which of its chunks are wrong. */
+  isQuestioned(piece: number): boolean {
+    return this.#questioned.has(piece) && this.#picker.isWhole(piece)
+  }
+
+  /** These chunks of a piece that is questioned are wrong; undefined: all may be. */
+  judge(piece: number, wrong: readonly number[] | undefined): void {
+    if (this.isQuestioned(piece)) this.#free(piece, wrong)
+    this.#questioned.delete(piece)
+  }
+
+  #free(piece: number, wrong: readonly number[] | undefined): void {
+    if (wrong !== undefined && !this.#spans.has(piece)) {
+      this.#picker.chunksFailed(piece, wrong)
+      return
+    }
     const left = this.#forget(piece)
     this.#picker.pieceFailed(piece)
     this.#releaseSpent(left)
@@ -342,6 +366,7 @@ export class StripeCache implements PoolMember {
   #forget(piece: number): Stripe[] {
     this.#spans.delete(piece)
     this.#stuck.delete(piece)
+    this.#questioned.delete(piece)
     const extent = this.#geometry.extentOf(piece)
     const first = this.#geometry.firstStripe(piece)
     const last = this.#geometry.lastStripe(piece)

@@ -23,6 +23,7 @@ import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { Discovery } from './discovery.ts'
 import type { DownloadSwarm } from './download.ts'
+import type { HashJob } from './hash-requests.ts'
 import { Holepunch } from './holepunch.ts'
 import { MetadataFetch } from './metadata.ts'
 import type { PeerSocket } from './network.ts'
@@ -386,6 +387,10 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     return new Promise((resolve) => this.#hashes.fetch(info, known, this.peers, resolve))
   }
 
+  askLeaves(job: HashJob): boolean {
+    return this.#hashes.askLeaves(job, this.peers)
+  }
+
   // --- What they are told ---
 
   /** The info dictionary is known: peers may be asked for hashes. */
@@ -487,8 +492,11 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   /** Nobody from there is connected to, or let in, for BAN_MS. */
   banHost(host: string, reason: string): void {
     this.#logger.info({ host, reason }, 'a peer is banned')
-    this.bans++
-    this.#context.misdeeds.count('bans')
+    // What it sent before may be found out later, and more than once.
+    if (!this.#connector.isBanned(host)) {
+      this.bans++
+      this.#context.misdeeds.count('bans')
+    }
     this.#connector.ban(host)
     for (const peer of [...this.peers]) if (peer.host === host) peer.close()
   }

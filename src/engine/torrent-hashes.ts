@@ -1,6 +1,6 @@
 /**
- * A torrent's dealings in hash trees with its peers (BEP 52): fetching the layers that it lacks, and
- * answering those who ask.
+ * A torrent's dealings in hash trees with its peers (BEP 52): fetching the layers that it lacks and the leaves of
+ * pieces that failed, and answering those who ask.
  *
  * Invariants: a peer gets at most ANSWERS_PER_S answers a second, what is beyond is refused; one that goes
  * on asking, or sends hashes that nobody wants, is cut off; one whose hashes prove nothing is banned.
@@ -13,7 +13,7 @@ import {
 } from '../metainfo/index.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
-import { HashRequests } from './hash-requests.ts'
+import { type HashJob, HashRequests } from './hash-requests.ts'
 import { LayerFetch } from './layer-fetch.ts'
 import type { Peer } from './peer.ts'
 import { MAX_HASHES } from './wire/hashes.ts'
@@ -39,6 +39,8 @@ export class TorrentHashes {
   readonly #accounts = new WeakMap<Peer, Account>()
   #requests: HashRequests | undefined
   #fetch: LayerFetch | undefined
+  /** Jobs for leaves of pieces that failed, which nobody was asked for yet. */
+  readonly #leaves: HashJob[] = []
 
   constructor(nowMs: () => number, ban: (peer: Peer, reason: string) => void) {
     this.#nowMs = nowMs
@@ -62,9 +64,19 @@ export class TorrentHashes {
     this.#askAll(peers)
   }
 
+  /** Asks somebody of `peers`, or of those that come. False when none of them can be asked. */
+  askLeaves(job: HashJob, peers: Iterable<Peer>): boolean {
+    let isAnybody = false
+    for (const peer of peers) if (peer.peerId !== undefined && peer.speaksV2) isAnybody = true
+    if (!isAnybody) return false
+    this.#leaves.push(job)
+    this.#askAll(peers)
+    return true
+  }
+
   #askAll(peers: Iterable<Peer>): void {
     this.#requests ??= new HashRequests(
-      () => this.#fetch?.next(),
+      () => this.#leaves.shift() ?? this.#fetch?.next(),
       (peer) => this.#ban(peer as Peer, 'it sent hashes that prove nothing'),
     )
     for (const peer of peers) if (peer.peerId !== undefined) this.add(peer)

@@ -68,7 +68,13 @@ export async function runSwarm(seed: number): Promise<SwarmReport> {
   }
   const judge = new Judge()
   const swarm = new Swarm(seed, { ...hostile(random, kinds, judge) }, BLOCK_BYTES)
-  const content = swarm.content(totalBytes, pieceBytes)
+  // What is v2, or both, has pieces of powers of two.
+  const isEven = Number.isInteger(Math.log2(pieceBytes))
+  const format = isEven && seed % 5 < 2 ? (['v2', 'hybrid'] as const)[seed % 5]! : 'v1'
+  const content =
+    format === 'v1'
+      ? swarm.content(totalBytes, pieceBytes)
+      : swarm.published(format, [totalBytes], pieceBytes)
   judge.content = content
   const members = await join(swarm, random, kinds, content, seed % 4 === 3)
   const started = swarm.clock.monotonicMs()
@@ -126,7 +132,8 @@ async function join(
     })
     const known = members.map((member) => ({ host: member.address, port: 6881 }))
     const superSeed = address === '10.0.0.1' && hidesFirst
-    const options = { trackers: [], peers: known, superSeed }
+    const layers = content.layers ?? new Map()
+    const options = { trackers: [], peers: known, superSeed, layers }
     const torrent = isSeed
       ? engine.open(volume.get(content.info.infoHash)!, content.info, options)
       : await engine.add(content.info, options)

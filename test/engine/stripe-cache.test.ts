@@ -55,7 +55,7 @@ async function bench(
     clock,
     events: {
       verified: (piece) => events.push(`verified ${piece}`),
-      hashFailed: (piece) => events.push(`bad ${piece}`),
+      hashFailed: (piece) => void events.push(`bad ${piece}`),
       held: (piece) => events.push(`held ${piece}`),
       failed: (error) => events.push(error.message),
       onRoom: () => events.push('room'),
