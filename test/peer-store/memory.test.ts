@@ -181,6 +181,7 @@ test('after refusals a pass evicts the stalest eighth, and there is room again',
   const store = createPeerStore({ clock, random: seededRandom(3), maxMemoryBytes: 6 * MIB })
   let n = 0
   for (; store.stats().refused === 0; n += 1000) {
+    assert.ok(n < 2_000_000, 'the limit was reached')
     for (let i = n; i < n + 1000; i++) {
       view.setUint32(4, i)
       store.putSeeder(hash, address4, 6881)

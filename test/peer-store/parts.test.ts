@@ -6,7 +6,13 @@ import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { SEEDER_BIT } from '../../src/peer-store/age.ts'
 import { Arena } from '../../src/peer-store/arena.ts'
 import { Core, createMemory } from '../../src/peer-store/core.ts'
-import { createPeerStore, type SharedPeerStore } from '../../src/peer-store/index.ts'
+import {
+  createPeerStore,
+  MINIMUM_LIST_SWARMS,
+  type SharedPeerStore,
+  SwarmCursor,
+  SwarmList,
+} from '../../src/peer-store/index.ts'
 import { KeyedHash } from '../../src/peer-store/keyed-hash.ts'
 import { SPAN_BYTES, SPAN_WORDS } from '../../src/peer-store/layout.ts'
 import { Memory } from '../../src/peer-store/memory.ts'
@@ -76,8 +82,10 @@ test('a block of any class is reused by any other once its span is empty', () =>
 test('at the end of the reservation there is no block, and later there is one again', () => {
   const arena = new Arena(memoryOf(4 * MIB))
   const blocks: number[] = []
-  for (let block = arena.allocate(1000); block !== 0; block = arena.allocate(1000))
+  for (let block = arena.allocate(1000); block !== 0; block = arena.allocate(1000)) {
     blocks.push(block)
+    assert.ok(blocks.length < 1200, '4 MiB end')
+  }
   assert.ok(blocks.length > 900)
   assert.ok(arena.bytesReserved <= 4 * MIB)
   assert.equal(arena.allocate(SPAN_WORDS), 0)
@@ -191,6 +199,42 @@ for (const [name, hashOf] of Object.entries(HASHES)) {
     )
   })
 }
+
+test('a listing meets each swarm that stays once, while segments split and unite around it', () => {
+  for (const pages of [1, 2, 7, 20]) {
+    const store = createPeerStore({
+      clock: new ManualClock(),
+      random: seededRandom(pages),
+      maxMemoryBytes: 8 * MIB,
+      shardCountBits: 0,
+    })
+    const hash = new Uint8Array(20)
+    const call = (n: number, puts: boolean): void => {
+      new DataView(hash.buffer).setInt32(0, n)
+      if (puts) store.putLeecher(hash, Uint8Array.of(1, 2, 3, 4), 5)
+      else store.deleteLeecher(hash, Uint8Array.of(1, 2, 3, 4), 5)
+    }
+    const swarms = 5000
+    for (let n = 0; n < swarms; n++) call(n, true)
+    const met = new Map<number, number>()
+    const cursor = new SwarmCursor()
+    const list = new SwarmList(MINIMUM_LIST_SWARMS)
+    let ended = false
+    for (let page = 0; !ended; page++) {
+      // Nine of ten leave, and come back: segments are fewer and fewer, then more.
+      if (page === pages) for (let n = 0; n < swarms; n++) if (n % 10 !== 0) call(n, false)
+      if (page === pages + 2) for (let n = 0; n < swarms; n++) call(n, true)
+      ended = store.listSwarms(cursor, list)
+      for (let i = 0; i < list.count; i++) {
+        const n = new DataView(list.infoHashes.buffer).getInt32(i * 20)
+        met.set(n, (met.get(n) ?? 0) + 1)
+      }
+    }
+    for (let n = 0; n < swarms; n += 10) assert.equal(met.get(n), 1, `swarm ${n}`)
+    assert.deepEqual(store.verify(), [])
+    store.stop()
+  }
+})
 
 for (const family of [4, 6] as const) {
   test(`a set of IPv${family} peers holds what a map holds, dense, in buckets and back, while it is swept`, () => {

@@ -89,7 +89,10 @@ test('two dead threads are recovered together', async () => {
 
 test('at the limit of memory a shard is recovered, too', async () => {
   const store = create(3, 4 * MIB)
-  for (let n = 0; store.stats().refused === 0; n++) store.putSeeder(hashOf(n), addressOf(n), 7)
+  for (let n = 0; store.stats().refused === 0; n++) {
+    store.putSeeder(hashOf(n), addressOf(n), 7)
+    assert.ok(n < 200_000, 'the limit was reached')
+  }
   const handle = store.handle()
   const worker = start({ handle, spoils: 'allocator', number: 1 })
   await once(worker, 'message')
