@@ -54,6 +54,11 @@ export class AddressBook {
     for (const address of this.#addresses.values()) address.priority = this.#priorityOf(address)
   }
 
+  /** Nobody is known, nor banned. */
+  get isEmpty(): boolean {
+    return this.#addresses.size === 0 && this.#banned.size === 0
+  }
+
   get size(): number {
     return this.#addresses.size
   }

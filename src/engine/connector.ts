@@ -52,6 +52,11 @@ export class Connector {
     return peerPriority({ host: own, port: this.#context.listenPort }, { host, port })
   }
 
+  /** No address, whatever became of it, and no ban. */
+  get knowsNobody(): boolean {
+    return this.#addresses.isEmpty
+  }
+
   /** Room for another peer, as far as the torrent alone is concerned. */
   get hasRoom(): boolean {
     const size = this.#outgoing.size + this.#incoming.size + this.#met.size

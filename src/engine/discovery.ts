@@ -23,10 +23,12 @@ export class Discovery<P extends Gossip> {
   readonly #context: TorrentContext
   readonly #host: DiscoveryHost
   readonly #trackers: readonly (readonly string[])[]
-  readonly #announcers: Announcer[] = []
-  readonly #seekers: DhtSeeker[] = []
-  readonly #exchange: PeerExchange<P>
-  readonly #names: Uint8Array[] = []
+  // Lists of one or two: what grows by `push`, or is spread into another, keeps room for seventeen.
+  #announcers: readonly Announcer[] = []
+  #seekers: readonly DhtSeeker[] = []
+  /** Of those who have had peers. */
+  #exchange: PeerExchange<P> | undefined
+  #names: readonly Uint8Array[] = []
   #toldLocally = false
   #started = false
 
@@ -38,12 +40,11 @@ export class Discovery<P extends Gossip> {
     this.#context = context
     this.#host = host
     this.#trackers = trackers
-    this.#exchange = new PeerExchange(context.clock.monotonicMs())
   }
 
   /** The torrent is known by this name, too. */
   announce(name: Uint8Array): void {
-    this.#names.push(name)
+    this.#names = this.#names.concat(name)
     if (this.#toldLocally) this.#context.local?.announce(name)
     const { peerId, listenPort, key, network, clock, random, logger, trackerClient, dht } =
       this.#context
@@ -63,10 +64,11 @@ export class Discovery<P extends Gossip> {
       counters: () => this.#host.counters(),
       onPeers: (peers) => this.#host.addPeers(peers),
     })
-    this.#announcers.push(announcer)
+    this.#announcers = this.#announcers.concat(announcer)
     if (this.#started) announcer.start()
     if (dht === undefined) return
-    this.#seekers.push(new DhtSeeker(dht, name, listenPort, random, (peers) => this.believe(peers)))
+    const found = (peers: readonly PeerAddress[]): void => this.believe(peers)
+    this.#seekers = this.#seekers.concat(new DhtSeeker(dht, name, listenPort, random, found))
   }
 
   start(): void {
@@ -90,7 +92,7 @@ export class Discovery<P extends Gossip> {
     if (this.#toldLocally === isPrivate) this.#tellLocally(!isPrivate)
     if (!isPrivate) {
       for (const seeker of this.#seekers) seeker.tick(nowMs, hungry)
-      if (peers.size > 0) this.#exchange.tick(nowMs, peers)
+      if (peers.size > 0) this.#exchangeAt(nowMs).tick(nowMs, peers)
     }
     if (!hungry) return
     for (const announcer of this.#announcers) announcer.announceNow()
@@ -108,9 +110,14 @@ export class Discovery<P extends Gossip> {
 
   /** A peer tells of others (BEP 11): of these. */
   onPex(peer: P, payload: Uint8Array, nowMs: number): readonly PeerAddress[] {
-    const peers = this.#exchange.receive(peer, payload, nowMs)
+    const peers = this.#exchangeAt(nowMs).receive(peer, payload, nowMs)
     this.believe(peers)
     return peers
+  }
+
+  #exchangeAt(nowMs: number): PeerExchange<P> {
+    this.#exchange ??= new PeerExchange(nowMs)
+    return this.#exchange
   }
 
   trackers(): readonly TrackerStatus[] {

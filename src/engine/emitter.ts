@@ -1,20 +1,19 @@
 /** Events with types: the listener's arguments are those that `Events` names. */
 export class Emitter<Events extends { [K in keyof Events]: unknown[] }> {
-  readonly #listeners: { [K in keyof Events]?: Set<(...args: Events[K]) => void> } = {}
+  /** Lists that are replaced, not changed: most have one entry, and whoever emits may be half through one. */
+  readonly #listeners: { [K in keyof Events]?: readonly ((...args: Events[K]) => void)[] } = {}
 
   on<K extends keyof Events>(event: K, listener: (...args: Events[K]) => void): this {
-    const set = this.#listeners[event] ?? new Set()
-    this.#listeners[event] = set
-    set.add(listener)
+    this.#listeners[event] = (this.#listeners[event] ?? []).concat(listener)
     return this
   }
 
   off<K extends keyof Events>(event: K, listener: (...args: Events[K]) => void): this {
-    this.#listeners[event]?.delete(listener)
+    this.#listeners[event] = this.#listeners[event]?.filter((other) => other !== listener)
     return this
   }
 
   protected emit<K extends keyof Events>(event: K, ...args: Events[K]): void {
-    for (const listener of [...(this.#listeners[event] ?? [])]) listener(...args)
+    for (const listener of this.#listeners[event] ?? []) listener(...args)
   }
 }

@@ -523,7 +523,7 @@ class TorrentEngine implements Engine {
   }
 
   *#swarms(): Generator<Swarm> {
-    for (const { swarm } of this.#torrents.values()) yield swarm
+    for (const { swarmIfAny } of this.#torrents.values()) if (swarmIfAny) yield swarmIfAny
   }
 
   #tick(): void {
@@ -537,7 +537,7 @@ class TorrentEngine implements Engine {
       torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
     }
     this.#places.tick(nowMs)
-    const claimants = torrents.map(({ swarm }) => swarm.choking)
+    const claimants = Array.from(this.#swarms(), ({ choking }) => choking)
     this.#slots.share(claimants, nowMs)
     this.#pool.tick()
     if (nowMs - this.#lastTotalsMs >= TOTALS_MS) {

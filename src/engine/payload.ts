@@ -48,12 +48,12 @@ export class Payload {
   readonly #context: TorrentContext
   readonly #host: PayloadHost
   #phase: 'downloading' | 'seeding' | undefined
-  #choosing: Promise<void> = Promise.resolve()
+  #choosing: Promise<void> | undefined
   #download: Download | undefined
   /** Of downloads that have ended. */
   #hashFailures = 0
   /** Resolves when the stripes of a download that has ended are written. */
-  #leaving: Promise<void> = Promise.resolve()
+  #leaving: Promise<void> | undefined
 
   constructor(
     context: TorrentContext,
@@ -161,7 +161,7 @@ export class Payload {
 
   #change(info: TorrentInfo | undefined, change: () => void): Promise<void> {
     const choose = (): Promise<void> => this.#chooseAnew(info, change)
-    this.#choosing = this.#choosing.then(choose, choose)
+    this.#choosing = this.#choosing?.then(choose, choose) ?? choose()
     return this.#choosing
   }
 

@@ -31,7 +31,7 @@ export class Sleep {
   /** Reads what was let go of; undefined: the torrent never sleeps. */
   readonly reload: AddOptions['reload']
   #waking: Promise<void> | undefined
-  readonly #knocking = new Set<PeerSocket>()
+  #knocking: Set<PeerSocket> | undefined
 
   constructor(reload: AddOptions['reload']) {
     this.reload = reload
@@ -39,7 +39,9 @@ export class Sleep {
 
   /** Whether nobody is at the door, and what is let go of can be had again. */
   get mayBegin(): boolean {
-    return this.summary === undefined && this.reload !== undefined && this.#knocking.size === 0
+    return (
+      this.summary === undefined && this.reload !== undefined && (this.#knocking?.size ?? 0) === 0
+    )
   }
 
   begin({ contentBytes, pieceCount, name, private: isPrivate }: TorrentInfo): void {
@@ -66,16 +68,18 @@ export class Sleep {
     awake: Promise<void>,
     admit: (said: Uint8Array) => void,
   ): void {
+    const knocking = this.#knocking ?? new Set()
+    this.#knocking = knocking
     const heard = [first.slice()]
     socket.pause()
     socket.onData = (bytes) => void heard.push(bytes.slice())
     socket.onDrain = () => {}
     socket.onClose = () => {
-      if (this.#knocking.delete(socket)) arrival.ended()
+      if (knocking.delete(socket)) arrival.ended()
     }
-    this.#knocking.add(socket)
+    knocking.add(socket)
     awake.then(() => {
-      if (!this.#knocking.delete(socket)) return
+      if (!knocking.delete(socket)) return
       admit(Buffer.concat(heard))
       socket.resume()
     })
@@ -83,6 +87,6 @@ export class Sleep {
 
   /** The torrent is over: nobody is let in. */
   turnAway(): void {
-    for (const socket of [...this.#knocking]) socket.destroy()
+    for (const socket of [...(this.#knocking ?? [])]) socket.destroy()
   }
 }

@@ -36,7 +36,7 @@ import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
 import type { TorrentNames } from './torrent-names.ts'
 import type { Traffic } from './traffic.ts'
-import type { AddOptions, TorrentState } from './types.ts'
+import type { TorrentState } from './types.ts'
 import { WebSeedSocket } from './web-seed/socket.ts'
 import { WebSeeds } from './web-seed/web-seeds.ts'
 import {
@@ -92,7 +92,8 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   constructor(
     host: SwarmHost,
     context: TorrentContext,
-    { webSeeds = [], superSeed = false }: AddOptions,
+    webSeeds: readonly string[],
+    superSeed: boolean,
   ) {
     this.#host = host
     this.#context = context
@@ -447,8 +448,14 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     return (state === 'downloading' || state === 'metadata') && this.peers.size < FEW_PEERS
   }
 
+  /** Nothing would be lost with it: nobody is connected, known, or banned. */
+  get knowsNobody(): boolean {
+    return this.peers.size === 0 && this.bans === 0 && this.#connector.knowsNobody
+  }
+
   /** Once a second, before `tick`: whoever may be connected to is. */
   gather(): void {
+    this.readClock()
     this.connect()
     if (this.#host.state === 'downloading') this.#connectWebSeeds()
   }

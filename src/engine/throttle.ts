@@ -71,7 +71,7 @@ export class Throttle {
     const isTurn = taker === this.#serving
     const own = share.bucket.level()
     const all = this.#bucket.level()
-    const crowded = share.takers.size > 0 || (this.limited && this.#waiting.size > 0)
+    const crowded = share.crowd > 0 || (this.limited && this.#waiting.size > 0)
     const there = Math.min(own, all, isTurn ? this.#portion : Number.POSITIVE_INFINITY)
     if (there <= 0 || (crowded && !isTurn)) {
       this.#wait(share, taker)
@@ -141,13 +141,13 @@ export class Throttle {
       if (!this.#waiting.delete(share)) continue
       this.#reached = Math.max(this.#reached, share.served)
       this.#serve(share, mark - share.served)
-      if (share.takers.size > 0) this.#queue(share)
+      if (share.crowd > 0) this.#queue(share)
     }
   }
 
   #serve(share: Share, part: number): void {
     const taker: Taker = share.takers.values().next().value!
-    this.#portion = Math.max(CHUNK_BYTES, Math.min(part, share.bucket.level() / share.takers.size))
+    this.#portion = Math.max(CHUNK_BYTES, Math.min(part, share.bucket.level() / share.crowd))
     share.takers.delete(taker)
     this.#serving = taker
     try {
@@ -173,8 +173,7 @@ function markOf(order: readonly Share[], bytes: number): number {
 /** What one torrent may take, and which of its peers wait for it. */
 export class Share {
   readonly bucket: TokenBucket
-  /** In the order of their turns. */
-  readonly takers: Set<Taker> = new Set()
+  #takers: Set<Taker> | undefined
   /** Bytes taken; of who was away for long it is raised, so that it gets no more than its part when it comes back. */
   served = 0
   readonly #throttle: Throttle
@@ -182,6 +181,17 @@ export class Share {
   constructor(throttle: Throttle, bucket: TokenBucket) {
     this.#throttle = throttle
     this.bucket = bucket
+  }
+
+  /** In the order of their turns. */
+  get takers(): Set<Taker> {
+    this.#takers ??= new Set()
+    return this.#takers
+  }
+
+  /** How many wait for their turn. */
+  get crowd(): number {
+    return this.#takers?.size ?? 0
   }
 
   get limited(): boolean {
@@ -217,6 +227,6 @@ export class Share {
 
   /** The taker wants nothing any more. */
   leave(taker: Taker): void {
-    if (this.takers.delete(taker) && this.takers.size === 0) this.#throttle.leave(this)
+    if (this.#takers?.delete(taker) === true && this.crowd === 0) this.#throttle.leave(this)
   }
 }

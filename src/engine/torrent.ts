@@ -48,12 +48,14 @@ import type {
   TorrentState,
 } from './types.ts'
 
+const NO_URLS: readonly string[] = []
+const NOBODY: ReadonlySet<Peer> = new Set()
+
 export class Torrent
   extends Emitter<TorrentEvents>
   implements EngineTorrent, SwarmHost, PayloadHost, DiscoveryHost, ReadableTorrent
 {
   readonly names: TorrentNames
-  readonly swarm: Swarm
   readonly payload: Payload
   readonly traffic: Traffic
   /** Another one after `resume`. */
@@ -63,6 +65,9 @@ export class Torrent
   readonly #context: TorrentContext
   readonly #logger: Logger
   readonly #trackers: readonly (readonly string[])[]
+  readonly #webSeeds: readonly string[]
+  readonly #superSeed: boolean
+  #swarm: Swarm | undefined
   readonly #sleep: Sleep
   #over: 'failed' | 'stopped' | undefined
   /** When a peer was connected last. */
@@ -73,17 +78,29 @@ export class Torrent
 
   constructor(context: TorrentContext, names: TorrentNames, options: AddOptions) {
     super()
-    const { trackers, rates, reload } = options
+    const { trackers, webSeeds = NO_URLS, superSeed = false, rates, reload } = options
     this.#context = context
     this.#logger = context.logger
     this.names = names
     this.#trackers = trackers
+    this.#webSeeds = webSeeds
+    this.#superSeed = superSeed
     this.#sleep = new Sleep(reload)
     this.traffic = new Traffic(context.uploads, context.downloads, rates)
-    this.swarm = new Swarm(this, context, options)
     this.payload = new Payload(context, this, options)
-    this.#busyMs = this.swarm.nowMs
+    this.#busyMs = context.clock.monotonicMs()
     this.discovery = this.#discover()
+  }
+
+  /** Its peers; made when there may be some. */
+  get swarm(): Swarm {
+    this.#swarm ??= new Swarm(this, this.#context, this.#webSeeds, this.#superSeed)
+    return this.#swarm
+  }
+
+  /** Undefined where nobody is known: thousands of idle torrents have none. */
+  get swarmIfAny(): Swarm | undefined {
+    return this.#swarm
   }
 
   get infoHash(): Uint8Array {
@@ -136,7 +153,7 @@ export class Torrent
   /** The info dictionary is known: peers may ask for it, and may be asked for hashes. */
   learnInfo(info: TorrentInfo): void {
     this.info = info
-    this.swarm.infoKnown()
+    this.#swarm?.infoKnown()
   }
 
   /**
@@ -147,7 +164,7 @@ export class Torrent
     this.learnInfo(info)
     this.traffic.stored = stored
     const { hashes } = this.payload.open(stored, info, layers)
-    this.swarm.begin()
+    if (this.#superSeed) this.swarm.begin()
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
   }
 
@@ -175,7 +192,7 @@ export class Torrent
   /** To be called once, after `begin` or `beginMetadata`. */
   start(): void {
     this.discovery.start()
-    this.swarm.connect()
+    this.#swarm?.connect()
   }
 
   // --- Peers, and those who know them ---
@@ -198,7 +215,7 @@ export class Torrent
   }
 
   addPeers(peers: readonly PeerAddress[]): void {
-    if (this.running) this.swarm.add(peers)
+    if (this.running && peers.length > 0) this.swarm.add(peers)
   }
 
   /** A peer connected to us and named this torrent; `first` is what it has sent so far. */
@@ -222,12 +239,16 @@ export class Torrent
   doze(): void {
     const { info } = this
     const { content, wanted } = this.payload
-    const idle = this.swarm.peers.size === 0 && !wanted.isBeingRead && this.#sleep.mayBegin
+    const idle = (this.#swarm?.peers.size ?? 0) === 0 && !wanted.isBeingRead && this.#sleep.mayBegin
     if (!idle || this.state !== 'seeding') return
     if (info === undefined || content === undefined || !content.verified.full) return
     this.#sleep.begin(info)
     this.payload.sleep()
     this.info = undefined
+    // Whether the swarm was begun already (BEP 16) is known to nobody else.
+    if (this.#swarm?.knowsNobody !== true || this.#superSeed) return
+    this.#swarm.close()
+    this.#swarm = undefined
   }
 
   /** Resolves when it is awake; or has failed, because what it needs cannot be read. */
@@ -292,18 +313,19 @@ export class Torrent
   /** Once a second. */
   tick(elapsedMs: number): void {
     if (!this.running) return
-    const { swarm } = this
-    swarm.readClock()
     this.traffic.tick(elapsedMs)
-    swarm.gather()
-    this.discovery.tick(swarm.nowMs, swarm.isHungry, swarm.peers)
-    if (swarm.peers.size === 0 && this.state === 'seeding') {
-      if (swarm.nowMs - this.#busyMs >= DOZE_MS) this.doze()
+    const nowMs = this.#context.clock.monotonicMs()
+    const isSeeding = this.state === 'seeding'
+    const swarm = isSeeding ? this.#swarm : this.swarm
+    swarm?.gather()
+    this.discovery.tick(nowMs, swarm?.isHungry === true, swarm?.peers ?? NOBODY)
+    if (swarm === undefined || (isSeeding && swarm.peers.size === 0)) {
+      if (nowMs - this.#busyMs >= DOZE_MS) this.doze()
       return
     }
-    this.#busyMs = swarm.nowMs
+    this.#busyMs = nowMs
     swarm.tick(elapsedMs)
-    this.payload.tick(swarm.nowMs)
+    this.payload.tick(nowMs)
   }
 
   #leftBytes(): number {
@@ -313,7 +335,8 @@ export class Torrent
   }
 
   progress(): TorrentProgress {
-    const { payload, traffic, swarm } = this
+    const { payload, traffic } = this
+    const swarm = this.#swarm
     const about = this.#about
     const { summary } = this.#sleep
     return {
@@ -327,9 +350,9 @@ export class Torrent
       uploadRate: traffic.uploaded.perSecond,
       downloadedBytes: traffic.downloadedEver,
       uploadedBytes: traffic.uploadedEver,
-      peers: swarm.peers.size,
-      utpPeers: swarm.utpPeers,
-      bans: swarm.bans,
+      peers: swarm?.peers.size ?? 0,
+      utpPeers: swarm?.utpPeers ?? 0,
+      bans: swarm?.bans ?? 0,
       hashFailures: payload.hashFailures,
     }
   }
@@ -389,7 +412,7 @@ export class Torrent
 
   #cutOff(): void {
     this.#sleep.turnAway()
-    this.swarm.close()
+    this.#swarm?.close()
     this.payload.halt()
   }
 }

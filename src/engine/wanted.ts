@@ -10,6 +10,8 @@ import type { AddOptions } from './types.ts'
 
 type TorrentInfo = Parameters<NonNullable<AddOptions['priorities']>>[0]
 
+const NONE: readonly never[] = []
+
 export class Wanted {
   /** The beginning before the end. */
   sequential: boolean
@@ -19,8 +21,9 @@ export class Wanted {
   priorities: Uint8Array | undefined
   missing = 0
   readonly #wish: AddOptions['priorities']
-  readonly #windows = new Set<Window>()
-  readonly #listeners = new Set<() => void>()
+  // Lists, made when somebody reads: of thousands of torrents few are read.
+  #windows: readonly Window[] = NONE
+  #listeners: readonly (() => void)[] = NONE
 
   /** `wish` is asked once, when it is known which files there are. */
   constructor(wish: AddOptions['priorities'], sequential: boolean) {
@@ -29,7 +32,7 @@ export class Wanted {
   }
 
   get isBeingRead(): boolean {
-    return this.#windows.size > 0
+    return this.#windows.length > 0
   }
 
   /** The info dictionary is known. */
@@ -64,20 +67,22 @@ export class Wanted {
   }
 
   addWindow(window: Window): void {
-    this.#windows.add(window)
+    this.#windows = this.#windows.concat(window)
   }
 
   deleteWindow(window: Window): void {
-    this.#windows.delete(window)
+    this.#windows = this.#windows.filter((other) => other !== window)
   }
 
   /** The result takes it back. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    this.#listeners = this.#listeners.concat(listener)
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener)
+    }
   }
 
   changed(): void {
-    for (const listener of [...this.#listeners]) listener()
+    for (const listener of this.#listeners) listener()
   }
 }

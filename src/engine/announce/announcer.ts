@@ -14,6 +14,7 @@
 import { assert, below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import type { Network } from '../network.ts'
 import { originOf } from '../url.ts'
+import { Calls } from './calls.ts'
 import { Tracker, type TrackerContext } from './tracker.ts'
 import { createTrackerClient, parseTrackerUrl, type TrackerClient } from './tracker-client.ts'
 import type { AnnounceCounters, PeerAddress } from './types.ts'
@@ -73,10 +74,7 @@ class TierAnnouncer implements Announcer {
   readonly #clock: Clock
   readonly #client: TrackerClient
   readonly #ownsClient: boolean
-  /** Aborted when stop begins. */
-  readonly #abort = new AbortController()
-  /** Aborted when its time is up. */
-  readonly #limit = new AbortController()
+  readonly #calls = new Calls()
   #state: 'new' | 'running' | 'stopped' = 'new'
   #stopping: Promise<void> | undefined
 
@@ -98,8 +96,7 @@ class TierAnnouncer implements Announcer {
       logger: options.logger,
       counters: options.counters,
       onPeers: options.onPeers,
-      signal: this.#abort.signal,
-      lastSignal: this.#limit.signal,
+      calls: this.#calls,
     }
     this.#tiers = makeTiers(options, context)
     const groups = options.announceToAllTiers === true ? this.#tiers.map((t) => [t]) : [this.#tiers]
@@ -130,12 +127,15 @@ class TierAnnouncer implements Announcer {
 
   async #stop(timeoutMs: number): Promise<void> {
     this.#state = 'stopped'
-    this.#abort.abort()
+    this.#calls.stop()
     for (const group of this.#groups) group.stop()
-    const cancel = this.#clock.after(timeoutMs, () => this.#limit.abort())
+    let cancel = (): void => {}
     // A network that does not heed the signal must not hold up the end.
     const timeUp = new Promise<void>((resolve) => {
-      this.#limit.signal.addEventListener('abort', () => resolve(), { once: true })
+      cancel = this.#clock.after(timeoutMs, () => {
+        this.#calls.end()
+        resolve()
+      })
     })
     const told = Promise.all(this.#tiers.flat().map((tracker) => tracker.stop()))
     await Promise.race([told, timeUp])
@@ -172,9 +172,10 @@ function makeTiers(options: AnnouncerOptions, context: TrackerContext): Tracker[
         tier.splice(below(options.random, tier.length + 1), 0, new Tracker(url, context))
       }
     }
-    if (tier.length > 0) tiers.push(tier)
+    // Copies are as long as they are: what grew by `push` has room for seventeen.
+    if (tier.length > 0) tiers.push(tier.slice())
   }
-  return tiers
+  return tiers.slice()
 }
 
 /** Tiers of which one tracker is announced to. */

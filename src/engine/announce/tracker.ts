@@ -13,6 +13,7 @@
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
+import type { Calls } from './calls.ts'
 import type { TrackerClient, TrackerUrl } from './tracker-client.ts'
 import {
   type AnnounceCounters,
@@ -40,10 +41,8 @@ export interface TrackerContext {
   readonly logger: Logger
   readonly counters: () => AnnounceCounters
   readonly onPeers: (peers: readonly PeerAddress[]) => void
-  /** Aborted when the announcer is stopped: ends every announce but `completed` and `stopped`. */
-  readonly signal: AbortSignal
-  /** Aborted when it must be over: ends these two as well. */
-  readonly lastSignal: AbortSignal
+  /** By which announces are ended; of them `completed` and `stopped` are last words. */
+  readonly calls: Calls
 }
 
 /** Without a min interval from the tracker, an extra announce waits this long, or for the interval. */
@@ -64,7 +63,8 @@ interface Family {
 export class Tracker {
   readonly tracker: TrackerUrl
   readonly #context: TrackerContext
-  readonly #families = new Map<4 | 6, Family>()
+  /** At most two. */
+  #families: readonly Family[] = []
   #failures = 0
   #trackerId: Uint8Array | undefined
   #dueMs = Number.NEGATIVE_INFINITY
@@ -99,12 +99,12 @@ export class Tracker {
 
   /** Somebody who heard `started` is yet to hear `completed`. */
   get completedIsDue(): boolean {
-    return [...this.#families.values()].some((f) => f.completedIsDue)
+    return this.#families.some((f) => f.completedIsDue)
   }
 
   /** `completed` is to be said to whoever was told `started` while bytes were missing. */
   markCompleted(): void {
-    for (const family of this.#families.values()) {
+    for (const family of this.#families) {
       if (family.started || family.underway !== undefined) family.completedIsDue = true
     }
   }
@@ -117,7 +117,7 @@ export class Tracker {
     const { client, clock } = this.#context
     try {
       const families = await client.families(this.tracker)
-      if (this.#context.signal.aborted) return false
+      if (this.#context.calls.stopped) return false
       const idle = families
         .map((family) => this.#family(family))
         .filter((f) => f.underway === undefined)
@@ -125,7 +125,7 @@ export class Tracker {
       await Promise.any(idle.map((family) => this.#startAnnounce(family)))
       return true
     } catch (error) {
-      if (this.#context.signal.aborted) return false
+      if (this.#context.calls.stopped) return false
       const first = error instanceof AggregateError ? error.errors[0] : error
       this.#lastError = first instanceof Error ? first.message : String(first)
       this.#restsUntilMs = clock.monotonicMs() + this.#restMs(first)
@@ -142,7 +142,7 @@ export class Tracker {
    * all have answered or failed.
    */
   async stop(): Promise<void> {
-    const told = [...this.#families.values()].filter(({ started }) => started)
+    const told = this.#families.filter(({ started }) => started)
     await Promise.allSettled(
       told.map(async (family) => {
         await family.underway
@@ -174,11 +174,11 @@ export class Tracker {
       if (event === 'started') family.started = true
       if (event === 'completed') family.completedIsDue = false
       this.#succeed(result)
-    } while (family.completedIsDue && !this.#context.signal.aborted)
+    } while (family.completedIsDue && !this.#context.calls.stopped)
   }
 
   #send(family: Family, event: AnnounceEvent): Promise<AnnounceResult> {
-    const { client, counters, identity, signal, lastSignal } = this.#context
+    const { client, counters, identity, calls } = this.#context
     const isLast = event === 'completed' || event === 'stopped'
     const { uploaded, downloaded, left } = counters()
     const request: AnnounceRequest = {
@@ -190,12 +190,14 @@ export class Tracker {
       event,
       trackerId: this.#trackerId,
     }
-    return client.announce(this.tracker, family.family, request, isLast ? lastSignal : signal)
+    return calls.make(isLast, (signal) =>
+      client.announce(this.tracker, family.family, request, signal),
+    )
   }
 
   #succeed(result: AnnounceResult): void {
-    const { clock, logger, onPeers, signal } = this.#context
-    if (signal.aborted) return
+    const { clock, logger, onPeers, calls } = this.#context
+    if (calls.stopped) return
     const nowMs = clock.monotonicMs()
     const minIntervalMs = result.minIntervalMs ?? DEFAULT_MIN_INTERVAL_MS
     const dueMs = nowMs + Math.max(result.intervalMs, result.minIntervalMs ?? 0)
@@ -224,7 +226,7 @@ export class Tracker {
   }
 
   #family(family: 4 | 6): Family {
-    let state = this.#families.get(family)
+    let state = this.#families.find((one) => one.family === family)
     if (state === undefined) {
       state = {
         family,
@@ -233,7 +235,7 @@ export class Tracker {
         completedIsDue: false,
         refusesPaused: false,
       }
-      this.#families.set(family, state)
+      this.#families = this.#families.concat(state)
     }
     return state
   }
