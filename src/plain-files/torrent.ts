@@ -60,6 +60,17 @@ const SYNCS_AT_ONCE = 4
 const POSITION_STEP = 2 ** 40
 const POSITIONS = 4096
 
+/** What has happened to a torrent's files since the folder was opened: to those of thousands of idle ones, nothing. */
+class Touched {
+  /** Files that were found as noted, or made. */
+  readonly seen = new Set<number>()
+  readonly written = new Set<number>()
+  readonly madeIn = new Set<string>()
+  /** Bits that are gone though their bytes may be right. */
+  readonly lost = new Set<number>()
+  readonly underWay = new Set<Promise<unknown>>()
+}
+
 export class PlainTorrent implements StoredTorrent {
   readonly infoHash: Uint8Array
   readonly totalBytes: number
@@ -78,18 +89,12 @@ export class PlainTorrent implements StoredTorrent {
   #notedDownloadedBytes = 0
   #records: BigUint64Array = new BigUint64Array(0)
   #layout: Promise<Layout> | undefined
-  /** Files that were found as noted, or made, since the folder was opened. */
-  readonly #seen = new Set<number>()
-  readonly #written = new Set<number>()
-  readonly #madeIn = new Set<string>()
+  #touched: Touched | undefined
   /** The bits of the last note, when others were set since. */
   #noted: Uint8Array | undefined
-  /** Bits that are gone though their bytes may be right. */
-  #lost = new Set<number>()
   #unsynced = false
   #failure: Error | undefined
   #retired = false
-  readonly #underWay = new Set<Promise<unknown>>()
 
   /** `note` is what was noted of it last: undefined when nothing was, null when that is damaged. */
   constructor(
@@ -116,8 +121,13 @@ export class PlainTorrent implements StoredTorrent {
       this.#notedUploadedBytes = note.uploadedBytes
       this.#notedDownloadedBytes = note.downloadedBytes
     } else if (note !== undefined) {
-      for (let piece = 0; piece < this.pieceCount; piece++) this.#lost.add(piece)
+      for (let piece = 0; piece < this.pieceCount; piece++) this.#touches.lost.add(piece)
     }
+  }
+
+  get #touches(): Touched {
+    this.#touched ??= new Touched()
+    return this.#touched
   }
 
   get complete(): boolean {
@@ -180,7 +190,7 @@ export class PlainTorrent implements StoredTorrent {
         at += bytes
         if (layout.files[fileIndex]!.padding) continue
         await this.#withFile(layout, fileIndex, true, (file) => writeAll(file, part, fileOffset))
-        this.#written.add(fileIndex)
+        this.#touches.written.add(fileIndex)
       }
       this.#touch()
     })
@@ -222,7 +232,7 @@ export class PlainTorrent implements StoredTorrent {
     this.#checkPiece(piece)
     this.#noted ??= this.have.bytes.slice()
     if (!this.have.set(piece)) return
-    this.#lost.delete(piece)
+    this.#touches.lost.delete(piece)
     this.#touch()
   }
 
@@ -245,10 +255,10 @@ export class PlainTorrent implements StoredTorrent {
         const found = real === undefined ? undefined : await this.#stat(real)
         if (found === undefined || !this.#isAsNoted(index, found)) this.#doubt(file)
         this.#note(index, found)
-        this.#seen.add(index)
+        this.#touches.seen.add(index)
       }
-      const doubted = [...this.#lost].sort((a, b) => a - b)
-      this.#lost = new Set()
+      const doubted = [...this.#touches.lost].sort((a, b) => a - b)
+      this.#touches.lost.clear()
       return doubted
     })
   }
@@ -269,7 +279,8 @@ export class PlainTorrent implements StoredTorrent {
     this.#unsynced = false
     const have = this.have.bytes.slice()
     const { uploadedBytes, downloadedBytes } = this
-    if (this.#written.size > 0 || this.#noted !== undefined) await this.#makeDurable()
+    if ((this.#touched?.written.size ?? 0) > 0 || this.#noted !== undefined)
+      await this.#makeDurable()
     return { have, uploadedBytes, downloadedBytes, records: this.#records.slice() }
   }
 
@@ -309,7 +320,7 @@ export class PlainTorrent implements StoredTorrent {
         throw changed(path, 'changed while it was being read')
       }
       this.#note(index, found)
-      this.#seen.add(index)
+      this.#touches.seen.add(index)
     }
     for (let piece = 0; piece < this.pieceCount; piece++) this.have.set(piece)
     this.#touch()
@@ -318,7 +329,7 @@ export class PlainTorrent implements StoredTorrent {
   /** Nothing of it is used any more, and nothing will be. */
   async retire(): Promise<void> {
     this.#retired = true
-    await Promise.allSettled(this.#underWay)
+    await Promise.allSettled(this.#touched?.underWay ?? [])
   }
 
   // --- Files ---
@@ -368,8 +379,8 @@ export class PlainTorrent implements StoredTorrent {
     if (real === undefined) {
       if (this.#isNoted(index)) throw changed(path, 'is not there any more')
       if (!writable) throw changed(path, 'was never written')
-      this.#seen.add(index)
-      const noteFolder = (folder: string): void => void this.#madeIn.add(folder)
+      this.#touches.seen.add(index)
+      const noteFolder = (folder: string): void => void this.#touches.madeIn.add(folder)
       const made = await makeFile(path, layout.boundary, file.bytes, noteFolder)
       if (file.executable !== true) return made
       // To be run by whoever may read it.
@@ -379,7 +390,7 @@ export class PlainTorrent implements StoredTorrent {
     }
     const handle = await openThere(real, writable)
     try {
-      if (!this.#seen.has(index)) {
+      if (!this.#touches.seen.has(index)) {
         const found = await handle.stat({ bigint: true })
         if (!this.#isNoted(index)) {
           // Made before a crash, and not noted: no bit names it.
@@ -387,7 +398,7 @@ export class PlainTorrent implements StoredTorrent {
         } else if (!this.#isAsNoted(index, found)) {
           throw changed(path, 'was changed by somebody else')
         }
-        this.#seen.add(index)
+        this.#touches.seen.add(index)
       }
       return handle
     } catch (error) {
@@ -399,11 +410,11 @@ export class PlainTorrent implements StoredTorrent {
   async #makeDurable(): Promise<void> {
     const layout = await this.#open()
     if (this.have.full && this.root === undefined) await this.#makeEmptyFiles(layout)
-    const indices = [...this.#written]
+    const indices = [...this.#touches.written]
     const next = async (): Promise<void> => {
       for (let index = indices.pop(); index !== undefined; index = indices.pop()) {
         const path = pathOf(layout, index)
-        this.#written.delete(index)
+        this.#touches.written.delete(index)
         await this.#withFile(layout, index, true, async (file) => {
           await file.datasync()
           this.#note(index!, await file.stat({ bigint: true }))
@@ -414,28 +425,28 @@ export class PlainTorrent implements StoredTorrent {
     }
     const results = await Promise.allSettled(Array.from({ length: SYNCS_AT_ONCE }, next))
     for (const result of results) if (result.status === 'rejected') throw result.reason
-    const folders = [...this.#madeIn]
-    this.#madeIn.clear()
+    const folders = [...this.#touches.madeIn]
+    this.#touches.madeIn.clear()
     for (const folder of folders) await syncFolder(folder)
   }
 
   async #makeEmptyFiles(layout: Layout): Promise<void> {
     for (const [index, file] of layout.files.entries()) {
-      if (file.bytes > 0 || file.padding || this.#seen.has(index)) continue
+      if (file.bytes > 0 || file.padding || this.#touches.seen.has(index)) continue
       if (file.symlink !== undefined) {
         await this.#makeLink(layout, index, file.symlink)
         continue
       }
       await this.#withFile(layout, index, true, async () => {})
-      this.#written.add(index)
+      this.#touches.written.add(index)
     }
   }
 
   /** A link as the torrent describes it; where something is already, that stays. */
   async #makeLink(layout: Layout, index: number, to: readonly string[]): Promise<void> {
     const path = pathOf(layout, index)
-    this.#seen.add(index)
-    const noteFolder = (folder: string): void => void this.#madeIn.add(folder)
+    this.#touches.seen.add(index)
+    const noteFolder = (folder: string): void => void this.#touches.madeIn.add(folder)
     await makeLink(path, layout.boundary, join(layout.content, ...to), noteFolder)
   }
 
@@ -468,7 +479,7 @@ export class PlainTorrent implements StoredTorrent {
   #holdsAnyOf(file: TorrentFile): boolean {
     const last = Math.floor((file.offset + file.bytes - 1) / this.pieceBytes)
     for (let piece = Math.floor(file.offset / this.pieceBytes); piece <= last; piece++) {
-      if (this.have.has(piece) || this.#lost.has(piece)) return true
+      if (this.have.has(piece) || this.#touches.lost.has(piece)) return true
     }
     return false
   }
@@ -477,7 +488,7 @@ export class PlainTorrent implements StoredTorrent {
     this.#noted ??= this.have.bytes.slice()
     const last = Math.floor((file.offset + file.bytes - 1) / this.pieceBytes)
     for (let piece = Math.floor(file.offset / this.pieceBytes); piece <= last; piece++) {
-      if (this.have.clear(piece)) this.#lost.add(piece)
+      if (this.have.clear(piece)) this.#touches.lost.add(piece)
     }
     this.#touch()
   }
@@ -489,11 +500,11 @@ export class PlainTorrent implements StoredTorrent {
 
   async #during<T>(action: () => Promise<T>): Promise<T> {
     const running = action()
-    this.#underWay.add(running)
+    this.#touches.underWay.add(running)
     try {
       return await running
     } finally {
-      this.#underWay.delete(running)
+      this.#touches.underWay.delete(running)
     }
   }
 
