@@ -488,7 +488,8 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     if (peer.pieces.leave()) this.payload.onReleased()
     this.#context.misdeeds.ended(error)
     if (error !== undefined) {
-      this.#logger.debug({ host: peer.host, port: peer.port, error }, 'a peer was cut off')
+      const { host, port, transport } = peer
+      this.#logger.debug({ host, port, transport, error }, 'a peer was cut off')
     }
   }
 

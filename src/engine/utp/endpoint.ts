@@ -16,7 +16,8 @@
 import { below, type Clock, type Random } from '../../base/index.ts'
 import { Budget } from '../budget.ts'
 import type { OpenDatagramSocket } from '../network.ts'
-import { UtpConnection, type UtpHost } from './connection.ts'
+import { UtpConnection } from './connection.ts'
+import type { UtpHost } from './host.ts'
 import {
   HEADER_BYTES,
   Packet,
@@ -56,7 +57,7 @@ export interface UtpOptions {
   onAccept(connection: UtpConnection): void
 }
 
-export class UtpEndpoint implements UtpHost {
+export class UtpEndpoint implements UtpHost<UtpConnection> {
   readonly packetBytes: number
   readonly received: Budget
   readonly #options: UtpOptions

@@ -1,7 +1,8 @@
 /** A connection of uTP as a stream: what is written arrives, whole, in order and once, on any way; and it ends. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { RECEIVE_WINDOW, type UtpConnection } from '../../../src/engine/utp/connection.ts'
+import type { UtpConnection } from '../../../src/engine/utp/connection.ts'
+import { RECEIVE_WINDOW } from '../../../src/engine/utp/incoming.ts'
 import {
   isUtp,
   Packet,
