@@ -221,6 +221,46 @@ test('tokens are checked by keys that come and go', onLinux, async (t) => {
   assert.deepEqual([await ask(0), await ask(1)], [new Set([invalid]), new Set([''])])
 })
 
+test('every worker knows the clients of a list, and those of the next', onLinux, async (t) => {
+  const approving = (list: string): string =>
+    `prehooks: [{name: client approval, options: {${list}}}]`
+  const service = await start(t, approving('whitelist: [SB0100, TR4060]'))
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  const ask = async (peerId: string): Promise<Set<string>> => {
+    const packet = announcePacket(id, 5, 1, 0, HASH)
+    packet.write(peerId, 36, 'latin1')
+    return new Set(await Promise.all(clients.map(async (one) => errorOf(await one.ask(packet)))))
+  }
+  const approved = new Set([''])
+  const refused = new Set(['unapproved client'])
+  assert.deepEqual(await ask('-SB0100-000000000000'), approved)
+  assert.deepEqual(await ask('-TR4060-000000000000'), approved)
+  assert.deepEqual(await ask('-UT3550-000000000000'), refused)
+  assert.equal(service.stats().store.leechers4, 1)
+  await service.reload(configOf(approving('blacklist: [SB0100]')))
+  assert.deepEqual(await ask('-SB0100-000000000000'), refused)
+  assert.deepEqual(await ask('-UT3550-000000000000'), approved)
+})
+
+test('every worker spreads its clients by itself', onLinux, async (t) => {
+  const interval = 'announce_interval: 30m'
+  const varying =
+    'prehooks: [{name: interval variation, options: {modify_response_probability: 1, max_increase_delta: 1000}}]'
+  const service = await start(t, `${interval}, ${varying}`)
+  const clients = clientsOf(t, service.udp[0]!.port)
+  const id = await clients[0]!.connect()
+  const ask = async (): Promise<number[]> => {
+    const packet = announcePacket(id, 5, 0, 0, HASH)
+    return Promise.all(clients.map(async (one) => (await one.ask(packet)).readUInt32BE(8)))
+  }
+  const intervals = await ask()
+  for (const seconds of intervals) assert.ok(seconds > 1800 && seconds <= 2800, `${seconds} s`)
+  assert.ok(new Set(intervals).size > 1)
+  await service.reload(configOf(interval))
+  assert.deepEqual(new Set(await ask()), new Set([1800]))
+})
+
 test('keys in the path are those of the file, and name who is accounted', onLinux, async (t) => {
   const directory = await directoryFor(t)
   const [keys, log] = [join(directory, 'keys'), join(directory, 'log')]

@@ -86,6 +86,10 @@ export const MEMINFO_BYTES = 36
 export const MEMINFO_RECEIVE_QUEUE = 0
 export const MEMINFO_RECEIVE_BUFFER = 1
 export const MEMINFO_DROPS = 8
+export const IPPROTO_IP = 0
+export const IP_MTU_DISCOVER = 10
+/** Packets may be fragmented under way, and nobody is believed who says how large they may be. */
+export const IP_PMTUDISC_OMIT = 5
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
 export const TCP_DEFER_ACCEPT = 9

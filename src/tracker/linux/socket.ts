@@ -11,6 +11,9 @@ import {
   errnoError,
   F_GETFL,
   F_SETFL,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_OMIT,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   IPPROTO_TCP,
   IPV6_V6ONLY,
@@ -64,6 +67,11 @@ export function openUdpSocket(
     ] as const) {
       if (!setOption(libc, fd, SOL_SOCKET, forced, UDP_BUFFER_BYTES))
         setOption(libc, fd, SOL_SOCKET, asked, UDP_BUFFER_BYTES)
+    }
+    // As name servers do. No reply is too large for Ethernet; where a link takes less, a router may cut it up instead of refusing it, and who
+    // forges such refusals achieves nothing. The kernel need not remember or look up what a path takes.
+    if (!address.includes(':')) {
+      setOption(libc, fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     }
   })
 }

@@ -4,7 +4,15 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { EPOLLIN, errnoName, MSG_DONTWAIT, probeLibc } from '../../../src/tracker/linux/libc.ts'
+import {
+  EPOLLIN,
+  errnoName,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_OMIT,
+  IPPROTO_IP,
+  MSG_DONTWAIT,
+  probeLibc,
+} from '../../../src/tracker/linux/libc.ts'
 import { openWake, Poller, wake } from '../../../src/tracker/linux/poller.ts'
 import {
   type BoundSocket,
@@ -52,6 +60,14 @@ test(
     assert.ok(queued[0]! > 0 && queued[1]! > 0, `by 40 sources: ${queued}`)
   },
 )
+
+test('nobody tells a socket of IPv4 how large packets may be', onLinux, (t) => {
+  const { fd } = opened(t, openUdpSocket(libc, '127.0.0.1', 0, false))
+  const value = new Uint8Array(4)
+  const length = Uint8Array.of(4, 0, 0, 0)
+  assert.equal(libc.getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, value, length), 0)
+  assert.equal(value[0], IP_PMTUDISC_OMIT)
+})
 
 test('listeners share an address likewise', onLinux, async (t) => {
   const first = opened(t, openTcpListener(libc, '127.0.0.1', 0, false))
