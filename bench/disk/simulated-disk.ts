@@ -23,6 +23,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -47,7 +48,7 @@ export interface SimulatedDiskOptions {
   readonly dirtyBytes: number
 }
 
-/** Why there can be no such disk here, in words; undefined when there can. */
+/** Why there can be no such disk here, in words; undefined when there can. What it tries it takes away. */
 export function whyNoDisk(): string | undefined {
   if (process.platform !== 'linux') return 'a simulated disk needs Linux'
   if (process.getuid?.() !== 0) return 'a simulated disk needs root'
@@ -57,19 +58,37 @@ export function whyNoDisk(): string | undefined {
     return 'a simulated disk needs /dev/fuse'
   }
   try {
-    accessSync(MEMORY, constants.W_OK)
-  } catch {
-    return `a simulated disk needs ${MEMORY}`
-  }
-  if (spawnSync('losetup', ['-f'], { stdio: 'ignore' }).status !== 0) {
-    return 'a simulated disk needs losetup and a free loop device'
-  }
-  try {
     createRequire(import.meta.url)('koffi')
   } catch {
     return 'a simulated disk needs koffi (npm install koffi)'
   }
-  return undefined
+  try {
+    accessSync(MEMORY, constants.W_OK)
+  } catch {
+    return `a simulated disk needs ${MEMORY}`
+  }
+  recoverDisks()
+  const directory = mkdtempSync(join(MEMORY, `${PREFIX}${process.pid}-`))
+  try {
+    const image = join(directory, 'image')
+    writeFileSync(image, '')
+    truncateSync(image, 2 ** 20)
+    const device = output('losetup', ['-f', '--show', image])
+    if (device === undefined) return 'a simulated disk needs losetup and a free loop device'
+    spawnSync('losetup', ['-d', device], { stdio: 'ignore' })
+    const words = ['-t', 'tmpfs', 'seedbed-bench-probe', directory]
+    if (output('mount', words) === undefined) return 'a simulated disk needs the right to mount'
+    unmount(directory)
+    return undefined
+  } finally {
+    takeAway(directory)
+  }
+}
+
+/** Of a command that succeeded. */
+function output(command: string, words: readonly string[]): string | undefined {
+  const { status, stdout } = spawnSync(command, words, { encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : undefined
 }
 
 const running = new Set<string>()
