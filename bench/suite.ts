@@ -31,7 +31,7 @@ export interface SuiteContext {
   readonly full: boolean
   /** Whether a part of the suite is to run: all do, unless some were named. */
   runs(part: string): boolean
-  /** Whether it was named: what wants root and half an hour runs for nobody else. */
+  /** Whether it was named: what wants root and much time runs for nobody else. */
   named(part: string): boolean
   /** Where a part has scenarios, or contenders: those that were asked for; undefined: all. */
   readonly scenarios: readonly string[] | undefined

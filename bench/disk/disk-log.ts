@@ -24,6 +24,23 @@ export interface DiskStats {
   readonly longestQueue: number
 }
 
+/** What was done between two looks at one disk. */
+export function statsSince(before: DiskStats, after: DiskStats): DiskStats {
+  const since = (pick: (stats: DiskStats) => number): number => pick(after) - pick(before)
+  return {
+    elapsedMs: since((stats) => stats.elapsedMs),
+    busyMs: since((stats) => stats.busyMs),
+    requests: since((stats) => stats.requests),
+    writes: since((stats) => stats.writes),
+    readBytes: since((stats) => stats.readBytes),
+    writtenBytes: since((stats) => stats.writtenBytes),
+    seeks: since((stats) => stats.seeks),
+    readStrokes: since((stats) => stats.readStrokes),
+    writeStrokes: since((stats) => stats.writeStrokes),
+    longestQueue: after.longestQueue,
+  }
+}
+
 export function readDiskLog(path: string): Access[] {
   const bytes = readFileSync(path)
   const numbers = new Float64Array(

@@ -4,7 +4,7 @@
  *   node leecher-process.js '{"port", "torrents", "leechers", "joinMs", "seed"}'
  *
  * Each takes a torrent drawn at random, and its pieces in an order of its own, as rarest-first does where a seeder has
- * all; a piece is asked for in order, so many chunks at a time. When it has a torrent it leaves, and comes
+ * all; a piece is asked for in order, so many chunks at a time, and one that the seeder suggests (BEP 6) goes first. When it has a torrent it leaves, and comes
  * back for another. What arrives is counted and thrown away: others measure hashing. They learn nothing from
  * each other, so all of it is the seeder's work.
  *
@@ -94,6 +94,15 @@ class Leecher extends DeafSink {
     const word = Buffer.alloc(messages.HAVE_BYTES)
     messages.writeHave(word, 0, piece)
     this.#socket.write(word)
+  }
+
+  /** What the seeder has in memory goes first, as clients do. */
+  override onSuggest(piece: number): void {
+    const at = this.#pieces.lastIndexOf(piece)
+    // The last one is begun perhaps; it stays where it is.
+    if (at < 0 || at >= this.#pieces.length - 1) return
+    this.#pieces.splice(at, 1)
+    this.#pieces.splice(-1, 0, piece)
   }
 
   /** Refused, as to one that is choked: asked again later, from the beginning of the piece. */

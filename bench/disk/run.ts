@@ -19,7 +19,7 @@ import type { Access } from '../spin/picture.ts'
 import { readInOrder } from '../spin/read-back.ts'
 import type { Scenario } from '../spin/scenario.ts'
 import { allWhole, type Contender, end, startDownloads } from './contenders.ts'
-import type { DiskStats } from './disk-log.ts'
+import { type DiskStats, statsSince } from './disk-log.ts'
 import { ageFilesystem, makeFilesystem, mountFilesystem, unmountFilesystem } from './filesystems.ts'
 import type { RunningSeeders } from './seeders.ts'
 import { SimulatedDisk, unmount } from './simulated-disk.ts'
@@ -100,6 +100,10 @@ export async function runContender(
     const seedersCpu = seeders.child.cpuSeconds()
     const firstByte = await seeders.watch()
     await disk.begin()
+    // What was read to start is in the log, and not in the figures.
+    const begun = firstByte().then(async (startMs) => ({ startMs, stats: await disk.stats() }))
+    // Whoever fails before it has a better reason.
+    begun.catch(() => {})
     const child = startDownloads(contender, {
       storage,
       torrents: seeders.torrents,
@@ -112,18 +116,20 @@ export async function runContender(
     const watch = setInterval(() => {
       if (child.ending === undefined) cpuSeconds = child.cpuSeconds()
     }, 500)
-    let startMs: number
     try {
       await allWhole(contender, child, LIMIT_MS)
-      startMs = await firstByte()
       await end(contender, child, LIMIT_MS)
     } finally {
       clearInterval(watch)
       await child.kill()
     }
     if (filesystem !== undefined) unmountFilesystem(mounted)
-    const seconds = (systemClock.monotonicMs() - startMs) / 1000
-    const write = { seconds, stats: await disk.stats() }
+    const endMs = systemClock.monotonicMs()
+    const { startMs, stats } = await begun
+    const write = {
+      seconds: (endMs - startMs) / 1000,
+      stats: statsSince(stats, await disk.stats()),
+    }
     const accesses = await disk.log()
     const seedersCpuSeconds = seeders.child.cpuSeconds() - seedersCpu
     const read = await readBack(contender, disk, mounted, seeders.torrents)

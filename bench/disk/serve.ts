@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { delay, systemClock } from '../../src/base/index.ts'
 import type { Scenario } from '../spin/scenario.ts'
 import { allWhole, type Contender, end, startLibtorrent, startNode } from './contenders.ts'
-import type { DiskStats } from './disk-log.ts'
+import { statsSince } from './disk-log.ts'
 import { mountFilesystem, unmountFilesystem } from './filesystems.ts'
 import { received, startLeechers } from './leechers.ts'
 import { MemoryLimit } from './memory-limit.ts'
@@ -45,9 +45,9 @@ export async function runSeeder(
 ): Promise<Served> {
   const { filesystem } = contender
   const mounted = join(directory, 'mnt')
-  const disk = await startDisk(scenario)
   const limit = MemoryLimit.make('seeder', load.memoryBytes)
   if (limit === undefined) throw new Error('there are no memory control groups here')
+  const disk = await startDisk(scenario)
   try {
     await prepare(contender, scenario, disk, mounted)
     // Downloaded, so that it lies as it comes to lie; but in no time.
@@ -93,15 +93,14 @@ export async function runSeeder(
         const cpuBefore = seeder.cpuSeconds()
         await delay(systemClock, load.windowMs)
         const [after, statsAfter] = [await received(child), await disk.stats()]
-        const did = (pick: (stats: DiskStats) => number): number =>
-          pick(statsAfter) - pick(statsBefore)
+        const { seeks, readBytes, busyMs } = statsSince(statsBefore, statsAfter)
         return {
           bytes: after.bytes - before.bytes,
           seconds: (after.atMs - before.atMs) / 1000,
           unchoked: after.unchoked,
-          seeks: did(({ seeks }) => seeks),
-          readBytes: did(({ readBytes }) => readBytes),
-          busyMs: did(({ busyMs }) => busyMs),
+          seeks,
+          readBytes,
+          busyMs,
           cpuSeconds: seeder.cpuSeconds() - cpuBefore,
         }
       } finally {

@@ -45,7 +45,13 @@ export async function benchDiskSeed(context: SuiteContext): Promise<void> {
         context.log(`disk-seed, ${contender.name}: left out, ${hindrance}`)
         continue
       }
-      const served = await runSeeder(contender, scenario, load, seeders, directory)
+      let served: Served
+      try {
+        served = await runSeeder(contender, scenario, load, seeders, directory)
+      } catch (error) {
+        context.log(`disk-seed, ${contender.name}: ${(error as Error).message}`)
+        continue
+      }
       results.set(contender, served)
       const { bytes, seconds, seeks, readBytes, busyMs, cpuSeconds, unchoked } = served
       context.log(
