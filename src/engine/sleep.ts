@@ -5,6 +5,7 @@
  * Invariants: whoever comes meanwhile waits, unread, until it is awake; it is woken once, however many ask.
  */
 import type { PieceLayers, TorrentInfo } from '../metainfo/index.ts'
+import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { Arrival } from './connections.ts'
 import type { PeerSocket } from './network.ts'
 import type { AddOptions } from './types.ts'
@@ -49,9 +50,13 @@ export class Sleep {
   }
 
   /** Reads, and hands what was read to `awake`. Settles when that is done; never rejects: `failed` is told. */
-  end(awake: (known: Known) => void, failed: (error: unknown) => void): Promise<void> {
+  end(
+    stored: StoredTorrent | undefined,
+    awake: (known: Known) => void,
+    failed: (error: unknown) => void,
+  ): Promise<void> {
     if (this.summary === undefined) return Promise.resolve()
-    this.#waking ??= this.reload!()
+    this.#waking ??= this.reload!(stored!)
       .then(awake)
       .catch(failed)
       .finally(() => {

@@ -254,6 +254,7 @@ export class Torrent
   /** Resolves when it is awake; or has failed, because what it needs cannot be read. */
   wake(): Promise<void> {
     return this.#sleep.end(
+      this.stored,
       ({ info, layers }) => {
         if (!this.running) return
         this.#sleep.summary = undefined
@@ -396,7 +397,7 @@ export class Torrent
     const { info } = this
     const { content } = this.payload
     if (info !== undefined && content !== undefined) return { info, layers: content.hashes.layers }
-    return this.stored === undefined ? undefined : this.#sleep.reload?.()
+    return this.stored === undefined ? undefined : this.#sleep.reload?.(this.stored)
   }
 
   /** Says goodbye to trackers, cuts off peers, writes what is verified. Durable after the next sync. */

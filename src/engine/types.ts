@@ -93,10 +93,12 @@ export interface AddOptions {
    */
   readonly superSeed?: boolean
   /**
-   * Reads the info dictionary and the layers again. With it, a torrent that is whole lets go of them while
-   * nobody is connected: thousands of idle torrents need little memory.
+   * Reads the info dictionary and the layers again. With it, a torrent that is whole, or becomes so, lets go of
+   * them while nobody is connected: thousands of idle torrents need little memory.
    */
-  readonly reload?: () => Promise<{ readonly info: TorrentInfo; readonly layers: PieceLayers }>
+  readonly reload?: (
+    stored: StoredTorrent,
+  ) => Promise<{ readonly info: TorrentInfo; readonly layers: PieceLayers }>
   /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
   readonly attributes?: Uint8Array
 }

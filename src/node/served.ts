@@ -60,13 +60,12 @@ export class Served {
       const trackers = this.#tiersFor(info, attributes.trackers)
       const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
       const { webSeeds = [] } = attributes
-      const reload = (): Promise<Described> => describeStored(stored)
       this.#watch(
         this.engine.open(stored, info, {
           trackers,
           webSeeds,
           layers,
-          reload,
+          reload: describeStored,
           superSeed: this.#options.superSeed === true,
           ...wanted,
         }),
@@ -82,7 +81,8 @@ export class Served {
     if (this.engine.get(info.infoHash) !== undefined) return
     const trackers = this.#tiersFor(info, [])
     const superSeed = this.#options.superSeed === true
-    this.#watch(this.engine.open(stored, info, { trackers, layers, superSeed }))
+    const options = { trackers, layers, superSeed, reload: describeStored }
+    this.#watch(this.engine.open(stored, info, options))
   }
 
   /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
@@ -121,6 +121,7 @@ export class Served {
     const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
     const wanted = {
       sequential,
+      reload: describeStored,
       ...(only === undefined ? {} : selectionOf(only)),
     }
     const kept = only === undefined ? {} : { only }

@@ -72,6 +72,35 @@ test('a whole torrent sleeps until a peer comes, serves it, and sleeps again', a
   await swarm.stop()
 })
 
+test('a download sleeps, too, once it is whole and nobody is there', async () => {
+  const swarm = new Swarm(3)
+  const content = swarm.content(500_000, 65_536)
+  const seedVolume = await swarm.holding(content)
+  const seeder = await swarm.engine('10.0.0.1', seedVolume)
+  seeder.open(seedVolume.get(content.info.infoHash)!, content.info, { trackers: [] })
+  const volume = swarm.volume()
+  const engine = await swarm.engine('10.0.1.1', volume)
+  const asked: Uint8Array[] = []
+  const torrent = await engine.add(content.info, {
+    trackers: [],
+    peers: [{ host: '10.0.0.1', port: 6881 }],
+    reload: async (stored) => {
+      asked.push(stored.infoHash)
+      return { info: content.info, layers: new Map() }
+    },
+  })
+  await swarm.until(() => torrent.progress().state === 'seeding', 60_000)
+  assert.notEqual(torrent.info, undefined)
+  await seeder.stop()
+  await swarm.until(() => torrent.info === undefined, 600_000, 500)
+
+  const late = new RawPeer(swarm, '10.0.3.1', '10.0.1.1')
+  late.handshake(content.info.infoHash, 3)
+  await swarm.until(() => late.log.includes('have all'), 5_000, 1)
+  assert.deepEqual(asked, [content.info.infoHash])
+  await swarm.stop()
+})
+
 test('one that cannot be read again fails, lets nobody wait, and goes on when it can', async () => {
   const swarm = new Swarm(2)
   const content = swarm.content(300_000, 65_536)
