@@ -100,7 +100,7 @@ class TierAnnouncer implements Announcer {
     }
     this.#tiers = makeTiers(options, context)
     const groups = options.announceToAllTiers === true ? this.#tiers.map((t) => [t]) : [this.#tiers]
-    this.#groups = groups.map((tiers) => new Group(tiers, options.clock))
+    this.#groups = groups.map((tiers) => new Group(tiers, options.clock, this.#client))
   }
 
   start(): void {
@@ -182,6 +182,7 @@ function makeTiers(options: AnnouncerOptions, context: TrackerContext): Tracker[
 class Group {
   readonly #tiers: readonly Tracker[][]
   readonly #clock: Clock
+  readonly #client: TrackerClient
   /** Who answered last, unless all have failed since. */
   #working: Tracker | undefined
   #cancelTimer: () => void = () => {}
@@ -192,13 +193,19 @@ class Group {
   #urgent = false
   #stopped = false
 
-  constructor(tiers: readonly Tracker[][], clock: Clock) {
+  constructor(tiers: readonly Tracker[][], clock: Clock, client: TrackerClient) {
     this.#tiers = tiers
     this.#clock = clock
+    this.#client = client
   }
 
   start(): void {
-    void this.#round()
+    const first = this.#tiers[0]?.[0]
+    if (first === undefined) return
+    this.#busy = true
+    this.#client.begin(first.tracker, async () => {
+      if (!this.#stopped) await this.#round()
+    })
   }
 
   stop(): void {

@@ -14,6 +14,8 @@ import { UdpTrackerClient } from './udp-client.ts'
 
 const ADDRESSES_LIFETIME_MS = 5 * 60_000
 const MAX_CONCURRENT_PER_HOST = 16
+/** First rounds of torrents, those included that wait to be one of the above. */
+const MAX_BEGINNING_PER_HOST = 32
 
 /** An announce URL that we can announce to. */
 export interface TrackerUrl {
@@ -50,6 +52,11 @@ export interface TrackerClient {
     request: AnnounceRequest,
     signal?: AbortSignal,
   ): Promise<AnnounceResult>
+  /**
+   * Runs a torrent's first round when few others are at theirs with the tracker's host; it never rejects. A round that waits
+   * for its turn takes kilobytes, and the ten thousand that begin together none of them.
+   */
+  begin(tracker: TrackerUrl, round: () => Promise<void>): void
   /** Ends what is waiting; after the last announcer stopped. */
   close(): void
 }
@@ -103,6 +110,10 @@ class Client implements TrackerClient {
     }
   }
 
+  begin(tracker: TrackerUrl, round: () => Promise<void>): void {
+    this.#host(tracker).begin(round)
+  }
+
   close(): void {
     this.#udp.close()
   }
@@ -126,6 +137,8 @@ class Host {
   #resolvedMs = Number.NEGATIVE_INFINITY
   #inside = 0
   readonly #queue: (() => void)[] = []
+  #beginning = 0
+  readonly #beginnings: (() => Promise<void>)[] = []
 
   constructor(name: string, network: Network, clock: Clock) {
     this.#name = name
@@ -143,6 +156,19 @@ class Host {
       })
     }
     return this.#resolving
+  }
+
+  begin(round: () => Promise<void>): void {
+    if (this.#beginning === MAX_BEGINNING_PER_HOST) {
+      this.#beginnings.push(round)
+      return
+    }
+    this.#beginning++
+    round().then(() => {
+      this.#beginning--
+      const next = this.#beginnings.shift()
+      if (next !== undefined) this.begin(next)
+    })
   }
 
   /** Waits for a place; the result gives it back. */

@@ -47,6 +47,10 @@ class FakeClient implements TrackerClient {
     return this.dual.has(host) ? [4, 6] : [4]
   }
 
+  begin(_tracker: unknown, round: () => Promise<void>): void {
+    void round()
+  }
+
   announce(
     { host }: { host: string },
     family: 4 | 6,

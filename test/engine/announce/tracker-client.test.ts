@@ -6,6 +6,7 @@ import {
   createTrackerClient,
   parseTrackerUrl,
   type TrackerClient,
+  type TrackerUrl,
 } from '../../../src/engine/announce/tracker-client.ts'
 import type { HttpAnswer } from '../../../src/engine/network.ts'
 import { FakeNetwork } from './fake-network.ts'
@@ -84,6 +85,30 @@ test('UDP goes to the address of the family, with path and query letter for lett
   const options = Buffer.from(network.sockets[0]!.sent[1]!.subarray(98)).toString('latin1')
   assert.equal(options, '\x02\x12/announce?pass=%41')
   client.close()
+})
+
+test('of those that begin together with a host a few are at it, others follow in turn, no other host waits', async () => {
+  const { client } = setUp()
+  const begun: number[] = []
+  const ends: (() => void)[] = []
+  const beginAt = (tracker: TrackerUrl, number: number): void =>
+    client.begin(tracker, () => {
+      begun.push(number)
+      return new Promise((resolve) => ends.push(resolve))
+    })
+  for (let i = 0; i < 40; i++) beginAt(i % 2 === 0 ? UDP : HTTP, i)
+  beginAt(ELSEWHERE, 100)
+  const first = Array.from({ length: 32 }, (_, i) => i)
+  assert.deepEqual(begun, [...first, 100])
+  ends[5]!()
+  ends[6]!()
+  await settled()
+  assert.deepEqual(begun, [...first, 100, 32, 33])
+  for (let i = 0; i < 41; i++) {
+    ends[i]?.()
+    await settled()
+  }
+  assert.equal(begun.length, 41)
 })
 
 test('a host is asked sixteen things at a time, and holds up no other', async () => {
