@@ -38,6 +38,8 @@ const MEMORY = '/dev/shm'
 const PREFIX = 'seedbed-disk-'
 const ANSWER_LIMIT_MS = 60_000
 const UMOUNT_LIMIT_MS = 120_000
+const DETACH_LOOK_MS = 20
+const DETACH_LOOKS = 250
 
 export interface SimulatedDiskOptions {
   readonly sizeBytes: number
@@ -197,11 +199,20 @@ function takeAway(directory: string): void {
   const folder = join(directory, 'mnt')
   for (const device of loopDevicesOver(join(folder, FILE_NAME))) {
     for (const place of mountsOf((source) => source === device)) unmount(place)
-    spawnSync('losetup', ['-d', device], { stdio: 'ignore', timeout: UMOUNT_LIMIT_MS })
+    detach(device)
   }
   for (const place of mountsOf((_source, place) => place === folder)) unmount(place)
   rmSync(directory, { recursive: true, force: true })
   running.delete(directory)
+}
+
+/** A device that somebody else looks at goes when he has closed it. */
+function detach(device: string): void {
+  spawnSync('losetup', ['-d', device], { stdio: 'ignore', timeout: UMOUNT_LIMIT_MS })
+  const sleeping = new Int32Array(new SharedArrayBuffer(4))
+  for (let i = 0; i < DETACH_LOOKS && backingOf(basename(device)) !== undefined; i++) {
+    Atomics.wait(sleeping, 0, 0, DETACH_LOOK_MS)
+  }
 }
 
 /** Waits for what is dirty; where that cannot be had it is taken out of sight. */
