@@ -11,9 +11,11 @@ import { createTorrent, endLibtorrent, libtorrent } from './peers/libtorrent.ts'
 import { havePeers } from './peers/presence.ts'
 import { drain, shared, up } from './peers/seedbed.ts'
 import { seedersAnnounced } from './peers/tracker.ts'
+import { Rows } from './rows.ts'
 import { compare, DOWNLOAD_LIMIT_MS, type Download, downloadWithSeedbed, MIB } from './swarm.ts'
 
 const name = 'gentle.bin'
+const table = new Rows('seeder', 'leecher', 'over', 'encryption', 'rate')
 /** `UTP_MIB=1024` for figures. */
 const SIZE_BYTES = Number(process.env.UTP_MIB ?? 64) * MIB
 
@@ -26,6 +28,7 @@ const rows = [
 
 for (const { host, encrypted } of rows) {
   const encryption = encrypted ? 'required' : 'off'
+  const over = `uTP on ${host}`
   const how = `${host}, ${encrypted ? 'encrypted' : 'plaintext'}`
   test(`over uTP alone, ${how}`, async (t) => {
     if (!havePeers(t, 'libtorrent')) return
@@ -46,9 +49,10 @@ for (const { host, encrypted } of rows) {
       await leecher.event('first-byte', DOWNLOAD_LIMIT_MS)
       const startMs = performance.now()
       await leecher.event('complete', DOWNLOAD_LIMIT_MS)
-      t.diagnostic(rate(performance.now() - startMs))
+      const ms = performance.now() - startMs
       await endLibtorrent(leecher)
       await compare(download)
+      table.add('seedbed', 'libtorrent', over, encryption, rate(ms))
     })
     await drain(node.child)
 
@@ -74,7 +78,7 @@ for (const { host, encrypted } of rows) {
         seeder.event('first-byte', DOWNLOAD_LIMIT_MS).then(() => performance.now()),
         downloadWithSeedbed({ source, directory, host, name, expected }, undefined, more),
       ])
-      t.diagnostic(rate(performance.now() - startMs))
+      table.add('libtorrent', 'seedbed', over, encryption, rate(performance.now() - startMs))
     })
     await drain(tracker.child)
   })
