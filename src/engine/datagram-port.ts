@@ -14,6 +14,9 @@ import { type Logger, SeedbedError } from '../base/index.ts'
 import type { Network, OpenDatagramSocket } from './network.ts'
 import { isUtp } from './utp/packet.ts'
 
+/** `d` */
+const DICTIONARY = 0x64
+
 /** By family. */
 export type DatagramSockets = ReadonlyMap<4 | 6, OpenDatagramSocket>
 
@@ -58,8 +61,8 @@ export function shareDatagrams(sockets: DatagramSockets): SharedDatagrams {
   for (const [family, socket] of sockets) {
     const sides = { dht: new Side(socket), utp: new Side(socket) }
     socket.onMessage = (bytes, host, port) => {
-      const side = isUtp(bytes) ? sides.utp : sides.dht
-      if (side.isOpen) side.onMessage(bytes, host, port)
+      const side = isUtp(bytes) ? sides.utp : bytes[0] === DICTIONARY ? sides.dht : undefined
+      if (side?.isOpen === true) side.onMessage(bytes, host, port)
     }
     socket.onQuiet = () => {
       for (const side of [sides.dht, sides.utp]) if (side.isOpen) side.onQuiet()
