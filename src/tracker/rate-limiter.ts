@@ -13,7 +13,7 @@
  * that are behind are as good as empty, so nothing is ever collected. Threads share the table without a lock: two requests at
  * the same moment may count as one, no more.
  */
-import { type Clock, type Random, readU32BE } from '../base/index.ts'
+import { type Clock, type Random, readI32BE } from '../base/index.ts'
 import { SipHash } from './siphash.ts'
 
 const CELL_BYTES = 4
@@ -52,7 +52,7 @@ export class RateLimiter {
   readonly #intervalMs: number
   readonly #toleranceMs: number
   readonly #mask: number
-  readonly #cells: Uint32Array
+  readonly #cells: Int32Array
   readonly #message4 = new Uint8Array(4)
   readonly #message6 = new Uint8Array(8)
   readonly #digest = new Uint8Array(8)
@@ -65,7 +65,7 @@ export class RateLimiter {
     this.#startMs = startMs
     this.#intervalMs = Math.max(1, Math.round(MINUTE_MS / limit.requestsPerMinute))
     this.#toleranceMs = this.#intervalMs * (limit.burst - 1)
-    this.#cells = new Uint32Array(buffer)
+    this.#cells = new Int32Array(buffer)
     this.#mask = this.#cells.length / ROWS - 1
   }
 
@@ -74,13 +74,13 @@ export class RateLimiter {
     const message = address.length === 4 ? this.#message4 : this.#message6
     for (let i = 0; i < message.length; i++) message[i] = address[i]!
     this.#hash.write(message, this.#digest)
-    const first = (readU32BE(this.#digest, 0) & this.#mask) >>> 0
-    const second = ((readU32BE(this.#digest, 4) & this.#mask) >>> 0) + this.#mask + 1
+    const first = readI32BE(this.#digest, 0) & this.#mask
+    const second = (readI32BE(this.#digest, 4) & this.#mask) + this.#mask + 1
     // Zero is what an untouched cell says: now is kept ahead of it by a minute.
-    const now = (this.#clock.monotonicMs() - this.#startMs + MINUTE_MS) >>> 0
+    const now = (this.#clock.monotonicMs() - this.#startMs + MINUTE_MS) | 0
     const aheadMs = Math.min(this.#ahead(first, now), this.#ahead(second, now))
     if (aheadMs > this.#toleranceMs) return false
-    const due = (now + aheadMs + this.#intervalMs) >>> 0
+    const due = (now + aheadMs + this.#intervalMs) | 0
     this.#raise(first, now, due)
     this.#raise(second, now, due)
     return true

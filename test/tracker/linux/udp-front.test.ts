@@ -16,6 +16,7 @@ import {
 } from '../../../src/tracker/linux/libc.ts'
 import { openUdpSocket } from '../../../src/tracker/linux/socket.ts'
 import { UdpListener } from '../../../src/tracker/linux/udp-front.ts'
+import { makeRateLimiter, RateLimiter } from '../../../src/tracker/rate-limiter.ts'
 import { UdpHandler } from '../../../src/tracker/udp-handler.ts'
 import { garbageOf, garbageTest } from '../../garbage.ts'
 import { libc, onLinux } from './linux.ts'
@@ -63,7 +64,7 @@ class PlayedKernel {
   }
 }
 
-function setUp() {
+function setUp(limited = false) {
   const kernel = new PlayedKernel()
   const manual = new ManualClock(1000)
   const clock = new BatchClock(manual, clockOriginMs(manual))
@@ -72,8 +73,11 @@ function setUp() {
   const counters = new Counters()
   const ids = makeConnectionIds(manual, seededRandom(2))
   const connectionIds = new ConnectionIds(clock, ids)
+  const limit = { requestsPerMinute: 60_000, burst: 1_000_000, memoryBytes: 2 ** 16 }
+  const limiter = new RateLimiter(clock, makeRateLimiter(manual, seededRandom(3), limit))
   const handler = new UdpHandler({
     ...{ store, counters, connectionIds, allowIpSpoofing: false },
+    ...(limited ? { limiter } : {}),
     announcer: new Announcer(store, {
       announceIntervalMs: 900_000,
       minAnnounceIntervalMs: 60_000,
@@ -120,16 +124,21 @@ function announce(id: Uint8Array, i: number): Uint8Array {
   return packet
 }
 
-garbageTest('a packet leaves no garbage', import.meta.url, () => {
-  const { kernel, listener, counts } = setUp()
-  kernel.received = [BATCH]
-  const packets = 50 * 16 * BATCH
-  const bytes = garbageOf(packets, () => {
-    for (let i = 0; i < 50; i++) listener.onEvents()
+for (const [what, limited] of [
+  ['a packet', false],
+  ['a packet of a limited address', true],
+] as const) {
+  garbageTest(`${what} leaves no garbage`, import.meta.url, () => {
+    const { kernel, listener, counts } = setUp(limited)
+    kernel.received = [BATCH]
+    const packets = 50 * 16 * BATCH
+    const bytes = garbageOf(packets, () => {
+      for (let i = 0; i < 50; i++) listener.onEvents()
+    })
+    assert.ok(bytes < 1, `${bytes.toFixed(2)} bytes a packet`)
+    assert.ok(counts.announces >= packets)
   })
-  assert.ok(bytes < 1, `${bytes.toFixed(2)} bytes a packet`)
-  assert.ok(counts.announces >= packets)
-})
+}
 
 test('what the system takes in part is sent on; what it refuses is counted', () => {
   const { kernel, listener, counts } = setUp()
