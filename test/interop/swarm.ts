@@ -45,10 +45,11 @@ export async function downloadWithLibtorrent(download: Download): Promise<void> 
 export async function completeWithLibtorrent(
   options: LibtorrentOptions,
   meanwhile?: (leecher: Child) => Promise<void>,
+  limitMs: number = DOWNLOAD_LIMIT_MS,
 ): Promise<void> {
   const leecher = libtorrent(options)
   try {
-    await leecher.event('complete', DOWNLOAD_LIMIT_MS)
+    await leecher.event('complete', limitMs)
     await meanwhile?.(leecher)
     await endLibtorrent(leecher)
   } finally {

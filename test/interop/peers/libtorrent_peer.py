@@ -29,6 +29,9 @@ import time
 import libtorrent as lt
 
 POLL_SECONDS = 0.01
+# Who found nobody says again that it is there: what it said when it began may have been lost, and it repeats
+# that after five minutes only.
+LOCAL_SECONDS = 5
 
 
 def say(event, **fields):
@@ -175,12 +178,17 @@ def peer(arguments):
     announcing = 0
     was_complete = False
     met = set()
+    told_locally = time.monotonic()
     while True:
         readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
         status = handle.status()
         if not had_metadata and status.has_metadata:
             had_metadata = True
             say("metadata")
+        if arguments.lsd and status.num_peers == 0 and time.monotonic() > told_locally + LOCAL_SECONDS:
+            told_locally = time.monotonic()
+            handle.pause()
+            handle.resume()
         if arguments.tell_peers:
             for peer in handle.get_peer_info():
                 if peer.flags & (lt.peer_info.connecting | lt.peer_info.handshake) == 0 and peer.ip not in met:
