@@ -15,6 +15,7 @@ import { CHUNK_BYTES } from './geometry.ts'
 import type { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
 import type { PeerWriter } from './peer-writer.ts'
+import type { PickerPeer } from './picker.ts'
 import { RateMeter } from './rate.ts'
 import type { Taker } from './throttle.ts'
 import * as messages from './wire/messages.ts'
@@ -147,7 +148,7 @@ export class PeerDownload implements Taker {
     const { downloadShare } = this.#torrent.traffic
     const taken = downloadShare.take(this, CHUNK_BYTES, room)
     if (taken === 0) return
-    if (picking.outstanding === 0) this.#payloadMs = nowMs
+    if (picking.outstanding === 0) this.#startClock(picking, nowMs)
     const count = download!.picker.pick(picking, taken, nowMs, picked)
     if (downloadShare.limited) {
       downloadShare.give((taken - count) * CHUNK_BYTES)
@@ -163,6 +164,17 @@ export class PeerDownload implements Taker {
       at += messages.writeRequest(bytes, at, piece, chunk * CHUNK_BYTES, length)
     }
     this.#writer.send(bytes)
+  }
+
+  /**
+   * It owes chunks from now on. Who was given up on while it owed others goes on where it was: else it would be asked
+   * first again, each time before it is found to be overdue.
+   */
+  #startClock(picking: PickerPeer, nowMs: number): void {
+    const { forsakenMs } = picking
+    picking.forsakenMs = undefined
+    const silentMs = forsakenMs === undefined ? 0 : Math.max(0, forsakenMs - this.#payloadMs)
+    this.#payloadMs = nowMs - silentMs
   }
 
   onTurn(): void {

@@ -38,6 +38,8 @@ export interface PickerPeer {
   /** Pieces that it has and we lack. */
   wanted: number
   outstanding: number
+  /** When chunks that it owed were given up with their extent; undefined once it was asked for others. */
+  forsakenMs: number | undefined
 }
 
 export interface PickerOptions {
@@ -108,6 +110,7 @@ export class Picker {
       suggested: NONE,
       wanted: 0,
       outstanding: 0,
+      forsakenMs: undefined,
     }
     for (let i = 0; i < has.bytes.length; i++) {
       peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
@@ -322,13 +325,16 @@ export class Picker {
    * Gives an extent up: what of it was received and not verified is forgotten. Refused while a chunk of
    * it is arriving, because its bytes are being written into the stripe.
    */
-  abandon(index: number): boolean {
+  abandon(index: number, nowMs: number): boolean {
     const extent = this.#byIndex.get(index)
     if (extent === undefined || extent.state.includes(ChunkState.receiving)) return false
     for (let at = 0; at < extent.state.length; at++) {
       if (extent.state[at] !== ChunkState.requested) continue
       for (const id of [extent.owner[at]!, extent.second[at]!]) {
-        if (id !== NOBODY) this.#peers.get(id)!.outstanding--
+        if (id === NOBODY) continue
+        const peer = this.#peers.get(id)!
+        peer.outstanding--
+        peer.forsakenMs = nowMs
       }
     }
     this.#end(extent)

@@ -216,7 +216,7 @@ export class StripeCache implements PoolMember {
     if (active === undefined || nowMs - active.lastProgressMs < idleMs) return
     // Chunks that have arrived are worth their memory as long as nobody else needs it.
     if (this.held < this.#pool.share && this.#pool.held < this.#pool.capacity) return
-    if (!this.#picker.abandon(extent)) return
+    if (!this.#picker.abandon(extent, nowMs)) return
     const left: Stripe[] = []
     for (let piece = active.firstPiece; piece < active.firstPiece + active.pieceCount; piece++) {
       if (!this.#picker.isHad(piece)) left.push(...this.#forget(piece))

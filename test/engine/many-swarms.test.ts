@@ -19,6 +19,10 @@ test(`${SWARMS} small swarms: honest downloads complete, nothing wrong is served
   t.diagnostic(`${hashFailures} pieces failed their hash`)
 })
 
+test('who owes chunks that are given up for want of memory, again and again, is found out', async () => {
+  for (const seed of [50303, 50430, 50608, 51864, 52626]) await runSwarm(seed)
+})
+
 test('the same seed is the same swarm', async () => {
   for (const seed of [0, 7, 19]) assert.deepEqual(await runSwarm(seed), await runSwarm(seed))
 })
