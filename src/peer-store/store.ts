@@ -2,7 +2,7 @@
  * The peer store in shared memory: optmem's job without an object for a peer or a swarm, for every thread.
  *
  *     info-hash --keyed hash--> shard --> segment --> record --> peers of each family
- *     (keyed-hash.ts)           (layout.ts) (swarm-table.ts)     (swarm-shape.ts, swarm-peers.ts, peer-set.ts)
+ *     (swarm-key.ts)            (layout.ts) (swarm-table.ts)     (swarm-shape.ts, swarm-peers.ts, peer-set.ts)
  *
  * This is one thread's view of it (create.ts makes them). One lock a shard. Scrapes, announces and deletions of what is not there read without a lock
  * and check after that nobody wrote meanwhile; if somebody did, they lock and read again.
