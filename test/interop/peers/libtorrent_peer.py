@@ -83,20 +83,20 @@ def open_session(arguments):
             "dht_ignore_dark_internet": False,
             "dht_prefer_verified_node_ids": False,
         }
+    # One or the other: what it is that was spoken must be known.
+    tcp = {"enable_outgoing_tcp": False, "enable_incoming_tcp": False} if arguments.utp else {}
     return lt.session(
         {
             **encryption,
             **dht,
+            **tcp,
             "listen_interfaces": arguments.listen,
             "enable_lsd": arguments.lsd,
             "disable_hash_checks": arguments.unchecked,
             "enable_upnp": False,
             "enable_natpmp": False,
-            # One or the other: what it is that was spoken must be known.
             "enable_outgoing_utp": arguments.utp,
             "enable_incoming_utp": arguments.utp,
-            "enable_outgoing_tcp": not arguments.utp,
-            "enable_incoming_tcp": not arguments.utp,
             "stop_tracker_timeout": 3,
             # Every peer of a test has the same address.
             "allow_multiple_connections_per_ip": True,
