@@ -27,6 +27,8 @@ const ARREARS_BYTES = 1024 * 1024
 export interface Taker {
   /** Its turn has come: it may take, once or several times, before it returns. */
   onTurn(): void
+  /** It is in the midst of something that is of use only as a whole: its next turn comes before the others'. */
+  readonly keepsTurn?: boolean
 }
 
 export class Throttle {
@@ -146,7 +148,10 @@ export class Throttle {
   }
 
   #serve(share: Share, part: number): void {
-    const taker: Taker = share.takers.values().next().value!
+    const first = share.first
+    const taker: Taker =
+      first !== undefined && share.takers.has(first) ? first : share.takers.values().next().value!
+    share.first = undefined
     this.#portion = Math.max(CHUNK_BYTES, Math.min(part, share.bucket.level() / share.crowd))
     share.takers.delete(taker)
     this.#serving = taker
@@ -155,6 +160,7 @@ export class Throttle {
     } finally {
       this.#serving = undefined
     }
+    if (taker.keepsTurn === true) share.first = taker
   }
 }
 
@@ -174,6 +180,8 @@ function markOf(order: readonly Share[], bytes: number): number {
 export class Share {
   readonly bucket: TokenBucket
   #takers: Set<Taker> | undefined
+  /** Whose turn is not over. */
+  first: Taker | undefined
   /** Bytes taken; of who was away for long it is raised, so that it gets no more than its part when it comes back. */
   served = 0
   readonly #throttle: Throttle
@@ -227,6 +235,7 @@ export class Share {
 
   /** The taker wants nothing any more. */
   leave(taker: Taker): void {
+    if (this.first === taker) this.first = undefined
     if (this.#takers?.delete(taker) === true && this.crowd === 0) this.#throttle.leave(this)
   }
 }

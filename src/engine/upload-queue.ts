@@ -47,6 +47,9 @@ export class UploadQueue implements BlockWaiter, Taker {
   /** Taken from the share and not used yet. */
   #paidBytes = 0
   #closed = false
+  /** The piece whose chunk was sent last, and how much of it in one go. */
+  #runPiece = -1
+  #runBytes = 0
 
   constructor(
     writer: PeerWriter,
@@ -123,6 +126,14 @@ export class UploadQueue implements BlockWaiter, Taker {
     this.pump()
   }
 
+  /** Within a piece, which nobody can pass on before it is whole; for a second's worth of the limit at most. */
+  get keepsTurn(): boolean {
+    if (this.#head === this.#requests.length) return false
+    return (
+      this.#requests[this.#head] === this.#runPiece && this.#runBytes < this.#share.mostPerSecond
+    )
+  }
+
   /** All that was written has left. */
   drained(): void {
     for (const block of this.#pinned) this.#reads.unpin(block)
@@ -170,6 +181,11 @@ export class UploadQueue implements BlockWaiter, Taker {
         this.#writer.payload(payload)
         headerAt += PIECE_HEADER_BYTES
         bytes += length
+        if (piece !== this.#runPiece || this.#runBytes >= this.#share.mostPerSecond) {
+          this.#runPiece = piece
+          this.#runBytes = 0
+        }
+        this.#runBytes += length
       }
       this.#head += 3
     }

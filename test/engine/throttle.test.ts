@@ -86,6 +86,32 @@ test('many peers of one torrent have no more than the one of another', () => {
   }
 })
 
+test('who is within something whole keeps its turn until that is out; in the end all have the same', () => {
+  const clock = new ManualClock(0)
+  const share = new Throttle(clock, 4 * CHUNK).share(undefined)
+  const order: number[] = []
+  class Whole extends Glutton {
+    override onTurn(): void {
+      const before = this.taken
+      super.onTurn()
+      for (let at = before; at < this.taken; at += CHUNK) order.push(takers.indexOf(this))
+    }
+
+    get keepsTurn(): boolean {
+      return this.taken % (4 * CHUNK) !== 0
+    }
+  }
+  const takers = [new Whole(share), new Whole(share), new Whole(share)]
+  for (const taker of takers) taker.onTurn()
+  for (let i = 0; i < 20 * 30; i++) clock.advance(50)
+  const wholes = order.slice(4 * 3, 4 * 27)
+  for (let at = 0; at < wholes.length; at += 4) {
+    assert.deepEqual(new Set(wholes.slice(at, at + 4)).size, 1, `${order}`)
+  }
+  const most = Math.max(...takers.map(({ taken }) => taken))
+  for (const { taken } of takers) assert.ok(most - taken <= 8 * CHUNK, `${taken} of ${most}`)
+})
+
 test('a torrent with a limit of its own keeps to it, and leaves the rest to the others', () => {
   const clock = new ManualClock(0)
   for (const rate of [undefined, 2_000_000]) {
