@@ -19,6 +19,9 @@ import type { Geometry } from './geometry.ts'
 
 export const ChunkState = { absent: 0, free: 1, requested: 2, receiving: 3, received: 4 } as const
 
+/** How long a piece that failed is one peer's alone. */
+export const SOLE_MS = 60_000
+
 /** No peer; the ids of peers begin at 1. */
 export const NOBODY = 0
 
@@ -107,6 +110,20 @@ export class ActiveExtent {
       this.free++
       this.cursor = Math.min(this.cursor, at)
     }
+    return true
+  }
+
+  /** Whether the peer may deliver this piece, if it failed before: the first who asks gets all of it. */
+  claim(piece: number, peer: number, nowMs: number): boolean {
+    const sole = this.soles?.get(piece)
+    if (sole === undefined || sole.peer === peer) return true
+    if (sole.peer === NOBODY) {
+      sole.peer = peer
+      sole.sinceMs = nowMs
+      return true
+    }
+    if (nowMs - sole.sinceMs < SOLE_MS) return false
+    this.soles!.delete(piece)
     return true
   }
 }

@@ -25,7 +25,7 @@ export const CHOKE_ROUND_MS = 10_000
 /** Between two choices of the optimistic slot. */
 export const OPTIMISTIC_ROUND_MS = 30_000
 /** When we seed, a slot is kept until it has moved this much, or for a minute. */
-const TURN_BYTES = 16 * 1024 * 1024
+export const TURN_BYTES: number = 16 * 1024 * 1024
 const TURN_MS = 60_000
 
 /** The candidates that are to be unchoked: at most `slots`, the optimistic one among them. */
@@ -38,6 +38,8 @@ export function chooseUnchoked<T extends ChokeCandidate>(
     readonly random: Random
     /** Keeps its slot until the next optimistic round. */
     readonly optimistic: T | undefined
+    /** When we seed, a slot is kept until it has moved this much; TURN_BYTES, if nothing is said. */
+    readonly turnBytes?: number
   },
 ): { readonly unchoked: Set<T>; readonly optimistic: T | undefined } {
   const interested = candidates.filter((peer) => peer.interested)
@@ -45,9 +47,10 @@ export function chooseUnchoked<T extends ChokeCandidate>(
     return { unchoked: new Set(interested), optimistic: undefined }
   }
   const { nowMs, random } = options
+  const inTurn = (peer: T): boolean => isInTurn(peer, nowMs, options.turnBytes ?? TURN_BYTES)
   const order = options.seeding
-    ? (a: T, b: T): number => seedingOrder(a, b, nowMs)
-    : (a: T, b: T): number => b.downloadRate - a.downloadRate || seedingOrder(a, b, nowMs)
+    ? (a: T, b: T): number => seedingOrder(a, b, inTurn)
+    : (a: T, b: T): number => b.downloadRate - a.downloadRate || seedingOrder(a, b, inTurn)
   interested.sort(order)
   const unchoked = new Set(interested.slice(0, Math.max(0, options.slots - 1)))
   let optimistic = options.optimistic
@@ -60,14 +63,14 @@ export function chooseUnchoked<T extends ChokeCandidate>(
 }
 
 /** Those in their turn first, the fastest of them ahead; then those that have waited longest. */
-function seedingOrder(a: ChokeCandidate, b: ChokeCandidate, nowMs: number): number {
-  const aTurn = inTurn(a, nowMs)
-  if (aTurn !== inTurn(b, nowMs)) return aTurn ? -1 : 1
+function seedingOrder<T extends ChokeCandidate>(a: T, b: T, inTurn: (peer: T) => boolean): number {
+  const aTurn = inTurn(a)
+  if (aTurn !== inTurn(b)) return aTurn ? -1 : 1
   if (aTurn) return b.uploadRate - a.uploadRate
   if (a.unchoked !== b.unchoked) return a.unchoked ? 1 : -1
   return a.changedMs - b.changedMs
 }
 
-function inTurn(peer: ChokeCandidate, nowMs: number): boolean {
-  return peer.unchoked && nowMs - peer.changedMs < TURN_MS && peer.sentBytes < TURN_BYTES
+function isInTurn(peer: ChokeCandidate, nowMs: number, turnBytes: number): boolean {
+  return peer.unchoked && nowMs - peer.changedMs < TURN_MS && peer.sentBytes < turnBytes
 }

@@ -25,12 +25,20 @@ export class Choking implements Claimant {
   readonly #peers: ReadonlySet<Peer>
   readonly #ownSlots: () => number
   readonly #random: Random
+  readonly #beforeUnchoke: (peer: Peer) => void
   #optimistic: Peer | undefined
   #nextRoundMs = 0
   #nextOptimisticMs = 0
 
   /** `ownSlots` says how many the torrent may have by itself, `slots` is its first part of those of all. */
-  constructor(peers: ReadonlySet<Peer>, ownSlots: () => number, slots: number, random: Random) {
+  constructor(
+    peers: ReadonlySet<Peer>,
+    ownSlots: () => number,
+    slots: number,
+    random: Random,
+    beforeUnchoke: (peer: Peer) => void,
+  ) {
+    this.#beforeUnchoke = beforeUnchoke
     this.#peers = peers
     this.#ownSlots = ownSlots
     this.slots = slots
@@ -56,15 +64,34 @@ export class Choking implements Claimant {
 
   /** The peer's interest has changed. */
   onInterest(peer: Peer): void {
-    if (peer.interested && this.served < this.#slots) peer.upload.unchoke()
+    if (peer.interested || peer.unchoked) this.#fill()
   }
 
   gone(peer: Peer): void {
     if (this.#optimistic === peer) this.#optimistic = undefined
+    if (peer.interested && peer.unchoked) this.#fill()
   }
 
-  /** Once a second. */
-  tick(nowMs: number, seeding: boolean): void {
+  /** Free slots are given at once: to who gives us most, then to who has waited longest. */
+  #fill(): void {
+    const free = this.#slots - this.served
+    if (free <= 0) return
+    const waiting: Peer[] = []
+    for (const peer of this.#peers) {
+      if (peer.interested && !peer.unchoked && peer.peerId !== undefined) waiting.push(peer)
+    }
+    waiting.sort((a, b) => b.downloadRate - a.downloadRate || a.changedMs - b.changedMs)
+    for (const peer of waiting.slice(0, free)) this.#unchoke(peer)
+  }
+
+  #unchoke(peer: Peer): void {
+    if (peer.unchoked) return
+    this.#beforeUnchoke(peer)
+    peer.upload.unchoke()
+  }
+
+  /** Once a second. `turnBytes`: of a slot, when we seed (choker.ts). */
+  tick(nowMs: number, seeding: boolean, turnBytes?: number): void {
     if (nowMs < this.#nextRoundMs && !this.#partHasChanged()) return
     this.#nextRoundMs = nowMs + CHOKE_ROUND_MS
     if (nowMs >= this.#nextOptimisticMs) {
@@ -78,10 +105,11 @@ export class Choking implements Claimant {
       nowMs,
       random: this.#random,
       optimistic: this.#optimistic,
+      ...(turnBytes === undefined ? {} : { turnBytes }),
     })
     this.#optimistic = optimistic
     for (const peer of peers) if (!unchoked.has(peer)) peer.upload.choke()
-    for (const peer of unchoked) peer.upload.unchoke()
+    for (const peer of unchoked) this.#unchoke(peer)
   }
 
   /** More are served than may be, or fewer though somebody waits: not so for long only with a limit of all torrents. */

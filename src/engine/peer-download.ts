@@ -15,7 +15,7 @@ import { CHUNK_BYTES } from './geometry.ts'
 import type { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
 import type { PeerWriter } from './peer-writer.ts'
-import type { PickerPeer } from './picker.ts'
+import { type PickerPeer, suggest } from './picker-peer.ts'
 import { RateMeter } from './rate.ts'
 import type { Taker } from './throttle.ts'
 import * as messages from './wire/messages.ts'
@@ -118,7 +118,7 @@ export class PeerDownload implements Taker {
     if (content === undefined) return
     if (piece >= content.geometry.pieceCount) throw protocolError(`suggestion of piece ${piece}`)
     const { picking } = this.#pieces
-    if (picking !== undefined) picking.suggested = piece
+    if (picking !== undefined) suggest(picking, piece)
   }
 
   /** Nothing may be asked for. */

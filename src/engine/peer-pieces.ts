@@ -14,7 +14,7 @@
 import { Bitfield } from '../base/index.ts'
 import type { Content } from './content.ts'
 import { protocolError } from './errors.ts'
-import type { PickerPeer } from './picker.ts'
+import type { PickerPeer } from './picker-peer.ts'
 
 /** Haves that are remembered before the metadata is known. */
 const MAX_EARLY_HAVES = 4_096

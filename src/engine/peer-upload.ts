@@ -155,7 +155,8 @@ export class PeerUpload {
   allowFast(host: string, infoHash: Uint8Array, has: Bitfield | undefined): void {
     const content = this.#content
     if (!this.knowsRejects || content === undefined || has === undefined) return
-    if (this.#offered !== undefined) return
+    // Under a limit as many are served as get something whole of it: everybody's first ten pieces would be late.
+    if (this.#offered !== undefined || this.#torrent.traffic.uploadShare.limited) return
     if (this.#allowance !== undefined || has.count >= ALLOWED_FAST) return
     const { pieceCount } = content.geometry
     const pieces = allowedFast(host, infoHash, pieceCount).filter(
@@ -173,7 +174,7 @@ export class PeerUpload {
     return ALLOWED_TIMES * geometry.wireLength(piece)
   }
 
-  /** Suggests a piece that is in memory, once. */
+  /** Suggests a piece (suggestions.ts), once. */
   suggest(piece: number): void {
     if (!this.knowsRejects || !this.#offers(piece)) return
     const suggested = this.#suggested ?? new Set()

@@ -41,6 +41,11 @@ export class PickOrder {
     this.#levels = priorities === undefined ? undefined : levelsOf(priorities)
   }
 
+  /** Nothing goes before the rarest. */
+  get isPlain(): boolean {
+    return !this.sequential && !this.hasWindows && this.#levels === undefined
+  }
+
   get hasWindows(): boolean {
     return this.#windows.size > 0
   }

@@ -17,30 +17,13 @@
  *   within an extent.
  * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
  */
-import { assert, Bitfield, type Random } from '../base/index.ts'
-import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
-import { CHUNK_BYTES, type Geometry, RUN_STRIPES } from './geometry.ts'
+import { assert, type Bitfield, type Random } from '../base/index.ts'
+import { ActiveExtent, ChunkState, NOBODY, SOLE_MS } from './active-extent.ts'
+import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
+import { askable, mayAsk, type PickerPeer } from './picker-peer.ts'
 import { RarityIndex } from './rarity.ts'
-
-/** What the picker knows of a peer. Made by `addPeer`, changed by the picker alone. */
-export interface PickerPeer {
-  readonly id: number
-  readonly has: Bitfield
-  /** Counted as a seed in the rarity index. */
-  seed: boolean
-  /** It lost a piece once: it is not counted as a seed again, since each change between the two costs O(pieces). */
-  unsteady: boolean
-  /** While it chokes: the pieces of which it may be asked nevertheless (BEP 6). Undefined: all that it has. */
-  limit: Bitfield | undefined
-  /** It says that this piece costs it little (BEP 6); -1 for none. */
-  suggested: number
-  /** Pieces that it has and we lack. */
-  wanted: number
-  outstanding: number
-  /** When chunks that it owed were given up with their extent; undefined once it was asked for others. */
-  forsakenMs: number | undefined
-}
+import { Runs } from './runs.ts'
 
 export interface PickerOptions {
   readonly geometry: Geometry
@@ -60,8 +43,6 @@ export interface PickerOptions {
 
 const LATE_MS = 4_000
 const LATE_SCAN_MS = 250
-/** How long a piece that failed is one peer's alone. */
-const SOLE_MS = 60_000
 /** Duplicates that one peer may have in the end-game. */
 const ENDGAME_CHUNKS = 16
 const NONE = -1
@@ -72,28 +53,24 @@ export class Picker {
   readonly rarity: RarityIndex
   readonly #have: Bitfield
   readonly #admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
-  readonly #isMemoryShort: () => boolean
+  readonly #runs: Runs
   readonly #lateMs: number
   readonly #order: PickOrder | undefined
   readonly #peers = new Map<number, PickerPeer>()
   /** In the order of their beginning. */
   readonly #active: ActiveExtent[] = []
   readonly #byIndex = new Map<number, ActiveExtent>()
-  /** Runs of which an extent was begun and others are still open, in the order of their beginning. */
-  #runs: { readonly first: number; readonly end: number }[] = []
   #nextPeer = 1
-  /** The extent begun, or finished, last: among equally rare ones its neighbour is the next. */
-  #last = -2
 
   constructor(options: PickerOptions) {
     this.geometry = options.geometry
     this.maxActive = options.maxActive
     this.#have = options.have
     this.#admit = options.admit
-    this.#isMemoryShort = options.isMemoryShort ?? (() => false)
     this.#lateMs = options.lateMs ?? LATE_MS
     this.#order = options.order
     this.rarity = new RarityIndex(options.geometry, options.have, options.random)
+    this.#runs = new Runs(options.geometry, this.rarity, options.isMemoryShort ?? (() => false))
   }
 
   get active(): readonly ActiveExtent[] {
@@ -107,7 +84,7 @@ export class Picker {
       seed: has.full,
       unsteady: false,
       limit: undefined,
-      suggested: NONE,
+      suggested: [],
       wanted: 0,
       outstanding: 0,
       forsakenMs: undefined,
@@ -174,6 +151,10 @@ export class Picker {
     let count = 0
     if (peer.wanted === 0 || max <= 0) return 0
     if (this.#order?.hasWindows === true) this.#beginUrgent(this.#order, peer, nowMs)
+    if (peer.suggested.length > 0 && this.#order?.isPlain !== false) {
+      count = this.#takeSuggested(peer, max, nowMs, out)
+      if (count === max) return count
+    }
     for (const extent of this.#active) {
       if (extent.free > 0) count = this.#takeFree(extent, peer, count, max, nowMs, out)
       else if (extent.left > 0 && nowMs >= extent.nextLateScanMs) {
@@ -292,7 +273,7 @@ export class Picker {
     for (let i = 0; i < extent.pieceCount; i++) {
       if (!this.#have.has(extent.firstPiece + i)) return false
     }
-    this.#last = extent.index
+    this.#runs.last = extent.index
     this.#end(extent)
     return true
   }
@@ -366,27 +347,46 @@ export class Picker {
   }
 
   #choose(peer: PickerPeer): number {
-    const rarest = (has: Bitfield): number => this.#orSuggested(peer, has)
+    const rarest = (has: Bitfield): number => this.#rarestOf(has)
     const has = askable(peer)
     if (this.#order === undefined) return rarest(has)
     return this.#order.choose(has, rarest, (extent) => this.#byIndex.has(extent))
   }
 
-  /** Of a run that was begun, else the rarest; of equally rare extents, what the peer suggests. */
-  #orSuggested(peer: PickerPeer, has: Bitfield): number {
-    const begun = this.#ofRuns(has)
-    const rarest = begun === NONE ? this.rarity.choose(has, this.#last) : begun
-    const piece = peer.suggested
-    if (piece === NONE || rarest === NONE) return rarest
-    if (this.#have.has(piece)) {
-      peer.suggested = NONE
-      return rarest
+  /** Of a run that was begun, else of all. */
+  #rarestOf(has: Bitfield): number {
+    const begun = this.#runs.choose(has)
+    return begun === NONE ? this.rarity.choose(has, this.#runs.last) : begun
+  }
+
+  /**
+   * What the peer suggests, of extents in progress, and of others that are as rare as what would be begun in their
+   * place. A suggestion is kept until we have the piece.
+   */
+  #takeSuggested(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
+    let count = 0
+    let kept = 0
+    const { suggested } = peer
+    for (const piece of suggested) {
+      if (this.#have.has(piece)) continue
+      suggested[kept++] = piece
+      if (count === max || !mayAsk(peer, piece)) continue
+      const extent = this.#extentFor(piece, peer, nowMs)
+      if (extent === undefined || !this.#mayTake(extent, piece, peer, nowMs)) continue
+      count = this.#takePiece(extent, piece, peer, count, max, nowMs, out)
     }
-    const extent = this.geometry.extentOf(piece)
-    const fits = has.has(piece) && !this.#byIndex.has(extent)
-    if (!fits || !this.rarity.isAsRare(extent, rarest)) return rarest
-    peer.suggested = NONE
-    return extent
+    suggested.length = kept
+    return count
+  }
+
+  /** The extent of a suggested piece, begun if need be; undefined where that may not be. */
+  #extentFor(piece: number, peer: PickerPeer, nowMs: number): ActiveExtent | undefined {
+    const index = this.geometry.extentOf(piece)
+    const active = this.#byIndex.get(index)
+    if (active !== undefined || this.#active.length >= this.maxActive) return active
+    const best = this.#choose(peer)
+    if (best === NONE || !this.rarity.isAsRare(index, best)) return undefined
+    return this.#begin(peer, nowMs, index)
   }
 
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
@@ -394,64 +394,19 @@ export class Picker {
     const index = wanted === NONE ? this.#choose(peer) : wanted
     if (index < 0) return undefined
     const extent = new ActiveExtent(this.geometry, this.#have, index, nowMs)
-    const beginsRun = !this.#runs.some(({ first, end }) => index >= first && index < end)
+    const beginsRun = !this.#runs.isBegun(index)
     if (!this.#openUpTo(extent, extent.openStripe, beginsRun)) return undefined
-    this.#beginRun(index)
+    this.#runs.begin(index)
     this.rarity.setTaken(index, true)
     this.#active.push(extent)
     this.#byIndex.set(index, extent)
-    this.#last = index
+    this.#runs.last = index
     return extent
-  }
-
-  /**
-   * An extent of the first run that was begun and has something of this, or NONE: the next behind the one
-   * begun last, so that the disk can begin to write the run; or where the disk keeps up, the rarest.
-   */
-  #ofRuns(has: Bitfield): number {
-    const inOrder = this.#isMemoryShort()
-    for (const { first, end } of this.#runs) {
-      const isInside = this.#last >= first && this.#last < end
-      let best = NONE
-      let extent = isInside ? this.#last : first
-      for (let i = first; i < end; i++) {
-        const isBetter = best === NONE || (!inOrder && this.rarity.isRarer(extent, best))
-        if (isBetter && this.rarity.isOpen(extent) && this.rarity.isOffered(has, extent))
-          best = extent
-        extent = extent + 1 === end ? first : extent + 1
-      }
-      if (best !== NONE) return best
-    }
-    return NONE
-  }
-
-  #beginRun(extent: number): void {
-    this.#runs = this.#runs.filter((run) => this.#openOf(run) > 0)
-    if (this.#runs.some(({ first, end }) => extent >= first && extent < end)) return
-    const { geometry } = this
-    const stripes = this.#isMemoryShort() ? RUN_STRIPES : geometry.shortRunStripes
-    const run = geometry.runOf(extent, stripes)
-    let first = extent
-    while (first > 0 && geometry.runOf(first - 1, stripes) === run) first--
-    let end = extent + 1
-    while (end < geometry.extentCount && geometry.runOf(end, stripes) === run) end++
-    this.#runs.push({ first, end })
-  }
-
-  #openOf({ first, end }: { readonly first: number; readonly end: number }): number {
-    let open = 0
-    for (let extent = first; extent < end; extent++) if (this.rarity.isOpen(extent)) open++
-    return open
   }
 
   /** Extents to be begun until a run that was begun is in progress as a whole; Infinity when none was. */
   get runLeft(): number {
-    let least = Number.POSITIVE_INFINITY
-    for (const run of this.#runs) {
-      const open = this.#openOf(run)
-      if (open > 0) least = Math.min(least, open)
-    }
-    return least
+    return this.#runs.left
   }
 
   #openUpTo(extent: ActiveExtent, stripe: number, beginsRun = false): boolean {
@@ -470,42 +425,62 @@ export class Picker {
     nowMs: number,
     out: Int32Array,
   ): number {
-    const { geometry } = this
     const { state } = extent
-    const chunksPerPiece = geometry.chunksPerPiece
+    const { chunksPerPiece } = this.geometry
     let count = from
     let at = extent.cursor
     let passed = true
-    while (at < state.length && count < max && extent.free > 0) {
-      const piece = extent.firstPiece + Math.floor(at / chunksPerPiece)
-      const end = (piece - extent.firstPiece + 1) * chunksPerPiece
-      if (
-        !mayAsk(peer, piece) ||
-        (extent.soles !== undefined && !claim(extent, piece, peer, nowMs))
-      ) {
-        if (passed && state.subarray(at, end).includes(ChunkState.free)) passed = false
+    while (count < max && extent.free > 0) {
+      at = state.indexOf(ChunkState.free, at)
+      if (at < 0) return count
+      const index = Math.floor(at / chunksPerPiece)
+      const end = (index + 1) * chunksPerPiece
+      const piece = extent.firstPiece + index
+      if (!this.#mayTake(extent, piece, peer, nowMs)) {
+        passed = false
         at = end
-        if (passed) extent.cursor = at
         continue
       }
-      while (at < end && count < max) {
-        if (state[at] === ChunkState.free) {
-          const chunk = at - (end - chunksPerPiece)
-          const offset = piece * geometry.pieceBytes + chunk * CHUNK_BYTES
-          const stripe = Math.floor(offset / geometry.stripeBytes)
-          if (stripe >= extent.openStripe && !this.#openUpTo(extent, stripe)) return count
-          state[at] = ChunkState.requested
-          extent.owner[at] = peer.id
-          extent.sinceMs[at] = nowMs
-          extent.free--
-          peer.outstanding++
-          out[2 * count] = piece
-          out[2 * count + 1] = chunk
-          count++
-        }
-        at++
-      }
-      if (passed) extent.cursor = at
+      count = this.#takePiece(extent, piece, peer, count, max, nowMs, out)
+      const free = state.indexOf(ChunkState.free, at)
+      // No buffer for the next stripe, or enough was taken.
+      if (free >= 0 && free < end) return count
+      if (passed) extent.cursor = end
+      at = end
+    }
+    return count
+  }
+
+  #mayTake(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: number): boolean {
+    return mayAsk(peer, piece) && extent.claim(piece, peer.id, nowMs)
+  }
+
+  /** The free chunks of one piece, in order, as far as there are buffers for them. */
+  #takePiece(
+    extent: ActiveExtent,
+    piece: number,
+    peer: PickerPeer,
+    from: number,
+    max: number,
+    nowMs: number,
+    out: Int32Array,
+  ): number {
+    const { geometry } = this
+    const { state } = extent
+    let count = from
+    const first = this.#at(extent, piece, 0)
+    const end = first + geometry.chunksPerPiece
+    for (let at = first; at < end && count < max; at++) {
+      if (state[at] !== ChunkState.free) continue
+      const offset = piece * geometry.pieceBytes + (at - first) * CHUNK_BYTES
+      const stripe = Math.floor(offset / geometry.stripeBytes)
+      if (stripe >= extent.openStripe && !this.#openUpTo(extent, stripe)) return count
+      state[at] = ChunkState.requested
+      extent.owner[at] = peer.id
+      extent.sinceMs[at] = nowMs
+      extent.free--
+      peer.outstanding++
+      count = this.#put(extent, at, count, out)
     }
     return count
   }
@@ -542,7 +517,7 @@ export class Picker {
         if (mayAsk(peer, extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
       }
     }
-    return this.rarity.choose(askable(peer), this.#last) < 0
+    return this.rarity.choose(askable(peer), this.#runs.last) < 0
   }
 
   /** End-game: the youngest requests of others, which would be the last to arrive. */
@@ -625,28 +600,6 @@ export class Picker {
       assert(peer.wanted === wanted, 'a peer is wanted for another number of pieces')
     }
   }
-}
-
-/** Whether the peer may deliver this piece, which failed before: the first who asks gets all of it. */
-function claim(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: number): boolean {
-  const sole = extent.soles!.get(piece)
-  if (sole === undefined || sole.peer === peer.id) return true
-  if (sole.peer === NOBODY) {
-    sole.peer = peer.id
-    sole.sinceMs = nowMs
-    return true
-  }
-  if (nowMs - sole.sinceMs < SOLE_MS) return false
-  extent.soles!.delete(piece)
-  return true
-}
-
-function mayAsk({ has, limit }: PickerPeer, piece: number): boolean {
-  return has.has(piece) && (limit === undefined || limit.has(piece))
-}
-
-function askable({ has, limit }: PickerPeer): Bitfield {
-  return limit === undefined ? has : Bitfield.intersection(has, limit)
 }
 
 /** Set bits of a byte. */

@@ -21,6 +21,7 @@ import type { Budget } from './budget.ts'
 import { Choking, slotsFor } from './choking.ts'
 import type { Arrival } from './connections.ts'
 import { Connector } from './connector.ts'
+import type { Content } from './content.ts'
 import type { Discovery } from './discovery.ts'
 import type { DownloadSwarm } from './download.ts'
 import type { HashJob } from './hash-requests.ts'
@@ -31,6 +32,7 @@ import type { Payload } from './payload.ts'
 import type { Peer, PeerHost } from './peer.ts'
 import { type Newcomer, SETTLE_MS, type Tenant } from './places.ts'
 import type { ReadCache } from './read-cache.ts'
+import { Suggestions } from './suggestions.ts'
 import { SuperSeed } from './super-seed.ts'
 import type { TorrentContext } from './torrent-context.ts'
 import { TorrentHashes } from './torrent-hashes.ts'
@@ -46,8 +48,6 @@ import {
   parseMetadataMessage,
 } from './wire/extended.ts'
 
-/** Pieces in memory that are suggested a second (BEP 6). */
-const SUGGESTIONS = 4
 /** With fewer peers a download asks its trackers as often as they allow. */
 const FEW_PEERS = 10
 
@@ -81,6 +81,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   readonly #connector: Connector
   /** Who may download from us. */
   readonly choking: Choking
+  readonly #suggestions: Suggestions
   readonly #hashes: TorrentHashes
   readonly #webSeeds: WebSeeds<Peer>
   readonly #holepunch: Holepunch<Peer> | undefined
@@ -107,7 +108,10 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#connector = new Connector(context, this)
     const slots = (): number =>
       slotsFor(context.uploadSlots, host.traffic.uploadShare.mostPerSecond)
-    this.choking = new Choking(this.peers, slots, context.firstSlots, context.random)
+    this.#suggestions = new Suggestions(this.peers, this.reads, context.random)
+    this.choking = new Choking(this.peers, slots, context.firstSlots, context.random, (peer) =>
+      this.#suggestions.deal(peer, this.#shown, this.nowMs),
+    )
     this.#hashes = new TorrentHashes(
       () => this.nowMs,
       (peer, reason) => this.ban(peer, reason),
@@ -287,6 +291,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   }
 
   onHas(peer: Peer, piece?: number): void {
+    this.#suggestions.onHas(peer, piece, this.#shown, this.nowMs)
     const superSeed = this.#superSeed
     if (superSeed === undefined) return
     if (piece === undefined) superSeed.heard(peer, this.nowMs)
@@ -296,6 +301,11 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
 
   onLost(peer: Peer, piece: number): void {
     this.#superSeed?.lost(peer, piece)
+  }
+
+  /** What may be suggested of: a super-seed has ways of its own. */
+  get #shown(): Content | undefined {
+    return this.#superSeed === undefined ? this.payload.content : undefined
   }
 
   /** From now on it is a seed like any other. */
@@ -427,19 +437,6 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     for (const peer of [...this.peers]) if (!peer.piecesLost(pieces)) peer.close()
   }
 
-  /** What is in memory is offered to those who may ask and do not have it. */
-  #suggest(): void {
-    const source = this.payload.content?.source
-    if (source === undefined || source.blocks.size === 0) return
-    const asking = [...this.peers].filter((peer) => peer.interested && peer.unchoked)
-    // Who is alone knows what it asked for.
-    if (asking.length < 2) return
-    for (const piece of this.reads.pieces(source, SUGGESTIONS)) {
-      for (const peer of asking)
-        if (peer.pieces.has?.has(piece) === false) peer.upload.suggest(piece)
-    }
-  }
-
   // --- Time ---
 
   /** A download, or a magnet, that knows few peers. */
@@ -467,8 +464,13 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#metadata?.pump(this.nowMs)
     this.#hashes.tick()
     this.#superSeed?.tick(this.nowMs)
-    this.choking.tick(this.nowMs, this.#host.state === 'seeding')
-    this.#suggest()
+    const content = this.#shown
+    this.choking.tick(
+      this.nowMs,
+      this.#host.state === 'seeding',
+      this.#suggestions.turnBytes(content),
+    )
+    this.#suggestions.tick(content, this.nowMs)
   }
 
   // --- Who goes ---
@@ -476,6 +478,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
     this.#superSeed?.gone(peer)
+    this.#suggestions.gone(peer)
     this.choking.gone(peer)
     if (this.#host.state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
     const reached = this.#connector.ended(peer)

@@ -1,6 +1,7 @@
 /** The fast extension (BEP 6): what a choked peer may ask for, what is suggested, what becomes of hints. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Bitfield } from '../../src/base/index.ts'
 import { allowedFast } from '../../src/engine/allowed-fast.ts'
 import * as messages from '../../src/engine/wire/messages.ts'
 import { RawPeer } from './raw-peer.ts'
@@ -38,6 +39,17 @@ async function scene(
   }
   return { swarm, content, meet }
 }
+
+test('under a limit of what may be sent nobody is allowed anything while it is choked', async () => {
+  const { swarm, meet } = await scene(6, 'all', { uploadSlots: 0, rates: { up: 100_000 } })
+  const peer = await meet(1)
+  peer.bare(messages.writeHaveNone)
+  peer.bare(messages.writeInterested)
+  peer.request(3, 0, CHUNK)
+  await swarm.until(() => peer.count('reject') === 1, 5_000)
+  assert.equal(peer.count('allowed fast'), 0)
+  await swarm.stop()
+})
 
 test('who has nothing may ask for ten pieces though it is choked, twice over; for others not', async () => {
   const { swarm, content, meet } = await scene(1, 'all', { uploadSlots: 0 })
@@ -83,23 +95,64 @@ test('a choked leecher asks for what it is allowed, and for nothing else until i
   await swarm.stop()
 })
 
+function sayBitfield(peer: RawPeer, has: (piece: number) => boolean): void {
+  const bits = new Bitfield(64)
+  for (let piece = 0; piece < 64; piece++) if (has(piece)) bits.set(piece)
+  peer.say(messages.BITFIELD_HEADER_BYTES + bits.bytes.length, (b) =>
+    messages.writeBitfield(b, 0, bits.bytes),
+  )
+}
+
+function suggestionsTo(peer: RawPeer): number[] {
+  return peer.log
+    .filter((line) => line.startsWith('suggest'))
+    .map((line) => Number(line.split(' ')[1]))
+}
+
 test('what one has asked for, and is in memory now, is suggested to the others', async () => {
   const { swarm, meet } = await scene(3, 'all')
   const one = await meet(1)
   const other = await meet(2)
-  for (const peer of [one, other]) {
-    peer.bare(messages.writeHaveNone)
-    peer.bare(messages.writeInterested)
-  }
+  sayBitfield(one, (piece) => piece !== 33)
+  sayBitfield(other, (piece) => piece === 33)
+  for (const peer of [one, other]) peer.bare(messages.writeInterested)
   await swarm.until(() => one.count('unchoke') > 0 && other.count('unchoke') > 0, 30_000)
   one.request(33, 0, CHUNK)
   await swarm.until(() => other.count('suggest') > 0, 10_000)
-  const suggested = other.log
-    .filter((line) => line.startsWith('suggest'))
-    .map((line) => Number(line.split(' ')[1]))
+  const suggested = suggestionsTo(other)
   // A block of the read cache is a block of this volume: eight pieces.
   for (const piece of suggested) assert.equal(Math.floor(piece / 8), 4)
   assert.equal(new Set(suggested).size, suggested.length)
+  await swarm.stop()
+})
+
+test('what no peer has is dealt to them, other pieces to each; what one had goes to the others when it leaves', async () => {
+  const { swarm, meet } = await scene(5, 'all')
+  const peers = [await meet(1), await meet(2), await meet(3)]
+  for (const peer of peers) {
+    // Nobody is told of what somebody has.
+    sayBitfield(peer, (piece) => piece < 8)
+    peer.bare(messages.writeInterested)
+  }
+  await swarm.until(() => peers.every((peer) => suggestionsTo(peer).length === 16), 30_000)
+  const dealt = peers.flatMap(suggestionsTo)
+  assert.equal(new Set(dealt).size, dealt.length)
+  assert.ok(dealt.every((piece) => piece >= 8))
+  const [one, two, three] = peers as [RawPeer, RawPeer, RawPeer]
+  const unasked = suggestionsTo(three)
+  // Eight are left: who has a piece that it was told of is told of the next.
+  for (const piece of suggestionsTo(one).slice(0, 8)) {
+    one.say(messages.HAVE_BYTES, (b) => messages.writeHave(b, 0, piece))
+  }
+  await swarm.until(() => suggestionsTo(one).length === 24, 10_000)
+  assert.equal(new Set(peers.flatMap(suggestionsTo)).size, 56)
+  three.socket.destroy()
+  await swarm.until(() => true, 1_000)
+  for (const piece of suggestionsTo(two).slice(0, 16)) {
+    two.say(messages.HAVE_BYTES, (b) => messages.writeHave(b, 0, piece))
+  }
+  await swarm.until(() => suggestionsTo(two).length === 32, 10_000)
+  assert.deepEqual(suggestionsTo(two).slice(16).sort(), [...unasked].sort())
   await swarm.stop()
 })
 

@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { Bitfield, seededRandom } from '../../src/base/index.ts'
 import { NOBODY } from '../../src/engine/active-extent.ts'
 import { Geometry } from '../../src/engine/geometry.ts'
-import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
+import { Picker } from '../../src/engine/picker.ts'
+import type { PickerPeer } from '../../src/engine/picker-peer.ts'
 
 interface Model {
   readonly geometry: Geometry

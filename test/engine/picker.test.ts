@@ -12,7 +12,8 @@ import { Bitfield, seededRandom } from '../../src/base/index.ts'
 import { ChunkState, NOBODY } from '../../src/engine/active-extent.ts'
 import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
 import { PickOrder } from '../../src/engine/pick-order.ts'
-import { Picker, type PickerPeer } from '../../src/engine/picker.ts'
+import { Picker } from '../../src/engine/picker.ts'
+import type { PickerPeer } from '../../src/engine/picker-peer.ts'
 
 class Board {
   readonly geometry: Geometry
