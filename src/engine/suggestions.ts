@@ -76,7 +76,7 @@ export class Suggestions {
 
   /** The peer may ask, or is about to: hands it what it lacks of its part. */
   deal(peer: Peer, content: Content | undefined, nowMs: number): void {
-    if (content?.verified.full !== true || !peer.upload.knowsRejects) return
+    if (content?.verified.full !== true || !peer.upload.knowsRejects || this.#isAlone) return
     const spread = this.#survey(content)
     if (spread.full) return
     let deal = this.#deals.get(peer)
@@ -112,7 +112,6 @@ export class Suggestions {
       this.#spread = undefined
       this.#dealt = undefined
     }
-    // Who is alone knows what it asked for.
     if (asking.size < 2) return
     if (content.verified.full && !this.#survey(content).full) {
       for (const peer of asking) this.deal(peer, content, nowMs)
@@ -122,6 +121,13 @@ export class Suggestions {
       for (const peer of asking)
         if (peer.pieces.has?.has(piece) === false) peer.upload.suggest(piece)
     }
+  }
+
+  /** Who is alone knows what it asked for. */
+  get #isAlone(): boolean {
+    let interested = 0
+    for (const peer of this.#peers) if (peer.interested) interested++
+    return interested < 2
   }
 
   #survey({ geometry }: Content): Bitfield {
