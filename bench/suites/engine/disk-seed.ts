@@ -1,7 +1,7 @@
 /**
  * Seeding from a disk that spins to fifty leechers that come at random: 25 torrents, each leecher one of them and its
  * pieces in an order of its own, so that what is asked for is all over the disk. seedbed from the raw device and
- * libtorrent from ext4, with the same memory in all, page cache included.
+ * libtorrent from ext4, with the same memory in all, page cache included. `--scenario` names other sizes of pieces.
  */
 import { loadavg } from 'node:os'
 import { CONTENDERS, type Contender, describe, whyNot } from '../../disk/contenders.ts'
@@ -27,7 +27,12 @@ export async function benchDiskSeed(context: SuiteContext): Promise<void> {
     return
   }
   const size = context.quick ? 'quick' : context.full ? 'full' : 'scaled'
-  const scenario: Scenario = scenarios(size)[0]!
+  for (const scenario of chosen('scenario', scenarios(size), context.scenarios ?? ['downloads'])) {
+    await benchScenario(context, scenario)
+  }
+}
+
+async function benchScenario(context: SuiteContext, scenario: Scenario): Promise<void> {
   const load: Load = {
     leechers: LEECHERS,
     joinMs: context.quick ? 4_000 : 20_000,
@@ -42,20 +47,20 @@ export async function benchDiskSeed(context: SuiteContext): Promise<void> {
       const hindrance =
         contender.client === 'aria2' ? 'it cannot seed unchecked' : whyNot(contender)
       if (hindrance !== undefined) {
-        context.log(`disk-seed, ${contender.name}: left out, ${hindrance}`)
+        context.log(`disk-seed ${scenario.name}, ${contender.name}: left out, ${hindrance}`)
         continue
       }
       let served: Served
       try {
         served = await runSeeder(contender, scenario, load, seeders, directory)
       } catch (error) {
-        context.log(`disk-seed, ${contender.name}: ${(error as Error).message}`)
+        context.log(`disk-seed ${scenario.name}, ${contender.name}: ${(error as Error).message}`)
         continue
       }
       results.set(contender, served)
       const { bytes, seconds, seeks, readBytes, busyMs, cpuSeconds, unchoked } = served
       context.log(
-        `disk-seed, ${contender.name}: ${(bytes / 1e6 / seconds).toFixed(1)} MB/s, ` +
+        `disk-seed ${scenario.name}, ${contender.name}: ${(bytes / 1e6 / seconds).toFixed(1)} MB/s, ` +
           `${(seeks / (bytes / 2 ** 30)).toFixed(0)} seeks a GiB, ${(readBytes / bytes).toFixed(2)} bytes read for each sent, ` +
           `busy ${((100 * busyMs) / 1000 / seconds).toFixed(0)} %, ${unchoked} unchoked, CPU ${cpuSeconds.toFixed(1)} s; load ${loadavg()[0]!.toFixed(1)}`,
       )
@@ -68,7 +73,7 @@ export async function benchDiskSeed(context: SuiteContext): Promise<void> {
 
 function report(
   context: SuiteContext,
-  { torrents, torrentBytes, pieceBytes }: Scenario,
+  { name: scenario, torrents, torrentBytes, pieceBytes }: Scenario,
   { leechers, windowMs, memoryBytes }: Load,
   results: ReadonlyMap<Contender, Served>,
 ): void {
@@ -95,7 +100,7 @@ function report(
   const own = [...results].find(([{ name }]) => name === 'seedbed')?.[1]
   for (const [what, unit, better, note, pick] of figures) {
     const line = { suite: 'engine', unit, better, note }
-    const name = `disk-seed-${what}`
+    const name = `disk-seed-${scenario}-${what}`
     for (const [contender, served] of results) {
       if (own === undefined) {
         const values = [pick(served)]
