@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- SUITE [--only PART,PART] [--quick | --full] [--json] [--dir DIR]`: runs a suite, or parts of it, prints a
  * table, or with --json one Line (suite.ts) a line. `--scenario S,S` and `--contender C,C` choose among those of a part that
- * has any. Without SUITE it lists what there is. Progress goes to stderr.
+ * has any, `--seeds N` and `--write-docs` are for `picker`. Without SUITE it lists what there is. Progress goes to stderr.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,6 +23,8 @@ function readArguments() {
         only: { type: 'string', default: '' },
         scenario: { type: 'string' },
         contender: { type: 'string' },
+        seeds: { type: 'string' },
+        'write-docs': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         dir: { type: 'string', default: tmpdir() },
         help: { type: 'boolean', short: 'h', default: false },
@@ -37,7 +39,7 @@ function readArguments() {
 
 function list(): void {
   console.log(
-    'usage: npm run bench -- SUITE [--only PART,PART] [--scenario S,S] [--contender C,C] [--quick | --full] [--json] [--dir DIR]\n',
+    'usage: npm run bench -- SUITE [--only PART,PART] [--scenario S,S] [--contender C,C] [--quick | --full] [--seeds N] [--write-docs] [--json] [--dir DIR]\n',
   )
   for (const { name, about, parts } of suites) {
     console.log(`  ${name.padEnd(12)} ${about}`)
@@ -82,6 +84,11 @@ async function main(): Promise<number> {
     list()
     return 2
   }
+  const seeds = values.seeds === undefined ? undefined : Number(values.seeds)
+  if (seeds !== undefined && !(Number.isInteger(seeds) && seeds > 0)) {
+    console.error('--seeds wants a number of at least 1')
+    return 2
+  }
   const log = (text: string): void => console.error(text)
   log(machine())
   for (const suite of wanted) {
@@ -94,6 +101,8 @@ async function main(): Promise<number> {
         named: (part) => only.includes(part),
         scenarios: listOf(values.scenario),
         contenders: listOf(values.contender),
+        seeds,
+        writesDocs: values['write-docs'],
         directory,
         report: (line) => console.log(values.json ? JSON.stringify(line) : asText(line)),
         log,

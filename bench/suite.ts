@@ -36,6 +36,10 @@ export interface SuiteContext {
   /** Where a part has scenarios, or contenders: those that were asked for; undefined: all. */
   readonly scenarios: readonly string[] | undefined
   readonly contenders: readonly string[] | undefined
+  /** Over how many seeds, where a suite simulates; undefined: its own number. */
+  readonly seeds: number | undefined
+  /** The figures go into its page of docs/ as well. */
+  readonly writesDocs: boolean
   /** A directory of its own; removed afterwards. */
   readonly directory: string
   report(line: Line): void
