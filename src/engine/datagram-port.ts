@@ -8,7 +8,7 @@
  *               `-- else: nobody's
  * ```
  *
- * Invariant: each side hears what is meant for it alone; one that is closed hears and says nothing.
+ * Invariants: each side hears what is meant for it alone, and can answer it; one that is closed hears and says nothing.
  */
 import { type Logger, SeedbedError } from '../base/index.ts'
 import type { Network, OpenDatagramSocket } from './network.ts'
@@ -61,6 +61,8 @@ export function shareDatagrams(sockets: DatagramSockets): SharedDatagrams {
   for (const [family, socket] of sockets) {
     const sides = { dht: new Side(socket), utp: new Side(socket) }
     socket.onMessage = (bytes, host, port) => {
+      // It is forged, and cannot be answered: node throws at the attempt.
+      if (port === 0) return
       const side = isUtp(bytes) ? sides.utp : bytes[0] === DICTIONARY ? sides.dht : undefined
       if (side?.isOpen === true) side.onMessage(bytes, host, port)
     }
