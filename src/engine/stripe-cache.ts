@@ -23,7 +23,7 @@
  * - A buffer goes back to the pool once; its stripe is forgotten by then, and may be open anew.
  * - A piece is marked held on the volume only when it was verified and all its parts have been written.
  */
-import { assert, type Clock } from '../base/index.ts'
+import { assert, type Clock, SeedbedError } from '../base/index.ts'
 import type { PieceHashes, Verdict } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { engineError } from './errors.ts'
@@ -415,10 +415,9 @@ export class StripeCache implements PoolMember {
     const parts = stripe.takeFresh(verifiedOnly)
     if (parts.runs.length === 0) return
     const written = parts.pieces.map((piece) => ({ piece, span: this.#spans.get(piece) }))
-    this.#writes.add(stripe, parts, (error) => {
-      if (error === undefined) {
-        for (const { piece, span } of written) this.#partWritten(piece, span)
-      }
+    this.#writes.add(stripe, parts, (failure) => {
+      let error = failure
+      for (const { piece, span } of written) error ??= this.#partWritten(piece, span)
       if (stripe.isSpent || this.#dropped) this.#release(stripe)
       if (this.#refused) {
         this.#refused = false
@@ -430,15 +429,22 @@ export class StripeCache implements PoolMember {
     })
   }
 
-  #partWritten(piece: number, span: Span | undefined): void {
+  /** Why the store takes no have-bit, though it took the bytes: it failed, or was closed, while they were written. */
+  #partWritten(piece: number, span: Span | undefined): SeedbedError | undefined {
     if (span !== undefined) {
       span.unwritten--
       // One that failed meanwhile is never verified: its garbage counts for nothing, the next try has its own.
-      if (span.unwritten > 0 || !span.verified) return
+      if (span.unwritten > 0 || !span.verified) return undefined
       this.#spans.delete(piece)
     }
-    this.#stored.markHave(piece)
+    try {
+      this.#stored.markHave(piece)
+    } catch (error) {
+      if (error instanceof SeedbedError) return error
+      throw error
+    }
     this.#events.held(piece)
+    return undefined
   }
 
   #release(stripe: Stripe): void {

@@ -1,7 +1,7 @@
 /** Stripes and their memory: the bound, what is written when, what a failed hash leaves. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Bitfield, ManualClock, seededRandom } from '../../src/base/index.ts'
+import { Bitfield, ManualClock, SeedbedError, seededRandom } from '../../src/base/index.ts'
 import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
 import { Picker } from '../../src/engine/picker.ts'
 import type { PickerPeer } from '../../src/engine/picker-peer.ts'
@@ -275,6 +275,25 @@ test('an error of the disk is told once, and the buffers come back', async () =>
   await b.cache.drop()
   assert.equal(pool.held, 0)
   assert.equal(b.stored.have.count, 0)
+})
+
+test('a store that fails while a stripe is on its way to the disk stops the torrent, not the process', async () => {
+  const pool = poolOf(2)
+  const b = await bench(pool, 4 * STRIPE, CHUNK_BYTES)
+  transfer(b, 4)
+  // The write is under way; before it is done the store has failed, and takes no have-bit any more.
+  b.stored.markHave = () => {
+    throw new SeedbedError('FS_FAILED', 'metadata was not written')
+  }
+  await settle()
+  assert.equal(b.volume.writes.length, 1)
+  assert.deepEqual(
+    b.events.filter((event) => event === 'metadata was not written'),
+    ['metadata was not written'],
+    'told once',
+  )
+  await b.cache.drop()
+  assert.equal(pool.held, 0)
 })
 
 test('dropped while a part of a stripe is on its way to the disk, the buffer comes back', async () => {
