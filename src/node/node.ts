@@ -74,7 +74,10 @@ export class SeedbedNode {
       await tellReady({ options, place, engine, tracker, ownTiers })
       return new SeedbedNode({ options, place, engine, tracker, dhtMemory, served, sharing })
     } catch (error) {
-      for (const step of undo.reverse()) await step()
+      // What it failed for is what is to be told.
+      await inTurn(undo.reverse()).catch((undoing: unknown) =>
+        options.logger.error({ err: undoing }, 'what was begun could not be undone'),
+      )
       throw error
     }
   }
@@ -98,7 +101,7 @@ export class SeedbedNode {
     }
   }
 
-  /** Drains; safe to call again. */
+  /** Drains; safe to call again. Rejects when something could not be made durable; all is closed then, too. */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain()
     return this.#stopping
@@ -109,10 +112,15 @@ export class SeedbedNode {
     await Promise.all([this.served.stopRetrying(), this.upkeep.stop()])
     dhtMemory?.stop()
     await dhtMemory?.save(engine.dhtState())
-    await engine.stop()
-    await tracker?.stop()
-    await this.store.close()
+    await inTurn([() => engine.stop(), async () => tracker?.stop(), () => this.store.close()])
   }
+}
+
+/** Runs all of them, also when one fails; rejects with the first failure. */
+async function inTurn(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const step of steps) await step().catch((error: unknown) => failures.push(error))
+  if (failures.length > 0) throw failures[0]
 }
 
 /** Nothing when the node is to have none. */

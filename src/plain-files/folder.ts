@@ -43,6 +43,7 @@ import {
   encodeHaveNote,
   encodeInfoNote,
   encodeLayersNote,
+  type HaveNote,
   type InfoNote,
 } from './notes.ts'
 import { OpenFiles } from './open-files.ts'
@@ -433,20 +434,29 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     for (const torrent of this.#torrents.values()) if (torrent.isUnsynced) torrents.add(torrent)
     if (torrents.size === 0) return
     let failure: Error | undefined
+    const lost = (torrent: PlainTorrent, error: unknown): void => {
+      const coded = asCoded('sync', this.root, error)
+      torrent.lose(coded)
+      failure ??= coded
+    }
+    const notes = new Map<PlainTorrent, HaveNote>()
     this.#barrier('data')
     for (const torrent of torrents) {
       try {
         const note = await torrent.prepareNote()
         this.#barrier('notes')
         await replaceFile(this.#notePath(toHex(torrent.infoHash), 'have'), encodeHaveNote(note))
-        torrent.noted(note)
+        notes.set(torrent, note)
       } catch (error) {
-        const coded = asCoded('sync', this.root, error)
-        torrent.lose(coded)
-        failure ??= coded
+        lost(torrent, error)
       }
     }
-    await syncFolder(this.#notes)
+    try {
+      await syncFolder(this.#notes)
+      for (const [torrent, note] of notes) torrent.noted(note)
+    } catch (error) {
+      for (const torrent of notes.keys()) lost(torrent, error)
+    }
     if (failure !== undefined) throw failure
   }
 

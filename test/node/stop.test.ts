@@ -1,0 +1,58 @@
+/** The end of a node, when it does not go well. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts'
+import { type NodeEvent, nodeNetwork, readSource, SeedbedNode } from '../../src/node/index.ts'
+import { openPlainFolder } from '../../src/plain-files/index.ts'
+import { hasCode } from '../filesystem/support.ts'
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
+
+test('a node whose storage cannot be synced says so, and leaves nothing open behind it', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'seedbed-stop-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  const file = join(root, 'content')
+  writeFileSync(file, Buffer.alloc(100_000, 'content'))
+  const folder = join(root, 'folder')
+  const events: NodeEvent[] = []
+  const node = await SeedbedNode.start({
+    clock: systemClock,
+    random: systemRandom(),
+    devices: [folder],
+    folder: true,
+    dataDir: root,
+    tracker: { port: 0, hosts: ['127.0.0.1'] },
+    peerPort: 0,
+    bind: ['127.0.0.1'],
+    cacheBytes: 16 * 2 ** 20,
+    maxConnections: 10,
+    network: nodeNetwork({ clock: systemClock, logger: silentLogger }),
+    logger: silentLogger,
+    onEvent: (event) => void events.push(event),
+  })
+  await node.sharing.share(await readSource(file))
+  const [ready] = events.filter((event) => event.event === 'ready')
+  const { port } = ready!.tracker!
+  assert.ok(await isListening(port))
+  // Somebody took the notes away, and there is something to be noted.
+  rmSync(join(folder, '.seedbed'), { recursive: true })
+  for (const stored of node.store.torrents()) stored.uploadedBytes = 1000
+  await assert.rejects(node.stop(), hasCode('DEVICE_MISSING'))
+  assert.equal(await isListening(port), false)
+  assert.equal(await isListening(ready!.peerPort), false)
+  const again = await openPlainFolder(folder, { clock: systemClock })
+  await again.close()
+})
