@@ -17,7 +17,7 @@
  * heap wherever the compiler does not inline the function that returns it.
  */
 import { readI32BE, readU16BE, writeU32BE } from '../base/index.ts'
-import { type AnnounceEvent, AnnounceRequest, EVENT_NONE, EVENT_STOPPED } from './announce.ts'
+import { type AnnounceEvent, AnnounceRequest, EVENT_NONE } from './announce.ts'
 import { type Failure, failures } from './failures.ts'
 
 export const UDP_HEADER_BYTES = 16
@@ -38,6 +38,8 @@ const ACTION_ERROR = 3
 const ACTION_ANNOUNCE_OLD_IPV6 = 4
 const OLD_IPV6_SHIFT = 12
 const QUESTION_MARK = 0x3f
+/** Not of BEP 15: what libtorrent sends for `paused` (BEP 21), once a part of a torrent is all that it wants. */
+const EVENT_PAUSED = 4
 const OPTION_END = 0
 const OPTION_NOP = 1
 const OPTION_URL_DATA = 2
@@ -107,7 +109,7 @@ export function parseAnnounce(
   const { announce } = request
   if (end - start < ANNOUNCE_BYTES + shift) return failures.malformedPacket
   const event = readI32BE(bytes, start + 80)
-  if (event < EVENT_NONE || event > EVENT_STOPPED) return failures.malformedEvent
+  if (event < EVENT_NONE || event > EVENT_PAUSED) return failures.malformedEvent
   if (!readOptions(bytes, start + ANNOUNCE_BYTES + shift, end, request)) {
     return failures.malformedPacket
   }
@@ -117,10 +119,10 @@ export function parseAnnounce(
     (readI32BE(bytes, start + 56) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 60) >>> 0)
   announce.uploaded =
     (readI32BE(bytes, start + 72) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 76) >>> 0)
-  announce.paused = false
+  announce.paused = event === EVENT_PAUSED
   announce.left =
     (readI32BE(bytes, start + 64) >>> 0) * 2 ** 32 + (readI32BE(bytes, start + 68) >>> 0)
-  announce.event = event as AnnounceEvent
+  announce.event = announce.paused ? EVENT_NONE : (event as AnnounceEvent)
   copy(bytes, start + 84, request.namedAddress.length, request.namedAddress)
   const wanted = readI32BE(bytes, start + 92 + shift)
   announce.wanted = wanted < 0 ? -1 : wanted

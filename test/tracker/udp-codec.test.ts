@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { EVENT_STARTED } from '../../src/tracker/announce.ts'
+import { EVENT_NONE, EVENT_STARTED } from '../../src/tracker/announce.ts'
 import { failures } from '../../src/tracker/failures.ts'
 import {
   kindOf,
@@ -69,6 +69,14 @@ test('announce is read', () => {
   assert.equal(request.announce.port, 6881)
 })
 
+test('event 4 is paused (BEP 21), as libtorrent says it', () => {
+  const request = new UdpRequest()
+  assert.equal(parse(changed(ANNOUNCE, 83, 4), request), 'announce')
+  assert.deepEqual([request.announce.event, request.announce.paused], [EVENT_NONE, true])
+  assert.equal(parse(ANNOUNCE, request), 'announce')
+  assert.deepEqual([request.announce.event, request.announce.paused], [EVENT_STARTED, false])
+})
+
 test('scrape is read, up to 74 hashes', () => {
   const request = new UdpRequest()
   assert.equal(parse(SCRAPE, request), 'scrape')
@@ -110,7 +118,7 @@ test('packets that are not the protocol are dropped, malformed ones named', () =
     [changed(ANNOUNCE, 11, 9), 'invalid'],
     [changed(ANNOUNCE, 11, 3), 'invalid'],
     [ANNOUNCE.subarray(0, 97), 'malformed packet'],
-    [changed(ANNOUNCE, 83, 4), 'malformed event ID'],
+    [changed(ANNOUNCE, 83, 5), 'malformed event ID'],
     [changed(ANNOUNCE, 80, 1), 'malformed event ID'],
     [changed(ANNOUNCE, 96, 0, 0), 'invalid port'],
     [SCRAPE.subarray(0, 16), 'malformed packet'],
