@@ -17,6 +17,7 @@ export {
   type PeerStoreMaintenance,
   type PeerStoreMetrics,
 } from './maintenance.ts'
+export { isLockLost } from './memory.ts'
 export { MINIMUM_LIST_SWARMS, SwarmCursor, SwarmList } from './swarm-list.ts'
 export type * from './types.ts'
 export { COMPACT_BYTES, PeerAnnounce } from './types.ts'

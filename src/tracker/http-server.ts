@@ -6,6 +6,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import type { Clock } from '../base/index.ts'
+import { isLockLost } from '../peer-store/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { Counters } from './counters.ts'
 import {
@@ -199,14 +200,23 @@ class Link {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#connections.readClock()
-    this.#connections.received(this.#slot, chunk, 0, chunk.length)
+    this.#serve(() => this.#connections.received(this.#slot, chunk, 0, chunk.length))
   }
 
   readonly #onDrain = (): void => {
     this.socket.resume()
+    this.#serve(() => this.#connections.flushed(this.#slot))
+  }
+
+  /** A lock that a dead worker left costs this connection; the process has yet to learn of that death, to mend it. */
+  #serve(serve: () => void): void {
     this.#connections.readClock()
-    this.#connections.flushed(this.#slot)
+    try {
+      serve()
+    } catch (error) {
+      if (!isLockLost(error)) throw error
+      this.socket.destroy()
+    }
   }
 
   readonly #onEnd = (): void => {

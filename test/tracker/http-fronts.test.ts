@@ -50,6 +50,23 @@ forBoth('answers are timed where that is asked for', async (t, frontEnd) => {
   assert.ok(row!.sumMs > 0)
 })
 
+test('portable: a lock of the store that a dead thread left costs the connection, not the process', async (t) => {
+  const { port, store, counters } = await startFrontEnd(t, 'portable', { clock: systemClock })
+  const { announce } = store
+  store.announce = () => {
+    throw Object.assign(new Error('lost'), { code: 'PEER_STORE_LOCK_LOST' })
+  }
+  const first = new Client(t, port)
+  first.socket.write(request(1))
+  await first.until(() => first.closed)
+  assert.equal(first.text, '')
+  store.announce = announce
+  const second = new Client(t, port)
+  second.socket.write(request(1))
+  await second.until(() => second.answers() === 1)
+  assert.equal(counters.httpConnections, 1)
+})
+
 forBoth('a thousand pipelined requests get a thousand answers in order', async (t, frontEnd) => {
   const { port } = await startFrontEnd(t, frontEnd, { clock: systemClock })
   const client = new Client(t, port)

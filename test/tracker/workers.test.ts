@@ -6,7 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { delay, seededRandom, silentLogger, systemClock } from '../../src/base/index.ts'
-import { createPeerStore } from '../../src/peer-store/index.ts'
+import { Core } from '../../src/peer-store/core.ts'
+import {
+  createPeerStore,
+  type PeerStoreHandle,
+  type SharedPeerStore,
+} from '../../src/peer-store/index.ts'
+import { Memory } from '../../src/peer-store/memory.ts'
 import { makeConnectionIds } from '../../src/tracker/connection-id.ts'
 import { sumOf } from '../../src/tracker/counters.ts'
 import {
@@ -323,6 +329,44 @@ test(
     assert.deepEqual(new Set(logged), new Set(['a worker died: it is replaced']))
   },
 )
+
+test('what a worker held of the store when it died is taken back', onLinux, async (t) => {
+  const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
+  const handles: PeerStoreHandle[] = []
+  const watched = {
+    handle(): PeerStoreHandle {
+      handles.push(store.handle())
+      return handles.at(-1)!
+    },
+    recover: (handle: PeerStoreHandle) => store.recover(handle),
+  } as Partial<SharedPeerStore> as SharedPeerStore
+  const logged: string[] = []
+  const logger = { ...silentLogger, error: (_: object, message: string) => logged.push(message) }
+  const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
+  const pool = new WorkerPool({ libc, store: watched, connectionIds, clock: systemClock, logger })
+  const sockets = new WorkerSockets(libc, 1, 'udp')
+  const port = await sockets.listen('127.0.0.1', 0)
+  const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
+  await pool.start([sockets.take(0)], () => settings)
+  t.after(() => pool.stop())
+  const client = new UdpClient(t, '127.0.0.1', port)
+  const id = await client.connect()
+  await client.announce(id, 11, 1)
+  // As if it were in the middle of an announce.
+  const [{ buffer, owner }] = handles as [PeerStoreHandle]
+  const core = new Core(new Memory(buffer, true, owner), seededRandom(3))
+  core.table.enter(new Uint8Array(Buffer.from(HASH, 'latin1')))
+  core.lock(core.table.shard)
+  void pool.settle(() => ({ ...settings, policy: { announceIntervalMs: -1 } }))
+  while (!logged.includes('a worker died: it is replaced')) await delay(systemClock, 5)
+  assert.deepEqual(logged.slice(0, 2), [
+    'a worker died in the store: shards emptied',
+    'a worker died: it is replaced',
+  ])
+  await pool.settle(() => settings)
+  assert.equal((await client.announce(id, 12, 1)).readUInt32BE(0), 1)
+  assert.equal(store.stats().leechers4, 1)
+})
 
 test('settings that no worker can start with are an error of the start', onLinux, async () => {
   const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })

@@ -9,8 +9,8 @@
  * by the new settings.
  */
 import { Worker } from 'node:worker_threads'
-import { type Clock, clockOriginMs, type Logger } from '../../base/index.ts'
-import type { SharedPeerStore } from '../../peer-store/index.ts'
+import { type Clock, clockOriginMs, type Logger, SeedbedError } from '../../base/index.ts'
+import type { PeerStoreHandle, SharedPeerStore } from '../../peer-store/index.ts'
 import { inlineMore } from '../compiler.ts'
 import type { ConnectionIdShare } from '../connection-id.ts'
 import { Counters } from '../counters.ts'
@@ -164,8 +164,9 @@ class Seat {
   /** Resolves to the reason when it dies. */
   #spawn(): Promise<string> {
     const { libc, store, connectionIds, clock, logger, takeOver } = this.#options
+    const handle = store.handle()
     const workerData: WorkerStart = {
-      store: store.handle(),
+      store: handle,
       counters: this.counters.buffer,
       connectionIds,
       sockets: this.#sockets,
@@ -196,6 +197,7 @@ class Seat {
     const death = new Promise<string>((resolve) => {
       worker.on('exit', () => {
         this.#worker = undefined
+        this.#recover(handle)
         if (!this.#stopped && this.#settled > 0) {
           logger.error({ worker: this.#number, error: failure }, 'a worker died: it is replaced')
           this.#replaceLater(clock.monotonicMs() - begunMs)
@@ -205,6 +207,19 @@ class Seat {
     })
     this.#gone = death.then(() => {})
     return death
+  }
+
+  /** Takes back what a worker that has ended may hold of the store: others would wait for it, and die of that. */
+  #recover(handle: PeerStoreHandle): void {
+    const { store, logger } = this.#options
+    try {
+      const shards = store.recover(handle)
+      if (shards === 0) return
+      logger.error({ worker: this.#number, shards }, 'a worker died in the store: shards emptied')
+    } catch (error) {
+      // Another one is dead too, and its end still to be told; or the store was stopped.
+      if (!(error instanceof SeedbedError)) throw error
+    }
   }
 
   #replaceLater(livedMs: number): void {
