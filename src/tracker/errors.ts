@@ -13,6 +13,7 @@ export const trackerErrors = {
   TRACKER_TLS: 'The certificate and key for HTTPS cannot be used, or are not a pair.',
   TRACKER_LIST: 'A file of info-hashes or passkeys has a line that is none.',
   TRACKER_ACCOUNTING: 'The log of the accounting cannot be written.',
+  TRACKER_STOPPING: 'The tracker is being stopped, and takes no other configuration.',
   TRACKER_JWK_SET: 'The keys for tokens (jwk_set_url) could not be fetched.',
 } as const
 

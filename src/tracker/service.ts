@@ -50,7 +50,7 @@ export interface TrackerService {
   stats(): TrackerStats & { readonly store: PeerStoreStats }
   /**
    * Takes what can be changed; resolves to the keys that need a restart to change. Lists and keys of hooks are read
-   * again. Rejects, and changes nothing, when a new hook cannot start.
+   * again. Rejects, and changes nothing, when a new hook cannot start; with TRACKER_STOPPING after `stop`.
    */
   reload(config: TrackerConfig): Promise<readonly string[]>
   stop(): Promise<void>
@@ -142,9 +142,40 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   await certificates.start()
   const scrapeFile = new ScrapeFile(clock, logger, store, () => config.fullScrape)
   scrapeFile.start()
+  const reload = async (wanted: TrackerConfig): Promise<readonly string[]> => {
+    if (stopping !== undefined) {
+      throw trackerError('TRACKER_STOPPING', 'the tracker is being stopped: nothing is reloaded')
+    }
+    const next = keepUnchangeable(trackerSchema, config, wanted)
+    const same =
+      isDeepStrictEqual(next.prehooks, config.prehooks) &&
+      isDeepStrictEqual(next.posthooks, config.posthooks)
+    if (same) {
+      await hooks.refresh()
+      await tracker.reconfigure(policyOf(next, hooks, hasTls))
+    } else {
+      const before = hooks
+      const made = makeHooks([...next.prehooks, ...next.posthooks], options)
+      await made.start()
+      try {
+        await tracker.reconfigure(policyOf(next, made, hasTls))
+      } catch (error) {
+        await made.stop()
+        throw error
+      }
+      hooks = made
+      await before.stop()
+    }
+    const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
+    config = next
+    await certificates.noteLoaded()
+    return waiting
+  }
+  let reloading: Promise<unknown> = Promise.resolve()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
     certificates.stop()
+    await reloading
     await scrapeFile.stop()
     await tracker.stop()
     await hooks.stop()
@@ -159,26 +190,11 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     metrics: outside.endpoints,
     frontEnd: tracker.frontEnd,
     stats: () => ({ ...tracker.stats(), store: store.stats() }),
-    async reload(wanted) {
-      const next = keepUnchangeable(trackerSchema, config, wanted)
-      const same =
-        isDeepStrictEqual(next.prehooks, config.prehooks) &&
-        isDeepStrictEqual(next.posthooks, config.posthooks)
-      if (same) {
-        await hooks.refresh()
-        await tracker.reconfigure(policyOf(next, hooks, hasTls))
-      } else {
-        const before = hooks
-        const made = makeHooks([...next.prehooks, ...next.posthooks], options)
-        await made.start()
-        await tracker.reconfigure(policyOf(next, made, hasTls))
-        hooks = made
-        await before.stop()
-      }
-      const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
-      config = next
-      await certificates.noteLoaded()
-      return waiting
+    reload(wanted) {
+      // One after the other: each is compared with what the one before left.
+      const next = reloading.then(() => reload(wanted))
+      reloading = next.catch(() => {})
+      return next
     },
     stop() {
       stopping ??= end()

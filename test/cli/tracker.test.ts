@@ -1,6 +1,11 @@
 /** `seedbed tracker`: checks, prints, runs, reloads, drains. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -72,4 +77,52 @@ test('SIGHUP reloads what can be, says what waits, and survives a mistake; SIGTE
     ended.objects.slice(-2).map((one) => one.event),
     ['stopping', 'stopped'],
   )
+})
+
+test('SIGHUP ends the tracker neither while it starts nor while it keeps its swarms', async (t) => {
+  const fifo = join(root, 'swarms.tmp')
+  if (spawnSync('mkfifo', [fifo]).status !== 0) {
+    t.skip('no mkfifo here')
+    return
+  }
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const keys = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a' }] })
+  let hung = false
+  const server = createServer((_, response) => {
+    if (!hung) running.process.kill('SIGHUP')
+    hung = true
+    response.end(keys)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const path = file(
+    'hup.yaml',
+    `tracker:
+  http: {addr: ""}
+  udp: {addr: "127.0.0.1:0"}
+  storage: {config: {snapshot: ${join(root, 'swarms')}}}
+  prehooks: [{name: jwt, options: {issuer: i, audience: a, jwk_set_url: "${url}"}}]
+`,
+  )
+  const running = start(['tracker', '--json', '--config', path])
+  await running.event('ready')
+  await running.event('reloaded')
+  let told = ''
+  const refused = new Promise<void>((resolve) => {
+    running.process.stderr!.on('data', (chunk) => {
+      told += chunk
+      if (told.includes('TRACKER_STOPPING')) resolve()
+    })
+  })
+  running.process.kill('SIGTERM')
+  await running.event('stopping')
+  running.process.kill('SIGHUP')
+  await Promise.race([refused, running.ended])
+  // Only now is there a reader, for whom the writing of the swarms waits.
+  createReadStream(fifo).resume()
+  const { status, objects } = await running.ended
+  assert.equal(status, 0)
+  assert.equal(objects.at(-1)!.event, 'stopped')
 })

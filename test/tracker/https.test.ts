@@ -52,7 +52,8 @@ interface SecureSetUp {
   readonly service: TrackerService
   install(certificate: Certificate, key?: string): void
   dial(): Promise<TLSSocket>
-  reload(): Promise<readonly string[]>
+  /** By the same configuration; and more. */
+  reload(hooks?: string): Promise<readonly string[]>
 }
 
 async function setUp(
@@ -68,14 +69,14 @@ async function setUp(
     writeFileSync(join(dir, 'key.pem'), key)
   }
   install(FIRST)
-  const load = () => loadConfig({ text: YAML(dir, more) }).config
+  const load = (hooks = '') => loadConfig({ text: `${YAML(dir, more)}${hooks}` }).config
   const tools = { clock, random: seededRandom(1), logger }
   const service = await startTrackerService({ config: load(), ...tools })
   t.after(() => service.stop())
   return {
     service,
     install,
-    reload: () => service.reload(load()),
+    reload: (hooks) => service.reload(load(hooks)),
     async dial() {
       const { address, port } = service.https[0]!
       const socket = connectTls({ host: address, port, rejectUnauthorized: false })
@@ -143,6 +144,35 @@ test('a certificate without its key is refused, and the one before stays', async
   install({ cert: 'nonsense', key: 'nonsense' })
   await assert.rejects(reload(), { code: 'TRACKER_TLS' })
   assert.equal(nameOf(await dial()), 'first')
+})
+
+test('hooks that were made for a reload that failed are stopped', async (t) => {
+  const looks = new Set<object>()
+  const clock: Clock = {
+    ...systemClock,
+    after(delayMs, task, background) {
+      const cancel = systemClock.after(delayMs, task, background)
+      const look = {}
+      // That of the list, which is looked at every 5 s.
+      if (delayMs === 5000) looks.add(look)
+      return () => {
+        looks.delete(look)
+        cancel()
+      }
+    },
+  }
+  const { install, reload } = await setUp(t, '', clock)
+  const dir = mkdtempSync(join(tmpdir(), 'seedbed-https-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const list = join(dir, 'list')
+  writeFileSync(list, '')
+  const hooks = `  prehooks: [{name: torrent approval, options: {blacklist_file: ${list}}}]\n`
+  install(SECOND, FIRST.key)
+  await assert.rejects(reload(hooks), { code: 'TRACKER_TLS' })
+  assert.equal(looks.size, 0)
+  install(SECOND)
+  await reload(hooks)
+  assert.equal(looks.size, 1)
 })
 
 test('who does not speak TLS is let go', async (t) => {

@@ -146,6 +146,15 @@ tracker:
     assert.match(await announce(), /^d8:complete/)
   })
 
+  test('what is being stopped is not reloaded', async (t) => {
+    const yaml = 'tracker: {http: {addr: ""}, udp: {addr: "127.0.0.1:0"}}'
+    const service = await start(t, yaml)
+    const { config } = loadConfig({ environment: choosing(frontEnd), text: yaml })
+    const stopped = service.stop()
+    await assert.rejects(service.reload(config), { code: 'TRACKER_STOPPING' })
+    await stopped
+  })
+
   test('without keep-alive every answer is the last', async (t) => {
     const service = await start(
       t,

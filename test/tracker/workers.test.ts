@@ -21,6 +21,7 @@ import {
   type TrackerConfig,
   type TrackerService,
 } from '../../src/tracker/index.ts'
+import type { Pointer } from '../../src/tracker/linux/libc.ts'
 import type { WorkerSettings } from '../../src/tracker/workers/messages.ts'
 import { WorkerPool } from '../../src/tracker/workers/pool.ts'
 import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
@@ -366,6 +367,32 @@ test('what a worker held of the store when it died is taken back', onLinux, asyn
   await pool.settle(() => settings)
   assert.equal((await client.announce(id, 12, 1)).readUInt32BE(0), 1)
   assert.equal(store.stats().leechers4, 1)
+})
+
+test('what hooks learn when the workers are gone wakes nobody', onLinux, async () => {
+  const woken: number[] = []
+  const watched = {
+    ...libc,
+    write(fd: number, source: Pointer, bytes: number): number {
+      woken.push(fd)
+      return libc.write(fd, source, bytes)
+    },
+  }
+  const clock = systemClock
+  const store = createPeerStore({ clock, random: seededRandom(1) })
+  const connectionIds = makeConnectionIds(clock, seededRandom(2))
+  const pool = new WorkerPool({
+    ...{ libc: watched, store, connectionIds, clock },
+    logger: silentLogger,
+  })
+  const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
+  await pool.start([[]], () => settings)
+  await pool.settle(() => settings)
+  await pool.stop()
+  assert.equal(woken.length, 2)
+  // The descriptor may be a file by now.
+  await pool.settle(() => settings)
+  assert.equal(woken.length, 2)
 })
 
 test('settings that no worker can start with are an error of the start', onLinux, async () => {

@@ -60,14 +60,8 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   }
   const signals = catchSignals()
   const logger = makeLogger(options.logLevel)
-  // One after the other: a reload waits for lists to be read.
-  let reloading: Promise<unknown> = Promise.resolve()
-  const reread = (): Promise<readonly string[]> => {
-    const next = reloading.then(() => reload(service, load, output))
-    reloading = next.catch(() => {})
-    return next
-  }
-  const service: TrackerService = await startTrackerService({
+  const reread = async (): Promise<readonly string[]> => reload(await starting, load, output)
+  const starting: Promise<TrackerService> = startTrackerService({
     config,
     clock: systemClock,
     random: systemRandom(),
@@ -76,10 +70,12 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     reread,
     handed: handedSockets(process.env, process.pid),
   })
+  // From the beginning, and to the end: a SIGHUP that nobody hears would end the process, swarms unkept.
   const onHangUp = (): void => {
     reread().catch(() => {})
   }
   process.on('SIGHUP', onHangUp)
+  const service = await starting
   output.object({
     event: 'ready',
     tracker: {
@@ -102,10 +98,9 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   output.text('tracking; Ctrl-C stops')
   await signals.ended
   output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)
-  process.off('SIGHUP', onHangUp)
-  await reloading
   await service.stop()
   output.result({ event: 'stopped' }, 'stopped')
+  process.off('SIGHUP', onHangUp)
   signals.dispose()
 }
 

@@ -144,6 +144,8 @@ class Seat {
   }
 
   settle(settings: WorkerSettings): Promise<void> {
+    // A hook may learn of something late; the descriptor to wake by is somebody else's by then.
+    if (this.#stopped) return Promise.resolve()
     this.#settings = settings
     this.#version++
     this.#post({ kind: 'settings', version: this.#version, settings })
