@@ -29,7 +29,14 @@ import { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
 import { Discarder } from './discard.ts'
 import { deviceError, systemError } from './errors.ts'
 import { imageBeneath, loopsOver, stateOfDevice } from './holder.ts'
-import { LOCK_ATTEMPTS, LOCK_PAUSE_MS, lockImage, type Release } from './lock.ts'
+import {
+  LOCK_ATTEMPTS,
+  LOCK_PAUSE_MS,
+  lockImage,
+  lockOpen,
+  lockUnopened,
+  type Release,
+} from './lock.ts'
 import { checkRange, checkWritable } from './range.ts'
 import { type RawGeometry, rawGeometry } from './raw-geometry.ts'
 import type { BlockDevice } from './types.ts'
@@ -87,6 +94,7 @@ export async function openFileDevice(
         fd = -1
         fd = openSync(path, access)
         direct = false
+        if (exclusive && !isBlock) await lockOpen(path, fd)
       }
     }
     const sizeBytes = geometry.sizeBytes - (geometry.sizeBytes % sectorBytes)
@@ -112,18 +120,21 @@ export async function openFileDevice(
 async function lock(path: string, fd: number, stats: Stats): Promise<Release> {
   if (stats.isBlockDevice()) {
     const image = imageBeneath(stats.rdev)
-    if (image === undefined) return async () => {}
-    const { dev, ino } = statSync(image, { bigint: true })
-    return lockImage(image, dev, ino)
+    return image === undefined ? async () => {} : lockUnopened(image, image)
   }
   const { dev, ino } = fstatSync(fd, { bigint: true })
   const release = await lockImage(path, dev, ino)
-  const [loop] = loopsOver(dev, ino)
-  if (loop === undefined) return release
-  await release()
-  throw deviceError('DEVICE_BUSY', `${path} is attached to ${loop}`, {
-    mend: `Use ${loop}, or detach it with \`losetup -d ${loop}\`; two ways to write would destroy the volume.`,
-  })
+  try {
+    await lockOpen(path, fd)
+    const [loop] = loopsOver(dev, ino)
+    if (loop === undefined) return release
+    throw deviceError('DEVICE_BUSY', `${path} is attached to ${loop}`, {
+      mend: `Use ${loop}, or detach it with \`losetup -d ${loop}\`; two ways to write would destroy the volume.`,
+    })
+  } catch (error) {
+    await release()
+    throw error
+  }
 }
 
 function prepare(path: string, options: FileDeviceOptions): Stats {

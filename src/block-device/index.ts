@@ -21,7 +21,7 @@ export {
 } from './disk-replay.ts'
 export { blockDeviceErrors, systemError } from './errors.ts'
 export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-device.ts'
-export { lockImage, type Release } from './lock.ts'
+export { lockUnopened, type Release } from './lock.ts'
 export { LoggedDevice } from './logged-device.ts'
 export { MemoryDevice, type MemoryDeviceOptions, SparseImage } from './memory-device.ts'
 export {

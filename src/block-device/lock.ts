@@ -3,13 +3,14 @@
  *
  * On Linux the lock is an abstract unix socket named after device and i-node of the file: the kernel
  * takes it away with the process, no stale file is left, and who asks is told the holder's pid and command.
- * It is seen within one network namespace only, and any local user could take the name first (which denies
- * the mount, and harms nothing). Elsewhere it is a file beside the image that holds both, and is
- * taken over when that process is gone.
+ * Any local user could take the name first (which denies the mount, and harms nothing); and it is seen within
+ * one network namespace only. So the open file is locked as well (`lockOpen`), which containers that share it
+ * see. Elsewhere it is a file beside the image that holds both, and is taken over when that process is gone.
  *
  * Raw devices need none of this: O_EXCL is their lock. A loop device takes the lock of its image as well.
  */
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { delay, errnoOf, type SeedbedError, systemClock } from '../base/index.ts'
 import { deviceError, systemError } from './errors.ts'
@@ -102,6 +103,62 @@ function askHolder(name: string): Promise<string> {
     socket.on('close', () => {
       resolve(holderIn(answer) ?? (late || answer !== '' ? '' : 'nobody'))
     })
+  })
+}
+
+/**
+ * As `lockImage` and `lockOpen`, of a file or folder at `path` that nobody has opened yet; of one that is not ours to read
+ * by its name alone. `label` is for messages, and where there is no Linux its lock file is beside it.
+ */
+export async function lockUnopened(label: string, path: string): Promise<Release> {
+  const { dev, ino } = statSync(path, { bigint: true })
+  const release = await lockImage(label, dev, ino)
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch {
+    return release
+  }
+  const both = async (): Promise<void> => {
+    closeSync(fd)
+    await release()
+  }
+  try {
+    await lockOpen(label, fd)
+    return both
+  } catch (error) {
+    await both()
+    throw error
+  }
+}
+
+/** What flock(1) ends with when somebody else has the lock. */
+const FLOCK_TAKEN = 1
+
+/**
+ * Locks an open file or folder against all of this machine, until the descriptor is closed, here and in children that
+ * were given it: by flock(1), for node has no call for it, and a child shares what is open. Where there is no flock, or the filesystem
+ * knows none, nothing is locked. DEVICE_BUSY.
+ */
+export async function lockOpen(path: string, fd: number): Promise<void> {
+  if (process.platform !== 'linux') return
+  for (let attempt = 1; await isLockedElsewhere(fd); attempt++) {
+    // A child of one that was killed may hold it for a moment more.
+    if (attempt === LOCK_ATTEMPTS) {
+      throw busy(
+        path,
+        'a process that cannot be asked: of another network namespace, such as a container',
+      )
+    }
+    await delay(systemClock, LOCK_PAUSE_MS)
+  }
+}
+
+function isLockedElsewhere(fd: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
+    child.on('error', () => resolve(false))
+    child.on('close', (code) => resolve(code === FLOCK_TAKEN))
   })
 }
 

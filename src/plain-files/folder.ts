@@ -31,7 +31,7 @@ import {
 } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/index.ts'
-import { lockImage, type Release, systemError } from '../block-device/index.ts'
+import { lockUnopened, type Release, systemError } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
 import { replaceFile, syncFolder } from './durable.ts'
@@ -80,8 +80,7 @@ export async function openPlainFolder(
       throw plainFileError('FILES_KIND', `${path} is no folder`)
     const notes = join(root, NOTES_FOLDER)
     if (options.readOnly !== true) await mkdir(notes, { recursive: true })
-    const { dev, ino } = await stat(notes, { bigint: true })
-    const release = await lockImage(join(notes, 'folder'), dev, ino)
+    const release = await lockUnopened(join(notes, 'folder'), notes)
     const folder = new PlainFolder(root, options, release)
     try {
       await folder.load()

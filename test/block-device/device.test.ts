@@ -121,6 +121,36 @@ describe('image file', () => {
     await (await openFileDevice(path)).close()
   })
 
+  test('the lock is seen from other network namespaces, as containers have them', async (context) => {
+    const path = fresh()
+    await (await openFileDevice(path, { create: { bytes: MIB } })).close()
+    const face = new URL('../../src/block-device/index.js', import.meta.url).href
+    const program = `const { openFileDevice } = await import(${JSON.stringify(face)})
+      await openFileDevice(${JSON.stringify(path)}); console.log('held'); setInterval(() => {}, 1000)`
+    const own = process.getuid?.() === 0 ? ['-n'] : ['-rn']
+    const node = [process.execPath, '--input-type=module', '-e', program]
+    const child = spawn('unshare', [...own, ...node], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const ended = new Promise<void>((resolve) => {
+      child.once('error', () => resolve())
+      child.once('close', () => resolve())
+    })
+    const isHeld = await Promise.race([
+      new Promise<boolean>((resolve) => child.stdout.once('data', () => resolve(true))),
+      ended.then(() => false),
+    ])
+    if (!isHeld) {
+      context.skip('no network namespace can be made')
+      return
+    }
+    try {
+      await assert.rejects(openFileDevice(path), hasCode('DEVICE_BUSY', /namespace/))
+    } finally {
+      child.kill('SIGKILL')
+    }
+    await ended
+    await (await openFileDevice(path)).close()
+  })
+
   test('names what is wrong with a path', async () => {
     await assert.rejects(openFileDevice(join(folder, 'nowhere')), hasCode('DEVICE_MISSING'))
     await assert.rejects(openFileDevice(folder), hasCode('DEVICE_KIND'))
