@@ -17,6 +17,7 @@ import { PieceHasher } from '../../src/node/piece-hasher.ts'
 import { interleave } from '../statistics.ts'
 import { lineOf, type Suite, type SuiteContext } from '../suite.ts'
 import { inMemory } from './engine/ram.ts'
+import { benchCapped } from './swarm/capped.ts'
 import { benchConnections } from './swarm/connections.ts'
 import { benchFinish } from './swarm/finish.ts'
 
@@ -89,9 +90,10 @@ export const swarm: Suite = {
   name: 'swarm',
   about:
     'a swarm against its bound, the cost of connections, hashing by the trees of v2 against v1',
-  parts: ['finish', 'connections', 'hashing'],
+  parts: ['finish', 'capped', 'connections', 'hashing'],
   async run(context) {
     if (context.runs('finish')) await benchFinish(context)
+    if (context.runs('capped')) await inMemory(context, benchCapped)
     if (context.runs('connections')) await inMemory(context, benchConnections)
     if (context.runs('hashing')) await benchHashing(context)
   },

@@ -28,6 +28,8 @@ export interface NodeNetworkOptions {
   readonly logger?: Logger
   /** Size of the buffer that outgoing connections share. */
   readonly readBufferBytes?: number
+  /** Connections are made from this address of the machine; by default the system chooses for each. */
+  readonly localAddress?: string
 }
 
 /** A quarter less CPU a byte than reads of 64 KiB when data waits; larger gains nothing more. */
@@ -47,9 +49,10 @@ export function nodeNetwork(options: NodeNetworkOptions = {}): Network {
   const logger = options.logger ?? silentLogger
   const sharesReads = process.platform !== 'win32'
   const readBuffer = Buffer.alloc(options.readBufferBytes ?? DEFAULT_READ_BUFFER_BYTES)
+  const { localAddress } = options
   return {
     connect(host, port) {
-      return connectPeer(host, port, sharesReads ? readBuffer : undefined)
+      return connectPeer(host, port, localAddress, sharesReads ? readBuffer : undefined)
     },
     listen(addresses, port, accept) {
       return listenOnAll(addresses, port, accept, logger)
@@ -67,6 +70,7 @@ export function nodeNetwork(options: NodeNetworkOptions = {}): Network {
 function connectPeer(
   host: string,
   port: number,
+  localAddress: string | undefined,
   readBuffer: Buffer | undefined,
 ): PeerSocket & { onConnect: () => void } {
   const onread: OnReadOpts | undefined = readBuffer && {
@@ -82,6 +86,7 @@ function connectPeer(
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    ...(localAddress === undefined ? {} : { localAddress }),
     ...(onread === undefined ? {} : { onread }),
   })
   const peer = new NodePeerSocket(socket, host, port)

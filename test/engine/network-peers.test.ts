@@ -287,3 +287,19 @@ test('connections that read into one buffer do not see each other', async (t) =>
   })
   await Promise.all(connections)
 })
+
+test('connections are made from the address that was asked for', async (t) => {
+  const from = '127.9.8.7'
+  // Others than Linux have one address of loopback.
+  if ((await present([from])).length === 0) {
+    t.skip(`this machine has no ${from}`)
+    return
+  }
+  const accepted = new Promise<PeerSocket>((resolve, reject) => {
+    listening(t, resolve).then(({ port }) => {
+      const socket = nodeNetwork({ localAddress: from }).connect(LOOPBACK, port)
+      t.after(() => socket.destroy())
+    }, reject)
+  })
+  assert.equal((await accepted).remoteAddress, from)
+})

@@ -6,19 +6,14 @@
 import type { EngineTorrent } from '../../../src/engine/index.ts'
 import { Swarm } from '../../../test/engine/swarm.ts'
 import { lineOf, type SuiteContext } from '../../suite.ts'
-
-const KIB = 1024
-const UPLOAD = 256 * KIB
-const PIECE_BYTES = 64 * KIB
-const TARGET = 1.15
+import { PIECE_BYTES, shapeOf, TARGET, UPLOAD_RATE } from './shape.ts'
 
 /** Seconds over the bound. */
 async function finish(context: SuiteContext, seed: number): Promise<number> {
-  const leechers = context.quick ? 10 : 50
-  const bytes = (context.quick ? 4 : 16) * KIB * KIB
+  const { leechers, contentBytes, boundSeconds } = shapeOf(context.quick)
   const swarm = new Swarm(seed, { latencyMs: 20 }, PIECE_BYTES)
-  const content = swarm.content(bytes, PIECE_BYTES)
-  const rates = { up: UPLOAD }
+  const content = swarm.content(contentBytes, PIECE_BYTES)
+  const rates = { up: UPLOAD_RATE }
   const common = { rates, maxConnections: leechers + 10, maxConnectionsPerAddress: leechers }
   const volume = await swarm.holding(content)
   const seeder = await swarm.engine('10.0.0.1', volume, common)
@@ -29,19 +24,18 @@ async function finish(context: SuiteContext, seed: number): Promise<number> {
   const beganMs = swarm.clock.monotonicMs()
   const torrents: EngineTorrent[] = []
   for (const host of hosts) {
-    const engine = await swarm.engine(host, swarm.volume(), { ...common, cacheBytes: bytes })
+    const engine = await swarm.engine(host, swarm.volume(), { ...common, cacheBytes: contentBytes })
     const others = peers.filter((peer) => peer.host !== host)
     torrents.push(await engine.add(content.info, { trackers: [], peers: others }))
   }
   const done = (): boolean => torrents.every(({ stored }) => stored?.complete === true)
-  const bound = Math.max(bytes / UPLOAD, (leechers * bytes) / (UPLOAD * (leechers + 1)))
-  await swarm.until(done, 20 * bound * 1000)
+  await swarm.until(done, 20 * boundSeconds * 1000)
   const seconds = (swarm.clock.monotonicMs() - beganMs) / 1000
   context.log(
-    `${leechers} leechers, seed ${seed}: ${seconds.toFixed(1)} s of virtual time, bound ${bound.toFixed(1)} s`,
+    `${leechers} leechers, seed ${seed}: ${seconds.toFixed(1)} s of virtual time, bound ${boundSeconds.toFixed(1)} s`,
   )
   await swarm.stop()
-  return seconds / bound
+  return seconds / boundSeconds
 }
 
 export async function benchFinish(context: SuiteContext): Promise<void> {
