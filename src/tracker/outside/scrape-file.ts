@@ -56,7 +56,8 @@ export class ScrapeFile {
       else await pipeline(source, target)
       await rename(beside, file)
     } catch (error) {
-      await rm(beside, { force: true })
+      // There may be nothing to take away, and no folder where it would be.
+      await rm(beside, { force: true }).catch(() => {})
       const why = errnoOf(error) ?? (error as Error).message
       this.#logger.error({ file, error: why }, 'full scrape not written')
     }

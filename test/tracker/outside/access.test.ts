@@ -113,6 +113,9 @@ test('the file of a full scrape is written whole, and compressed by its name', a
   file = join(folder, 'nowhere', 'all')
   await scrapes.write()
   assert.equal(errors.length, 1)
+  file = join(folder, 'all.gz', 'below-a-file')
+  await scrapes.write()
+  assert.equal(errors.length, 2)
 })
 
 test('/stats names swarms to who holds the token, and to nobody else', async (t) => {
