@@ -57,10 +57,11 @@ export class AccountingTable {
     const at = slot * 3
     const known = this.#seen[slot] !== 0
     difference.unknown = !known && !begins
-    // A client counts from its start; one that says less than before has started again.
+    // A client counts from its start; one that says less than before has started again. Whoever starts and is known says it once more: over its
+    // other family, or because an answer was lost.
     const since = (index: number, now: number): number => {
       if (difference.unknown) return 0
-      const before = begins ? 0 : this.#totals[at + index]!
+      const before = known ? this.#totals[at + index]! : 0
       return now < before ? now : now - before
     }
     difference.uploaded = since(0, totals.uploaded)

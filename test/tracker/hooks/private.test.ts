@@ -255,7 +255,7 @@ test('differences are those of a map, as long as there is room', () => {
           event === EVENT_STOPPED,
           i + 1,
         )
-        const base = begins ? 0 : (before?.up ?? 0)
+        const base = before?.up ?? 0
         const unknown = before === undefined && !begins
         const moved = unknown ? 0 : up < base ? up : up - base
         assert.deepEqual(found, {
@@ -270,6 +270,19 @@ test('differences are those of a map, as long as there is room', () => {
     }),
     { seed: 3, numRuns: 300 },
   )
+})
+
+test('a start that is said twice is counted once', () => {
+  const table = new AccountingTable(seededRandom(9), 65_536)
+  const [hash, peerId] = [new Uint8Array(20), new Uint8Array(20)]
+  const note = (uploaded: number, begins: boolean): number =>
+    table.note('o', hash, peerId, { uploaded, downloaded: 0, left: 0 }, begins, false, 1).uploaded
+  assert.equal(note(0, true), 0)
+  assert.equal(note(500, false), 500)
+  // An IPv6 address came up: libtorrent starts there with what it has moved since the torrent was started.
+  assert.equal(note(600, true), 100)
+  assert.equal(note(0, true), 0, 'started anew under the same peer id')
+  assert.equal(note(70, false), 70)
 })
 
 test('the table forgets who was longest not heard of, and does not grow', () => {
