@@ -66,6 +66,11 @@ function textOf({ value }: Located): string | undefined {
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
 }
 
+/** The same for what is no number: as it was written. */
+function writtenOf(located: Located): string | undefined {
+  return located.source ?? textOf(located)
+}
+
 export function duration(
   text: FieldText & {
     readonly presetMs: number
@@ -175,7 +180,7 @@ export interface TextRule {
 
 export function text(rule: FieldText & TextRule): Field<string> {
   const read: Read<string> = (value, report) => {
-    const written = textOf(value)
+    const written = writtenOf(value)
     if (written === undefined) report(`${quote(value.value)} is not a text`)
     else if (written.length > 4096) report('is longer than 4096 characters')
     else if (written !== '') {
@@ -197,7 +202,7 @@ export function choice(
   const { among, why } = text
   const limit = `${among.join(', ')}${why === undefined ? '' : `: ${why}`}`
   const read: Read<string> = (value, report) => {
-    const written = textOf(value) ?? ''
+    const written = writtenOf(value) ?? ''
     if (!among.includes(written)) report(`${quote(value.value)} is none of ${limit}`)
     return written
   }
@@ -207,7 +212,7 @@ export function choice(
 /** The items of a YAML list, or of one text with commas between. */
 function itemsOf(value: Located): readonly Located[] {
   if (Array.isArray(value.value)) return value.value as readonly Located[]
-  const written = textOf(value)
+  const written = writtenOf(value)
   if (written === undefined) return [value]
   if (written === '') return []
   return written.split(',').map((part) => ({ value: part.trim(), at: value.at }))
@@ -232,7 +237,7 @@ export function list(rule: FieldText & ListRule): Field<readonly string[]> {
       return []
     }
     return items.map((item) => {
-      const parsed = rule.parse(textOf(item) ?? '\0')
+      const parsed = rule.parse(writtenOf(item) ?? '\0')
       if (parsed === undefined) report(`${quote(item.value)} is not ${rule.item}`, item.at)
       return parsed ?? ''
     })

@@ -144,7 +144,7 @@ export const http: Section<HttpConfig> = {
       preset: 4096,
       least: 1,
       most: 1_000_000,
-      doc: 'Connections at a time; more are closed at once.',
+      doc: 'Connections at a time. For one more an idle one is closed; where none is idle, that one is.',
     }),
     announceRoutes: routes('announce_routes', '/announce', 'Paths of announces.'),
     scrapeRoutes: routes('scrape_routes', '/scrape', 'Paths of scrapes.'),

@@ -121,7 +121,7 @@ const intervalVariation: Section<IntervalVariationOptions> = {
 const passkey: Section<PasskeyOptions> = {
   kind: 'section',
   key: 'passkey',
-  doc: 'The private mode: announces come to a path with a key, so `announce_routes` must have a parameter (`/:passkey/announce`); over UDP the path comes in the URL data of BEP 41. Keys are in a file, which is read again when it changes. Scrapes are not asked for a good key.',
+  doc: 'The private mode: announces come to a path with a key, so `announce_routes` must have a parameter (`/:passkey/announce`); over UDP the path comes in the URL data of BEP 41. Keys are in a file, which is read again when it changes. Scrapes need a key too (`/:passkey/scrape` in `scrape_routes`); over UDP, where they have no path, there are none.',
   fields: {
     file: text({
       key: 'file',

@@ -7,6 +7,8 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocum
 export type Scalar = string | number | boolean | null
 export interface Located {
   readonly value: Scalar | readonly Located[] | ReadonlyMap<string, LocatedEntry>
+  /** As it was written, where YAML took it for a number or a truth: a hash or a secret of digits alone is a text. */
+  readonly source?: string
   /** Where it was written: `file:line:column`, or the name of an environment variable. */
   readonly at: string
 }
@@ -66,6 +68,9 @@ class Walker {
       // What YAML took for a number or a date may be a name: the text decides, in the field that reads it.
       if (typeof value === 'number' && node.source !== undefined && !/^-?\d/.test(node.source)) {
         return { value: node.source, at }
+      }
+      if (typeof value === 'number' || typeof value === 'boolean') {
+        return { value, at, source: node.source ?? String(value) }
       }
       return { value: isPlain(value) ? value : String(value), at }
     }

@@ -74,7 +74,7 @@ export function renderReference(): string {
     '  posthooks: [{name: accounting, options: {file: /var/log/seedbed/accounting}}]',
     '```',
     '',
-    'They run in this order on every announce (not on scrapes); the first that refuses ends it, in the words of chihaya.',
+    'They run in this order on every announce (on scrapes only `passkey` does); the first that refuses ends it, in the words of chihaya.',
     '',
   )
   for (const [name, hook] of hookSections) section(hook, name, lines)

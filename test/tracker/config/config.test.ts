@@ -235,6 +235,30 @@ test('hooks have the names and options of chihaya, and a mistake in one has its 
   )
 })
 
+test('texts of digits alone are what was written, not the number that YAML reads', () => {
+  const hash = '1234567890123456789012345678901234567890'
+  const { config } = loadConfig({
+    text: `tracker:
+  metrics_token: 00001234567890123456
+  udp: {private_key: 0x10, max_numwant: 0x10}
+  prehooks:
+    - name: torrent approval
+      options: {whitelist: [${hash}]}
+    - name: client approval
+      options: {blacklist: [001200, 12e345]}
+`,
+  })
+  assert.equal(config.metricsToken, '00001234567890123456')
+  assert.equal(config.udp.privateKey, '0x10')
+  assert.equal(config.udp.maxWanted, 16)
+  const [torrents, clients] = config.prehooks.map(({ options }) => options)
+  assert.deepEqual((torrents as { readonly whitelist: readonly string[] }).whitelist, [hash])
+  assert.deepEqual((clients as { readonly blacklist: readonly string[] }).blacklist, [
+    '001200',
+    '12e345',
+  ])
+})
+
 test('anchors work, and unfold only so far', () => {
   const { config } = loadConfig({
     text: 'tracker:\n  http: {max_numwant: &n 70}\n  udp: {max_numwant: *n}\n',
