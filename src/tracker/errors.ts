@@ -1,5 +1,5 @@
 /** The errors of the tracker that its owner may act on. What clients are told is in failures.ts. */
-import { errorMaker } from '../base/index.ts'
+import { errnoOf, errorMaker, type SeedbedError } from '../base/index.ts'
 
 export const trackerErrors = {
   TRACKER_PORT_TAKEN: 'Another process listens on the port of the tracker.',
@@ -19,3 +19,11 @@ export const trackerErrors = {
 
 export const trackerError: ReturnType<typeof errorMaker<typeof trackerErrors>> =
   errorMaker(trackerErrors)
+
+export function unreadable(file: string, cause: unknown): SeedbedError {
+  const why = errnoOf(cause) ?? (cause as Error).message
+  return trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${file}: ${why}`, {
+    mend: 'Name a file that is there, and that the user of this process may read.',
+    cause,
+  })
+}

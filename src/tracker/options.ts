@@ -300,7 +300,10 @@ function secureContext({ cert, key }: { cert: string; key: string }): SecureCont
     return createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
   } catch (cause) {
     const why = (cause as Error).message
-    throw trackerError('TRACKER_TLS', `certificate and key do not serve: ${why}`, { cause })
+    throw trackerError('TRACKER_TLS', `certificate and key do not serve: ${why}`, {
+      mend: 'tls_cert_path is the certificate with its chain, tls_key_path the key of it; both in PEM.',
+      cause,
+    })
   }
 }
 

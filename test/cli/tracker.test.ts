@@ -49,6 +49,24 @@ test('mistakes are named and end with status 2', async () => {
   assert.equal((await seedbed(['tracker', '--config', join(root, 'none.yaml')])).status, 2)
 })
 
+test('what it says to announce to is a route that there is', async () => {
+  const path = file(
+    'private.yaml',
+    `tracker:
+  http: {addr: "127.0.0.1:0", announce_routes: ["/:passkey/announce"]}
+  udp: {addr: ""}
+`,
+  )
+  const running = start(['tracker', '--config', path])
+  await new Promise<void>((resolve) => {
+    running.process.stdout!.on('data', (chunk) => {
+      if (String(chunk).includes('Ctrl-C')) resolve()
+    })
+  })
+  const { stdout } = await running.stop()
+  assert.match(stdout, /^tracker {2}http:\/\/127\.0\.0\.1:\d+\/:passkey\/announce$/m)
+})
+
 test('SIGHUP reloads what can be, says what waits, and survives a mistake; SIGTERM drains', async () => {
   const text = (interval: string, port: number) =>
     `tracker:\n  announce_interval: ${interval}\n  http: {addr: "127.0.0.1:${port}"}\n  udp: {addr: "127.0.0.1:0"}\n`

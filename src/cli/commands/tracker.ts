@@ -85,12 +85,13 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
       metrics: service.metrics,
     },
   })
-  tell(output, 'http', service.http)
-  tell(output, 'https', service.https)
-  tell(output, 'udp', service.udp)
+  const [path = ''] = config.http.announceRoutes
+  tell(output, 'http', service.http, path)
+  tell(output, 'https', service.https, path)
+  tell(output, 'udp', service.udp, '')
   if (config.websocket.enabled) {
-    tell(output, 'ws', service.http)
-    tell(output, 'wss', service.https)
+    tell(output, 'ws', service.http, path)
+    tell(output, 'wss', service.https, path)
   }
   for (const endpoint of service.metrics) {
     output.text(`metrics  http://${showEndpoint(endpoint)}/metrics`)
@@ -104,11 +105,14 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   signals.dispose()
 }
 
-function tell(output: Output, protocol: string, endpoints: readonly Endpoint[]): void {
+function tell(
+  output: Output,
+  protocol: string,
+  endpoints: readonly Endpoint[],
+  path: string,
+): void {
   for (const endpoint of endpoints) {
-    output.text(
-      `tracker  ${protocol}://${showEndpoint(endpoint)}${protocol === 'udp' ? '' : '/announce'}`,
-    )
+    output.text(`tracker  ${protocol}://${showEndpoint(endpoint)}${path}`)
   }
 }
 

@@ -7,8 +7,7 @@
  * Under `chihaya:` a front end without `addr` does not run, as there, nor does signalling unless it is said; all else is the same.
  */
 import { readFileSync } from 'node:fs'
-import { errnoOf } from '../../base/index.ts'
-import { trackerError } from '../errors.ts'
+import { trackerError, unreadable } from '../errors.ts'
 import { type Located, type LocatedEntry, overlay, parseLocated } from './located.ts'
 import { type AnyMember, membersOf, presetOf, type Reports, readSection } from './schema.ts'
 import { type TrackerConfig, trackerSchema } from './settings.ts'
@@ -136,8 +135,7 @@ export function readText(file: string, mostBytes: number = 64 * 2 ** 20): string
       throw new Error(`it has ${bytes.length} bytes, at most ${mostBytes} are read`)
     return bytes.toString('utf8')
   } catch (cause) {
-    const why = errnoOf(cause) ?? (cause as Error).message
-    throw trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${file}: ${why}`, { cause })
+    throw unreadable(file, cause)
   }
 }
 

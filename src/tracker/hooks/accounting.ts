@@ -145,7 +145,10 @@ export class Accounting implements Hook {
       await appendFile(this.#file, '')
     } catch (cause) {
       const why = errnoOf(cause) ?? String(cause)
-      throw trackerError('TRACKER_ACCOUNTING', `cannot write ${this.#file}: ${why}`, { cause })
+      throw trackerError('TRACKER_ACCOUNTING', `cannot write ${this.#file}: ${why}`, {
+        mend: 'Its folder must be there, and the user of this process be allowed to write in it.',
+        cause,
+      })
     }
     this.#writeLater()
   }

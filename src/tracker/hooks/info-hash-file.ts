@@ -5,7 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../base/index.ts'
-import { trackerError } from '../errors.ts'
+import { trackerError, unreadable } from '../errors.ts'
 import { InfoHashSet } from './info-hash-set.ts'
 
 const READ_BYTES = 1 << 16
@@ -50,9 +50,7 @@ export async function loadInfoHashFile(path: string): Promise<LoadedList> {
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === undefined || errno.startsWith('TRACKER_')) throw error
-    throw trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${path}: ${errno}`, {
-      cause: error,
-    })
+    throw unreadable(path, error)
   } finally {
     await file?.close()
   }

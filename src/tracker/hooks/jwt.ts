@@ -56,6 +56,7 @@ export class JwtApproval implements Hook {
     } catch (cause) {
       const why = (cause as Error).message
       throw trackerError('TRACKER_JWK_SET', `no keys from ${this.#options.jwkSetUrl}: ${why}`, {
+        mend: 'Without keys everybody would be refused: jwk_set_url must answer this host with a JSON Web Key Set.',
         cause,
       })
     }

@@ -10,7 +10,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { type Clock, errnoOf, type Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
-import { trackerError } from '../errors.ts'
+import { trackerError, unreadable } from '../errors.ts'
 import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
 import type { HookShare } from './hook-share.ts'
@@ -95,9 +95,7 @@ export class PasskeyApproval implements Hook {
     } catch (error) {
       const errno = errnoOf(error)
       if (errno === undefined || errno.startsWith('TRACKER_')) throw error
-      throw trackerError('TRACKER_CONFIG_UNREADABLE', `cannot read ${this.#file}: ${errno}`, {
-        cause: error,
-      })
+      throw unreadable(this.#file, error)
     }
   }
 
