@@ -54,11 +54,18 @@ const MENDS: Partial<Record<Code, string>> = {
   DEVICE_IO: "Look at the system's log: the disk may be failing.",
 }
 
+/** Where the errno says more than its code does. */
+const BETTER_MENDS: Readonly<Record<string, string>> = {
+  EMFILE: 'The process may open no more files: raise its limit (`ulimit -n`, LimitNOFILE=).',
+  ENFILE: 'The system may open no more files: raise its limit (`sysctl fs.file-max`).',
+  ENAMETOOLONG: 'The filesystem takes no name as long: a device or an image does.',
+}
+
 /** The coded error for what node reported while doing `what` to `label`. */
 export function systemError(what: string, label: string, cause: unknown): SeedbedError {
   const errno = errnoOf(cause)
   const code = (errno === undefined ? undefined : BY_ERRNO[errno]) ?? 'DEVICE_IO'
-  const mend = MENDS[code]
+  const mend = (errno === undefined ? undefined : BETTER_MENDS[errno]) ?? MENDS[code]
   const state = STATES[code] ?? 'failed'
   return deviceError(code, `${label} ${state} (${what}: ${errno ?? String(cause)})`, {
     cause,

@@ -34,11 +34,13 @@ export function exportPath(outDir: string, info: TorrentInfo): string {
 export async function checkExport(outDir: string, info: TorrentInfo): Promise<void> {
   const target = exportPath(outDir, info)
   await checkOutDir(outDir)
-  const there = await access(target).then(
-    () => true,
-    () => false,
+  const refusal = await access(target).then(
+    () => undefined,
+    (error: unknown) => error,
   )
-  if (there) {
+  // After a long download would be late.
+  if (errnoOf(refusal) === 'ENAMETOOLONG') throw outFailed(target, refusal)
+  if (refusal === undefined) {
     throw nodeError('OUT_EXISTS', `${target} already exists`, {
       mend: 'Move it away, or choose another folder with --out.',
     })
@@ -155,9 +157,15 @@ function pieceChecker(hashes: PieceHashes): PieceStream {
   })
 }
 
-function outFailed(path: string, cause: unknown): Error {
-  return nodeError('OUT_FAILED', `${path} cannot be written (${errnoOf(cause) ?? String(cause)})`, {
-    mend: 'Check its permissions and the free space of its disk, or choose another --out.',
+/** OUT_FAILED for what the system said. */
+export function outFailed(path: string, cause: unknown): Error {
+  const errno = errnoOf(cause)
+  const mend =
+    errno === 'ENAMETOOLONG'
+      ? 'The filesystem takes no name as long: choose an --out on another one.'
+      : 'Check its permissions and the free space of its disk, or choose another --out.'
+  return nodeError('OUT_FAILED', `${path} cannot be written (${errno ?? String(cause)})`, {
+    mend,
     cause,
   })
 }

@@ -12,7 +12,7 @@ import type { TorrentInfo } from '../metainfo/index.ts'
 import { describeStored } from './described.ts'
 import { nodeError } from './errors.ts'
 import type { NodeEvent } from './events.ts'
-import { checkExport, checkOutDir, exportPath, exportTorrent } from './export.ts'
+import { checkExport, checkOutDir, exportPath, exportTorrent, outFailed } from './export.ts'
 import { readFetchSource } from './fetch-source.ts'
 import { syncDirectory } from './file-writer.ts'
 import { downloadEvent, SeedbedNode } from './node.ts'
@@ -92,8 +92,12 @@ async function movedOut(
   await checkExport(outDir, info)
   if (only !== undefined && info.multiFile) await dropSkipped(content, info, only)
   const path = exportPath(outDir, info)
-  await rename(content, path)
-  await syncDirectory(outDir)
+  try {
+    await rename(content, path)
+    await syncDirectory(outDir)
+  } catch (error) {
+    throw outFailed(path, error)
+  }
   const infoHash = toHex(info.infoHash)
   onEvent({ event: 'complete', infoHash, name: info.name, bytes: info.contentBytes, path })
   return path

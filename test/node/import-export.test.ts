@@ -23,6 +23,7 @@ import { ManualClock, seededRandom } from '../../src/base/index.ts'
 import { MemoryDevice } from '../../src/block-device/index.ts'
 import { formatVolume, fsck, type MountedVolume, mountVolume } from '../../src/filesystem/index.ts'
 import { buildInfo, type TorrentFormat } from '../../src/metainfo/index.ts'
+import { checkExport } from '../../src/node/export.ts'
 import {
   describeStored,
   encodeAttributes,
@@ -218,6 +219,22 @@ test('an export never overwrites, and refuses what is not whole', async () => {
     code: 'EXPORT_INCOMPLETE',
   })
   assert.equal(existsSync(outDir), false)
+})
+
+test('a name that the filesystem cannot hold is refused before anything is downloaded', async () => {
+  const { volume } = await bench()
+  fill(join(root, 'x/file'), BLOCK_BYTES, 7)
+  const { info } = await importSource(volume, await readSource(join(root, 'x')), {
+    attributes,
+    release,
+  })
+  const long = { ...info, name: 'é'.repeat(200) }
+  await assert.rejects(checkExport(join(root, 'out'), long), {
+    code: 'OUT_FAILED',
+    message: /ENAMETOOLONG/,
+    mend: /another one/,
+  })
+  await checkExport(join(root, 'out'), info)
 })
 
 async function find(device: MemoryDevice, sector: Uint8Array): Promise<number> {
