@@ -1,5 +1,5 @@
 /** What the offline commands share: opening a place for the length of one action, finding a torrent. */
-import { SeedbedError, toHex } from '../base/index.ts'
+import { fromHex, SeedbedError, toHex } from '../base/index.ts'
 import { isMapped } from '../filesystem/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import {
@@ -58,6 +58,24 @@ export async function withPlace<T>(
 /** The device that a torrent lies on, to be told where there are several. */
 export function deviceOf(place: Place, stored: StoredTorrent): string {
   return place.kind === 'pool' && isMapped(stored) ? place.store.volumeOf(stored).path : place.path
+}
+
+/**
+ * The info-hash of the one torrent that begins with `prefix` and is too damaged to be among those of the store;
+ * undefined when there is none, or there are several, or one that is sound.
+ */
+export function findRefused(place: Place, prefix: string): Uint8Array | undefined {
+  if (place.kind === 'folder') return undefined
+  const wanted = prefix.toLowerCase()
+  for (const { infoHash } of place.store.torrents()) {
+    if (toHex(infoHash).startsWith(wanted)) return undefined
+  }
+  const found = new Set<string>()
+  for (const { severity, infoHash } of place.problems) {
+    if (severity === 'error' && infoHash?.startsWith(wanted) === true) found.add(infoHash)
+  }
+  const [only, ...others] = found
+  return only === undefined || others.length > 0 ? undefined : (fromHex(only) ?? undefined)
 }
 
 /** The one torrent whose info-hash begins with `prefix`. TORRENT_UNKNOWN when none or several do. */

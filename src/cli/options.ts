@@ -52,7 +52,7 @@ export const sequentialOption = (): Option =>
   new Option('--sequential', 'download the beginning before the end, not the rarest first')
 
 export const peerPortOption = (preset: number): Option =>
-  new Option('--peer-port <n>', 'TCP port for peers; 0 lets the system choose')
+  new Option('--peer-port <n>', 'port for peers, TCP and UDP; 0 lets the system choose')
     .default(preset)
     .argParser(parsePort)
 

@@ -493,7 +493,9 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     const problem = this.#refused.get(name)?.problem
     return problem === undefined
       ? {}
-      : { mend: `It is damaged (${problem.what}); see fsck for what can be done.` }
+      : {
+          mend: `It is damaged (${problem.what}): \`seedbed rm\` removes it, then it can be added anew.`,
+        }
   }
 
   #freeRootEntry(): number {

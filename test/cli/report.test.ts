@@ -1,10 +1,13 @@
 /** What the offline commands tell about volumes and torrents. */
 import assert from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { toHex } from '../../src/base/index.ts'
+import { buildInfo } from '../../src/metainfo/index.ts'
+import { openStorage, systemClock, systemRandom } from '../../src/node/index.ts'
 import { seedbed, start } from './run.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'seedbed-report-'))
@@ -65,4 +68,45 @@ test('info tells of allocator and slabs, and with --map where a torrent lies', a
   const shown = (await seedbed(['info', infoHash, '--data', data, '--map'])).stdout
   assert.match(shown, /DEVICE OFFSET/)
   assert.match(shown, /12\.0 MiB/)
+})
+
+test('a torrent that is too damaged to be listed is named, and can be removed', async () => {
+  const image = join(root, 'damaged.img')
+  const size = ['--size', '64MiB', '--block-size', '64KiB']
+  assert.equal((await seedbed(['mkfs', image, ...size])).status, 0)
+  const { volume } = await openStorage(image, { clock: systemClock, random: systemRandom() })
+  const totalBytes = 16 * 2 ** 20
+  const info = buildInfo({
+    name: 'content',
+    multiFile: false,
+    files: [{ path: ['content'], bytes: totalBytes, padding: false }],
+    pieceBytes: 16_384,
+    pieceHashes: new Uint8Array(20 * 1024),
+  })
+  const stored = await volume.create(info, info.infoBytes)
+  await stored.write(0, new Uint8Array(65_536))
+  await volume.close()
+  // Both copies of a sector of its map.
+  const { region } = (
+    stored as unknown as {
+      inode: { head: { region: { placeOf(twin: number, copy: number): number } } }
+    }
+  ).inode.head
+  const file = openSync(image, 'r+')
+  for (const copy of [0, 1]) writeSync(file, new Uint8Array(512), 0, 512, region.placeOf(1, copy))
+  closeSync(file)
+
+  const infoHash = toHex(info.infoHash)
+  const broken = await seedbed(['fsck', image])
+  assert.equal(broken.status, 4)
+  assert.match(broken.stdout, new RegExp(`error: map of ${infoHash}`))
+  const listed = await seedbed(['ls', image])
+  assert.equal(listed.status, 0)
+  assert.match(listed.stderr, /1 more cannot be read/)
+  const removed = await seedbed(['rm', image, infoHash.slice(0, 8), '--json'])
+  assert.equal(removed.status, 0, removed.stderr)
+  assert.deepEqual(removed.objects, [{ event: 'removed', infoHash, name: null, freedBytes: 0 }])
+  const [mended] = (await seedbed(['fsck', image, '--json'])).objects
+  assert.equal(mended!.clean, true)
+  assert.equal(mended!.dataBlocks, 0)
 })

@@ -45,7 +45,9 @@ async function check(output: Output, path: string, options: FsckOptions): Promis
       output.endProgress()
       for (const problem of report.problems) {
         const place = problem.place === undefined ? '' : ` at byte ${problem.place}`
-        output.text(`${problem.severity}: ${problem.check}${place}: ${formatName(problem.what)}`)
+        const of = problem.infoHash === undefined ? '' : ` of ${problem.infoHash}`
+        const where = `${problem.check}${of}${place}`
+        output.text(`${problem.severity}: ${where}: ${formatName(problem.what)}`)
         if (problem.repair !== undefined) output.text(`  repair: ${problem.repair}`)
       }
       const state = report.uncorrected > 0 ? `${report.uncorrected} problems left` : 'sound'

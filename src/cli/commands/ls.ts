@@ -57,5 +57,7 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
     const device = several ? ['DEVICE'] : []
     const header = ['INFO-HASH', 'FORMAT', 'SIZE', 'HAVE', 'UPLOADED', ...device, 'NAME']
     output.text(formatTable(header, rows, [2, 3, 4]))
+    const damaged = place.problems.filter(({ severity }) => severity === 'error').length
+    if (damaged > 0) output.notice(`${damaged} more cannot be read; see \`seedbed fsck\``)
   })
 }

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { SeedbedError, toHex } from '../../base/index.ts'
 import { formatBytes, formatName } from '../format.ts'
-import { findTorrent, infoOf, withPlace } from '../offline.ts'
+import { findRefused, findTorrent, infoOf, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -30,12 +30,21 @@ async function run(operands: readonly string[], options: RmOptions): Promise<voi
   }
   await withPlace(output, paths, false, async (place) => {
     // All are looked up before any is removed: a mistyped one must not leave half the work done.
-    const wanted = rest.map((prefix) => findTorrent(place, prefix))
-    for (const stored of wanted) {
-      const name = (await infoOf(stored))?.name ?? null
-      const infoHash = toHex(stored.infoHash)
-      const freedBytes = stored.usedBytes
-      await place.store.remove(stored.infoHash)
+    const wanted = rest.map((prefix) => findRefused(place, prefix) ?? findTorrent(place, prefix))
+    for (const one of wanted) {
+      if (one instanceof Uint8Array) {
+        const infoHash = toHex(one)
+        await place.store.remove(one)
+        output.result(
+          { event: 'removed', infoHash, name: null, freedBytes: 0 },
+          `removed ${infoHash}, which was damaged: what it took is free when the volume is opened next`,
+        )
+        continue
+      }
+      const name = (await infoOf(one))?.name ?? null
+      const infoHash = toHex(one.infoHash)
+      const freedBytes = one.usedBytes
+      await place.store.remove(one.infoHash)
       output.result(
         { event: 'removed', infoHash, name, freedBytes },
         `removed ${formatName(name ?? infoHash)}, ${formatBytes(freedBytes)} free again`,
