@@ -22,7 +22,7 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { Described } from './described.ts'
 import { type ScrubReport, scrubTorrent } from './scrub.ts'
 
-/** Rotten pieces of a torrent that is in use are taken back together: it costs its connections. */
+/** Rotten pieces of a torrent that is in use are taken back together: it costs those connections whose peers know no BEP 54. */
 const HEAL_EVERY_MS = 60_000
 
 export interface ScrubSchedule {
