@@ -5,7 +5,7 @@
  *     gc_interval                    1s to 2h16m32s                            default 3m
  *     peer_lifetime                  1s to 15h55m40s                           default 30m
  *     prometheus_reporting_interval  100ms to 1h                               default 1s
- *     max_memory                     bytes, or KiB, MiB, GiB; 4MiB to 8128MiB  default half of the machine's
+ *     max_memory                     bytes, or KiB, MiB, GiB; 4MiB to 8128MiB  default half of what there is
  *
  * Durations are numbers with units, as in "2m", "1h30m", "1.5s", "500ms". A value that is not within its limits is
  * refused, with the key, the value, the limit and why; it is never replaced. Unknown keys are refused too.

@@ -28,9 +28,9 @@ export interface PeerStoreOptions {
    */
   readonly peerLifetimeMs?: number
   /**
-   * Bound on `bytesReserved`, at least 4 MiB. Default: half of the machine's memory (less, where the system refuses to
-   * reserve that), at most 8 GiB less 64 MiB, which is also the maximum. So many addresses are reserved at once, and memory
-   * is taken as it is used.
+   * Bound on `bytesReserved`, at least 4 MiB. Default: half of the memory of the machine, or of the container that limits it
+   * (less, where the system refuses to reserve that), at most 8 GiB less 64 MiB, which is also the maximum. So many addresses are
+   * reserved at once, and memory is taken as it is used.
    */
   readonly maxMemoryBytes?: number
 }
@@ -83,8 +83,14 @@ export function openPeerStore(
   return new SharedMemoryStore(new Core(memory, options.random ?? systemRandom()), undefined)
 }
 
-function defaultMemoryBytes(): number {
-  return Math.max(MINIMUM_DEFAULT_BYTES, Math.floor(totalmem() / 2 / MIB) * MIB)
+/** Half of what the process may have: of the machine's memory, or of that of its container (0, or more than there is: no limit). */
+export function defaultMemoryBytes(
+  machineBytes: number = totalmem(),
+  containerBytes: number = process.constrainedMemory() ?? 0,
+): number {
+  const isLimited = containerBytes > 0 && containerBytes < machineBytes
+  const mostBytes = isLimited ? containerBytes : machineBytes
+  return Math.max(MINIMUM_DEFAULT_BYTES, Math.floor(mostBytes / 2 / MIB) * MIB)
 }
 
 /** Reserves `bytes`, or half as much and so on down to `least` where the system refuses. */

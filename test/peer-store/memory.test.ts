@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ManualClock, seededRandom } from '../../src/base/index.ts'
+import { defaultMemoryBytes } from '../../src/peer-store/create.ts'
 import {
   createPeerStore,
   MAX_LIFETIME_MS,
@@ -11,6 +12,7 @@ import {
 import { garbageOf, garbageTest } from '../garbage.ts'
 
 const MIB = 2 ** 20
+const GIB = 2 ** 30
 
 function create(maxMemoryBytes?: number): PeerStore {
   return createPeerStore({
@@ -255,4 +257,11 @@ test('the wall clock plays no part', () => {
   }
   manual.advance(70_000)
   assert.equal(store.collectGarbage(60_000), 10)
+})
+
+test('a store allows itself half of the memory that the process may have', () => {
+  assert.equal(defaultMemoryBytes(16 * GIB, 0), 8 * GIB, 'no limit is known')
+  assert.equal(defaultMemoryBytes(16 * GIB, 2 ** 64), 8 * GIB, 'no limit is set')
+  assert.equal(defaultMemoryBytes(16 * GIB, GIB), GIB / 2, 'a container of 1 GiB')
+  assert.equal(defaultMemoryBytes(16 * GIB, 32 * MIB), 64 * MIB, 'never less than works')
 })

@@ -165,7 +165,7 @@ const storage: Section<TrackerConfig['storage']> = {
           preset: 0,
           least: 4 * 2 ** 20,
           most: 8128 * 2 ** 20,
-          why: 'as far as the addresses of the store reach; or 0, as much as the store allows itself',
+          why: 'as far as the addresses of the store reach; or 0, half of the memory of the machine, or of the container that limits it',
           restart: true,
           doc: 'Memory for swarms and peers. At the limit new peers are refused, counted, and room is made by age at the next pass.',
         }),
