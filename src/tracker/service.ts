@@ -4,8 +4,10 @@
  * Invariants: a reload that fails changes nothing; one that succeeds keeps sockets, connections and peers. What cannot change
  * while the tracker runs keeps its value and is named.
  */
+import { access, constants } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { Logger, SeedbedError } from '../base/index.ts'
+import { errnoOf, type Logger, type SeedbedError } from '../base/index.ts'
 import {
   createPeerStore,
   type PeerStoreOptions,
@@ -203,9 +205,15 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   }
 }
 
-/** What was kept, if it can be read; whatever it is, the tracker starts. */
+/** What was kept, if it can be read; whatever it is, the tracker starts. Where nothing can be kept is known now, and not when it ends. */
 async function loadSwarms(store: SharedPeerStore, path: string, logger: Logger): Promise<void> {
   if (path === '') return
+  try {
+    await access(dirname(path), constants.W_OK)
+  } catch (error) {
+    const folder = dirname(path)
+    logger.warn({ path, folder, error: errnoOf(error) }, 'swarms cannot be kept there')
+  }
   try {
     const peers = await store.load(path)
     logger.info({ path, peers }, 'swarms loaded')

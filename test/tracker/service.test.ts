@@ -146,6 +146,22 @@ tracker:
     assert.match(await announce(), /^d8:complete/)
   })
 
+  test('a place where swarms cannot be kept is known at the start', async (t) => {
+    const warned: object[] = []
+    const { config } = loadConfig({
+      environment: choosing(frontEnd),
+      text: 'tracker: {http: {addr: ""}, udp: {addr: "127.0.0.1:0"}, storage: {config: {snapshot: /nowhere/swarms}}}',
+    })
+    const service = await startTrackerService({
+      config,
+      clock: systemClock,
+      random: seededRandom(1),
+      logger: { ...silentLogger, warn: (fields) => warned.push(fields) },
+    })
+    t.after(() => service.stop())
+    assert.deepEqual(warned, [{ path: '/nowhere/swarms', folder: '/nowhere', error: 'ENOENT' }])
+  })
+
   test('what is being stopped is not reloaded', async (t) => {
     const yaml = 'tracker: {http: {addr: ""}, udp: {addr: "127.0.0.1:0"}}'
     const service = await start(t, yaml)
