@@ -50,6 +50,7 @@ const MENDS: Partial<Record<Code, string>> = {
   DEVICE_BUSY: 'Stop the other process, or unmount the device.',
   DEVICE_MISSING: 'Check the path, and that the disk is connected.',
   DEVICE_PERMISSION: 'Run as a user that may read and write it, such as a member of group disk.',
+  DEVICE_KIND: 'Name a block device, or an image file.',
   DEVICE_FULL: 'Make room on the filesystem that holds the image file.',
   DEVICE_IO: "Look at the system's log: the disk may be failing.",
 }

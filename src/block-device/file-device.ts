@@ -148,7 +148,9 @@ function prepare(path: string, options: FileDeviceOptions): Stats {
     throw systemError('open', path, error)
   }
   if (!stats.isBlockDevice() && !stats.isFile()) {
-    throw deviceError('DEVICE_KIND', `${path} is neither a regular file nor a block device`)
+    throw deviceError('DEVICE_KIND', `${path} is neither a regular file nor a block device`, {
+      mend: 'Name a block device, or an image file.',
+    })
   }
   return stats
 }
@@ -285,14 +287,18 @@ class OpenFile implements FileDevice {
     return this.#during(0, 0, async () => {
       checkWritable(this)
       if (this.isBlockDevice) {
-        throw deviceError('DEVICE_KIND', `${this.label} is a raw device: its size is given`)
+        throw deviceError('DEVICE_KIND', `${this.label} is a raw device: its size is given`, {
+          mend: 'Grow it without --size: it takes all that the device has.',
+        })
       }
       const sizeBytes = bytes - (bytes % this.sectorBytes)
       if (!Number.isSafeInteger(bytes)) {
         throw deviceError('DEVICE_TOO_LARGE', `${bytes} bytes for ${this.label}`)
       }
       if (bytes < fstatSync(this.#fd).size) {
-        throw deviceError('DEVICE_RANGE', `${this.label} is larger than ${bytes} bytes already`)
+        throw deviceError('DEVICE_RANGE', `${this.label} is larger than ${bytes} bytes already`, {
+          mend: 'Name a larger size; a volume cannot be made smaller.',
+        })
       }
       try {
         ftruncateSync(this.#fd, bytes)

@@ -39,9 +39,10 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
 const BY_CODE: readonly (readonly [RegExp, number])[] = [
   [/^(TRACKER|ENGINE)_(PORT_TAKEN|LISTEN_FAILED)$/, EXIT.portTaken],
   [/^TRACKER_(CONFIG|CONFIG_UNREADABLE|LIST|TLS)$/, EXIT.usage],
-  [/^DEVICE_(BUSY|PERMISSION)$/, EXIT.deviceBusy],
+  [/^(DEVICE_(KIND|RANGE|NO_LOG)|FS_GEOMETRY|FILES_KIND)$/, EXIT.usage],
+  [/^(DEVICE_(BUSY|PERMISSION|READ_ONLY)|FS_READ_ONLY)$/, EXIT.deviceBusy],
   [/^FS_(FOREIGN|NEWER_FORMAT)$/, EXIT.foreign],
-  [/^(NODE_NO_SPACE|FS_FULL|FS_ROOT_FULL|DEVICE_FULL|DEVICE_TOO_SMALL)$/, EXIT.noSpace],
+  [/^(NODE_NO_SPACE|FS_(FULL|ROOT_FULL|TOO_SMALL)|DEVICE_(FULL|TOO_SMALL))$/, EXIT.noSpace],
   [/^SOURCE_/, EXIT.source],
   [/^(OUT_|NODE_DATA_DIR)/, EXIT.output],
   [/^(FETCH_|METAINFO_|BENCODE_|TORRENT_FAILED|ENGINE_)/, EXIT.fetch],

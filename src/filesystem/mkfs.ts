@@ -70,7 +70,9 @@ function plan(device: BlockDevice, options: FormatOptions): Header {
     label = '',
   } = options
   if (!isBlockBytes(blockBytes)) {
-    throw fsError('FS_GEOMETRY', `${blockBytes} is not a power of two from 64 KiB to 16 MiB`)
+    throw fsError('FS_GEOMETRY', `${blockBytes} is not a power of two from 64 KiB to 16 MiB`, {
+      mend: 'Choose a block size such as 1MiB or 4MiB.',
+    })
   }
   if (!SECTOR_SIZES.includes(sectorBytes) || sectorBytes < device.sectorBytes) {
     throw fsError(

@@ -174,9 +174,15 @@ function noVolume(path: string): SeedbedError {
   })
 }
 
-/** Room for what the disk beneath can hold today, or `shares` alike; sparse, so it costs nothing until used. */
+/** Room for what the disk beneath can hold today, or `shares` alike; sparse, so it costs nothing until used. NODE_NO_VOLUME. */
 export async function imageBytesFor(directory: string, shares = 1): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
+  const { bavail, bsize } = await statfs(directory).catch((cause: unknown) => {
+    throw nodeError(
+      'NODE_NO_VOLUME',
+      `no image can be made in ${directory} (${errnoOf(cause) ?? String(cause)})`,
+      { mend: 'Make that folder, or name another place with --device or --data.', cause },
+    )
+  })
   const bytes = Math.floor((bavail * bsize) / shares / GIB) * GIB
   return Math.min(Math.max(bytes, IMAGE_BYTES_MIN), IMAGE_BYTES_MAX)
 }

@@ -238,6 +238,12 @@ test('what stands in the way is named, with the mend and an exit status, and not
       leaves: [],
     },
     { args: ['--device', foreign], status: 5, code: 'FS_FOREIGN', leaves: [] },
+    {
+      args: ['--device', join(root, 'nowhere', 'x.img')],
+      status: 11,
+      code: 'NODE_NO_VOLUME',
+      leaves: [],
+    },
     { args: [join(root, 'nowhere')], status: 7, code: 'SOURCE_MISSING' },
     { args: [big, ...small], status: 6, code: 'NODE_NO_SPACE', leaves: ['seedbed.img'] },
     { args: ['magnet:?xt=urn:btih:zz'], status: 9, code: 'METAINFO_BAD_MAGNET' },
@@ -260,6 +266,16 @@ test('what stands in the way is named, with the mend and an exit status, and not
 test('wrong command lines end with 2, fsck with its own bits', async () => {
   assert.equal((await seedbed(['up', '--peer-port', 'x'])).status, 2)
   assert.equal((await seedbed(['sprout'])).status, 2)
+  const image = join(root, 'wrong.img')
+  const sizes = [...['--size', '64MiB'], ...['--block-size', '100000']]
+  for (const args of [
+    ['mkfs', root],
+    ['mkfs', image, ...sizes],
+  ]) {
+    const ended = await seedbed([...args, '--json'])
+    assert.equal(ended.status, 2, ended.stderr)
+    assert.ok(JSON.parse(ended.stderr).error.mend.length > 10)
+  }
   assert.equal((await seedbed(['get', 'magnet:?xt=1'])).status, 2, '--out is required')
   assert.equal((await seedbed(['--version'])).status, 0)
   assert.equal((await seedbed(['fsck', '--nonsense'])).status, 16)
