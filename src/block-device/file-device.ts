@@ -6,6 +6,7 @@
  *
  * Invariants:
  * - every read and write is complete or fails: short counts are continued;
+ * - large direct writes go into the kernel one after the other (turnstile.ts);
  * - memory that is not aligned goes through a pooled bounce buffer when the device is direct;
  * - after a flush failed, no write or flush succeeds any more: the kernel has dropped the pages that
  *   it could not write and would call the next flush good;
@@ -39,6 +40,7 @@ import {
 } from './lock.ts'
 import { checkRange, checkWritable } from './range.ts'
 import { type RawGeometry, rawGeometry } from './raw-geometry.ts'
+import { Turnstile } from './turnstile.ts'
 import type { BlockDevice } from './types.ts'
 
 export interface FileDeviceOptions {
@@ -245,6 +247,7 @@ class OpenFile implements FileDevice {
   readonly #release: Release
   readonly #discarder: Discarder
   readonly #bounce = new AlignedPool(BOUNCE_BYTES, 4)
+  readonly #turnstile = new Turnstile(systemClock)
   #closed = false
   #active = 0
   #idle: (() => void) | undefined
@@ -329,13 +332,17 @@ class OpenFile implements FileDevice {
     return this.#during(offset, source.length, async () => {
       checkWritable(this)
       if (this.#failed !== undefined) throw this.#failed
-      if (!this.direct || isAligned(source, this.sectorBytes)) return this.#writeAll(offset, source)
+      if (!this.direct) return this.#writeAll(offset, source)
+      if (isAligned(source, this.sectorBytes)) {
+        return this.#turnstile.pass(source.length, () => this.#writeAll(offset, source))
+      }
       const bounce = this.#bounce.take()
       try {
         for (let done = 0; done < source.length; done += BOUNCE_BYTES) {
           const part = source.subarray(done, done + BOUNCE_BYTES)
           bounce.set(part)
-          await this.#writeAll(offset + done, bounce.subarray(0, part.length))
+          const aligned = bounce.subarray(0, part.length)
+          await this.#turnstile.pass(part.length, () => this.#writeAll(offset + done, aligned))
         }
       } finally {
         this.#bounce.give(bounce)

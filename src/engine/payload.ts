@@ -113,12 +113,12 @@ export class Payload {
   }
 
   #held(piece: number): void {
-    this.#context.changed()
+    this.#context.changed(this.stored!)
     if (this.wanted.held(piece)) this.#finish().catch((error: Error) => this.#host.fail(error))
   }
 
   async #finish(): Promise<void> {
-    await this.#context.syncSoon(() => this.stored!.sync())
+    await this.#context.syncSoon(this.stored!)
     // Something else may be wanted by now, or about to be.
     if (!this.#isIn('downloading') || this.wanted.missing > 0 || this.#download === undefined)
       return

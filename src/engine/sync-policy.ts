@@ -2,10 +2,11 @@
  * When the volume is made durable: every few seconds while there is something to make durable, and when
  * somebody waits for it: at once (`now`), or as soon as it does not keep a busy disk from its work
  * (`soon`). On a disk that spins a sync is two seeks and a few small writes; torrents that become complete
- * one after the other share it.
+ * one after the other share it, and it is the periodic one, too, where nothing else has changed.
  *
  * Invariants: one sync of `now` runs at a time; whoever called `now` or `soon` has all that was written before the
- * call durable when it resolves; without changes the device is left alone; after `stop` no timer is left.
+ * call durable when it resolves; a change is durable SYNC_INTERVAL_MS later or a sync of it has begun; without changes
+ * the device is left alone; after `stop` no timer is left.
  */
 import type { Clock } from '../base/index.ts'
 
@@ -27,6 +28,8 @@ export class SyncPolicy {
   #underWay = 0
   #endRest: (() => void) | undefined
   #restUntilMs = 0
+  /** Disks with something to make durable; the store itself when nobody knows on which. */
+  readonly #changed = new Set<object>()
   #cancelTimer: (() => void) | undefined
   #stopped = false
 
@@ -46,24 +49,32 @@ export class SyncPolicy {
     this.#busy = busy
   }
 
-  /** There is something to make durable. */
-  changed(): void {
-    if (this.#stopped || this.#cancelTimer !== undefined) return
+  /** There is something to make durable: on this disk, or on any. */
+  changed(disk: object = this): void {
+    if (this.#stopped) return
+    this.#changed.add(disk)
+    if (this.#cancelTimer !== undefined) return
     this.#cancelTimer = this.#clock.after(SYNC_INTERVAL_MS, () => {
       this.now().catch(ignore)
     })
   }
 
   /**
-   * Runs `sync`, a part of the store's or all of it, but not before the disk is idle or has rested from
+   * Runs `sync`, which makes all of `disk` durable, but not before the disk is idle or has rested from
    * syncs. Those who wait begin in one turn, so a volume makes them one.
    */
-  async soon(sync: () => Promise<void>): Promise<void> {
+  async soon(disk: object, sync: () => Promise<void>): Promise<void> {
     this.#resting ??= this.#rest().then(() => {
       this.#resting = undefined
     })
     await this.#resting
-    await this.#measured(sync)
+    if (this.#changed.delete(disk) && this.#changed.size === 0) this.#endTimer()
+    try {
+      await this.#measured(sync)
+    } catch (error) {
+      this.changed(disk)
+      throw error
+    }
   }
 
   #rest(): Promise<void> {
@@ -100,12 +111,17 @@ export class SyncPolicy {
   stop(): void {
     this.#stopped = true
     this.#endRest?.()
+    this.#endTimer()
+  }
+
+  #endTimer(): void {
     this.#cancelTimer?.()
+    this.#cancelTimer = undefined
   }
 
   #run(): Promise<void> {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
+    this.#endTimer()
+    this.#changed.clear()
     const running = this.#measured(this.#sync).then(
       () => {
         this.#running = undefined

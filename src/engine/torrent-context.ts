@@ -1,6 +1,6 @@
 /** What the engine lends to its torrents: what they share, and what they tell it. */
 import type { Clock, Logger, Random } from '../base/index.ts'
-import type { TorrentStore } from '../torrent-store/index.ts'
+import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerClient } from './announce/tracker-client.ts'
 import type { Budget } from './budget.ts'
 import type { Connections } from './connections.ts'
@@ -46,8 +46,8 @@ export interface TorrentContext {
   readonly firstSlots: number
   readonly uploads: Throttle
   readonly downloads: Throttle
-  /** Something was written or marked that a sync has to make durable. */
-  changed(): void
-  /** Runs a sync when it does not keep a busy disk from its work. */
-  syncSoon(sync: () => Promise<void>): Promise<void>
+  /** Something of it was written or marked that a sync has to make durable. */
+  changed(stored: StoredTorrent): void
+  /** Makes it durable when that does not keep a busy disk from its work. */
+  syncSoon(stored: StoredTorrent): Promise<void>
 }

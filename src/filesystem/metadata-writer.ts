@@ -79,7 +79,7 @@ export class MetadataWriter {
   /**
    * Runs a change of metadata with its barriers. Writes of data that have not begun give way to it
    * (`quiet`): on a disk that spins each of them between two sectors of metadata would cost two seeks.
-   * The change may not wait for a write of data.
+   * A change that is next in line begins before they do. The change may not wait for a write of data.
    */
   async transaction<T>(action: () => Promise<T>): Promise<T> {
     this.#transactions++
@@ -87,13 +87,17 @@ export class MetadataWriter {
       return await action()
     } finally {
       this.#transactions--
-      if (this.#transactions === 0) for (const wake of this.#waiting.splice(0)) wake()
+      if (this.#transactions === 0 && this.#waiting.length > 0) setImmediate(() => this.#wake())
     }
   }
 
-  /** Undefined when no change of metadata is under way, else it resolves at the end of one. */
+  #wake(): void {
+    if (this.#transactions === 0) for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  /** Undefined when no change of metadata is under way or about to begin, else it resolves when none is. */
   quiet(): Promise<void> | undefined {
-    if (this.#transactions === 0) return undefined
+    if (this.#transactions === 0 && this.#waiting.length === 0) return undefined
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 

@@ -393,7 +393,9 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
       const isFirst = this.#creations.length === 0
       this.#creations.push({ layout, infoHash, record, fill, resolve, reject })
       // Those who come until it is their turn are created together, behind the same barriers.
-      if (isFirst) void this.#exclusively(() => this.#createWaiting())
+      if (isFirst) {
+        void this.#exclusively(() => this.#writer.transaction(() => this.#createWaiting()))
+      }
     })
   }
 
@@ -416,7 +418,7 @@ export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, St
     }
     if (created.length === 0) return
     try {
-      await this.#writer.transaction(() => this.#publish(created))
+      await this.#publish(created)
     } catch (error) {
       for (const { creation } of created) creation.reject(error)
       return

@@ -37,7 +37,7 @@ class Disk {
   }
 
   soon(): Promise<void> {
-    return this.policy.soon(() => this.sync())
+    return this.policy.soon(this, () => this.sync())
   }
 
   async pass(ms: number): Promise<void> {
@@ -97,6 +97,38 @@ test('changes are durable after the interval at the latest, however busy the dis
   disk.policy.changed()
   await disk.pass(SYNC_INTERVAL_MS + 100)
   assert.equal(disk.begun.length, 2)
+})
+
+test('what a sync that could wait has made durable is not synced again at the interval', async () => {
+  const disk = new Disk(100)
+  disk.policy.changed(disk)
+  await disk.pass(SYNC_INTERVAL_MS - 200)
+  await Promise.all([disk.soon(), disk.pass(150)])
+  await disk.pass(2 * SYNC_INTERVAL_MS)
+  assert.equal(disk.begun.length, 1)
+  assert.equal(disk.clock.step(), false, 'no timer is left')
+})
+
+test('what changed since, on another disk, or nobody knows where, is', async () => {
+  for (const place of ['since', 'elsewhere', 'anywhere']) {
+    const disk = new Disk(100)
+    disk.policy.changed(disk)
+    if (place === 'elsewhere') disk.policy.changed({})
+    if (place === 'anywhere') disk.policy.changed()
+    await Promise.all([disk.soon(), disk.pass(150)])
+    if (place === 'since') disk.policy.changed(disk)
+    await disk.pass(SYNC_INTERVAL_MS + 100)
+    assert.equal(disk.begun.length, 2, place)
+  }
+})
+
+test('a sync that failed has made nothing durable', async () => {
+  const disk = new Disk(100)
+  disk.policy.changed(disk)
+  const failed = disk.policy.soon(disk, () => Promise.reject(new Error('no such sector')))
+  await assert.rejects(failed, /no such sector/)
+  await disk.pass(SYNC_INTERVAL_MS + 100)
+  assert.equal(disk.begun.length, 1)
 })
 
 test('after a stop nobody waits for a rest', async () => {

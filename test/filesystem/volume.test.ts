@@ -4,11 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { seededRandom } from '../../src/base/index.ts'
 import {
   allocateAligned,
   type BlockDevice,
   MemoryDevice,
   openFileDevice,
+  SimulatedDevice,
+  SparseImage,
 } from '../../src/block-device/index.ts'
 import { formatVolume, mountVolume } from '../../src/filesystem/index.ts'
 import {
@@ -104,6 +107,41 @@ describe('a torrent on a volume', () => {
     await stored.write(16 * KIB, from.bytes(16 * KIB, 16 * KIB))
     assert.deepEqual(written, [16 * KIB])
     await volume.close()
+  })
+
+  test('gives way with its data to changes of metadata that follow each other', async () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const image = new SparseImage()
+      const device = new SimulatedDevice({
+        sizeBytes: 64 * BLOCK,
+        image,
+        jitter: seededRandom(seed),
+      })
+      await formatVolume(device, formatOptions())
+      device.reopen()
+      const volume = await mountVolume(device, mountOptions())
+      const first = sample(1, 8 * BLOCK, 32 * KIB)
+      const stored = await volume.create(first, first.info)
+      await putPiece(stored, first, 0)
+      const from = device.log.length
+      const others = [2, 3].map((number) => sample(number, BLOCK, 32 * KIB))
+      const changes = [volume.create(others[0]!, others[0]!.info)]
+      // The first is being written by now.
+      while (device.log.length === from) await null
+      changes.push(volume.create(others[1]!, others[1]!.info))
+      const sync = volume.sync()
+      const writes = [2, 3, 4].map((block) =>
+        stored.write(block * BLOCK, first.bytes(block * BLOCK, BLOCK)),
+      )
+      await Promise.all([...changes, sync, ...writes])
+      const kinds = device.log
+        .slice(from)
+        .flatMap((event) => (event.kind === 'write' ? [event.data.length < BLOCK] : []))
+      assert.equal(kinds.lastIndexOf(true) < kinds.indexOf(false), true, `seed ${seed}: ${kinds}`)
+      await volume.close()
+      device.reopen()
+      await assertFsckClean(device)
+    }
   })
 
   test('writes to one block at once leave each its bytes', async () => {
