@@ -13,7 +13,7 @@
  * Invariant: what waits to be written is bounded. When the disk does not keep up lines are lost, counted and logged; announces
  * are not held up.
  */
-import { appendFile } from 'node:fs/promises'
+import { appendFile, open } from 'node:fs/promises'
 import { type Clock, errnoOf, type Logger, type Random, toHex } from '../../base/index.ts'
 import {
   type AnnounceAnswer,
@@ -168,6 +168,22 @@ export class Accounting implements Hook {
     })
   }
 
+  /** All of it or nothing: what a full disk took of it would be there again when it is tried again. */
+  async #append(text: string): Promise<void> {
+    const file = await open(this.#file, 'a')
+    try {
+      const { size } = await file.stat()
+      try {
+        await file.appendFile(text)
+      } catch (error) {
+        await file.truncate(size).catch(() => {})
+        throw error
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
   /** One write after the other; on failure the lines stay, as far as there is room. */
   #write(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
@@ -176,7 +192,7 @@ export class Accounting implements Hook {
       const characters = this.#pendingCharacters
       this.#pending = []
       try {
-        await appendFile(this.#file, lines.join(''))
+        await this.#append(lines.join(''))
         this.#pendingCharacters -= characters
         if (this.#lost > 0)
           this.#logger.error({ file: this.#file, lines: this.#lost }, 'accounting: lines were lost')
