@@ -176,16 +176,19 @@ export interface TextRule {
   readonly limit: string
   /** Says what is wrong with it, or nothing. The empty text is always allowed. */
   check?(value: string): string | undefined
+  /** Not shown when it is wrong: messages end in logs. */
+  readonly secret?: boolean
 }
 
 export function text(rule: FieldText & TextRule): Field<string> {
   const read: Read<string> = (value, report) => {
     const written = writtenOf(value)
-    if (written === undefined) report(`${quote(value.value)} is not a text`)
+    const shown = rule.secret === true ? 'what is given' : quote(written ?? value.value)
+    if (written === undefined) report(`${shown} is not a text`)
     else if (written.length > 4096) report('is longer than 4096 characters')
     else if (written !== '') {
       const wrong = rule.check?.(written)
-      if (wrong !== undefined) report(`${quote(written)} ${wrong}`)
+      if (wrong !== undefined) report(`${shown} ${wrong}`)
     }
     return written ?? ''
   }

@@ -223,6 +223,7 @@ export const udp: Section<UdpConfig> = {
     privateKey: text({
       key: 'private_key',
       preset: '',
+      secret: true,
       limit: 'at most 4096 characters',
       restart: true,
       doc: 'A secret text. Trackers that share it take the connection ids of each other, also after a restart. Empty: a random key.',

@@ -239,6 +239,7 @@ export const trackerSchema: Section<TrackerConfig> = {
     metricsToken: text({
       key: 'metrics_token',
       preset: '',
+      secret: true,
       limit: 'at least 16 characters, or empty',
       doc: 'Whoever says it (Authorization: Bearer, or as a password) sees the largest swarms in /stats, and may POST /reload and fetch a full scrape. Empty: nobody may.',
       check: (value) => (value.length < 16 ? 'is shorter than 16 characters' : undefined),

@@ -165,7 +165,14 @@ test('POST /reload reloads for who holds the token, and says what is wrong', asy
   })
 })
 
-test('a token is long, or there is none', () => {
-  const text = 'tracker: {metrics_token: short}'
-  assert.throws(() => loadConfig({ text }), /shorter than 16 characters/)
+test('a token is long, or there is none; what is wrong with it is said without it', () => {
+  const text = 'tracker: {metrics_token: hunter2}'
+  assert.throws(() => loadConfig({ text }), /metrics_token: what is given is shorter than 16 char/)
+  const list = 'tracker: {metrics_token: [hunter2], udp: {private_key: [hunter2]}}'
+  for (const wrong of [text, list]) {
+    assert.throws(
+      () => loadConfig({ text: wrong }),
+      (error: Error) => !error.message.includes('hunter2'),
+    )
+  }
 })
