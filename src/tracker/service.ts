@@ -266,10 +266,12 @@ function policyOf(config: TrackerConfig, hooks: HookList, hasTls: boolean): Trac
 
 /** Certificate and key are read here: at the start, and again with each reload. */
 function httpOptions(http: HttpConfig, hasTls: boolean): HttpOptions {
-  const { refusalRetry, ...rest } = http
+  const { refusalRetry, phpRoutes, announceRoutes, scrapeRoutes, ...rest } = http
   const retry = retryOf(refusalRetry)
   return {
     ...rest,
+    announceRoutes: phpRoutes ? [...announceRoutes, '/announce.php'] : announceRoutes,
+    scrapeRoutes: phpRoutes ? [...scrapeRoutes, '/scrape.php'] : scrapeRoutes,
     ...(retry === undefined ? {} : { refusalRetry: retry }),
     ...(hasTls
       ? { tls: { cert: readText(http.tlsCertPath), key: readText(http.tlsKeyPath) } }

@@ -146,6 +146,17 @@ tracker:
     assert.match(await announce(), /^d8:complete/)
   })
 
+  test('old configurations of chihaya may ask for /announce.php and /scrape.php', async (t) => {
+    const yaml = (php: boolean): string =>
+      `chihaya: {http: {addr: "127.0.0.1:0", enable_legacy_php_urls: ${php}}}`
+    const service = await start(t, yaml(true))
+    assert.match(await get(service, `/announce.php${QUERY}&port=1`), /^d8:complete/)
+    assert.match(await get(service, `/announce${QUERY}&port=1`), /^d8:complete/)
+    assert.match(await get(service, `/scrape.php${QUERY}`), /^d5:filesd20:/)
+    await service.reload(loadConfig({ environment: choosing(frontEnd), text: yaml(false) }).config)
+    assert.equal(await get(service, `/announce.php${QUERY}&port=1`), '404')
+  })
+
   test('a place where swarms cannot be kept is known at the start', async (t) => {
     const warned: object[] = []
     const { config } = loadConfig({

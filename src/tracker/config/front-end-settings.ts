@@ -18,6 +18,7 @@ export interface HttpConfig {
   readonly maxConnections: number
   readonly announceRoutes: readonly string[]
   readonly scrapeRoutes: readonly string[]
+  readonly phpRoutes: boolean
   readonly allowIpSpoofing: boolean
   readonly realIpHeader: string
   readonly trustedProxies: readonly string[]
@@ -148,6 +149,11 @@ export const http: Section<HttpConfig> = {
     }),
     announceRoutes: routes('announce_routes', '/announce', 'Paths of announces.'),
     scrapeRoutes: routes('scrape_routes', '/scrape', 'Paths of scrapes.'),
+    phpRoutes: toggle({
+      key: 'enable_legacy_php_urls',
+      preset: false,
+      doc: 'Also /announce.php and /scrape.php, as in configurations of chihaya from before it had routes.',
+    }),
     allowIpSpoofing: spoofing(),
     realIpHeader: text({
       key: 'real_ip_header',

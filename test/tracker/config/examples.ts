@@ -50,6 +50,7 @@ export const OPTMEM = `chihaya:
   prometheus_addr: localhost:6880
   http:
     addr: 0.0.0.0:6881
+    enable_legacy_php_urls: false
   udp:
     addr: 0.0.0.0:6881
   storage:
