@@ -26,6 +26,8 @@ import { trackerError } from './errors.ts'
 import type { HandedSocket, SocketRole } from './handed-sockets.ts'
 import type { HookList } from './hooks/hook.ts'
 import { type HookTools, makeHooks } from './hooks/make-hooks.ts'
+import { dropFilePagesTwice } from './linux/file-pages.ts'
+import { probeLibc } from './linux/libc.ts'
 import type { FrontEndChoice, HttpOptions, Place, TrackerPolicy } from './options.ts'
 import type { Observation } from './outside/metrics.ts'
 import { ScrapeFile } from './outside/scrape-file.ts'
@@ -144,6 +146,8 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   await certificates.start()
   const scrapeFile = new ScrapeFile(clock, logger, store, () => config.fullScrape)
   scrapeFile.start()
+  const { libc } = tracker.frontEnd.path === 'fast' ? probeLibc() : {}
+  const keepPages = libc === undefined ? () => {} : dropFilePagesTwice(libc, clock)
   const reload = async (wanted: TrackerConfig): Promise<readonly string[]> => {
     if (stopping !== undefined) {
       throw trackerError('TRACKER_STOPPING', 'the tracker is being stopped: nothing is reloaded')
@@ -176,6 +180,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   let reloading: Promise<unknown> = Promise.resolve()
   // Who asks meanwhile whether it is ready is told no.
   const end = async (): Promise<void> => {
+    keepPages()
     certificates.stop()
     await reloading
     await scrapeFile.stop()

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { onLinux } from '../tracker/linux/linux.ts'
 import { seedbed, start } from './run.ts'
 
 let root = ''
@@ -144,3 +145,19 @@ test('SIGHUP ends the tracker neither while it starts nor while it keeps its swa
   assert.equal(status, 0)
   assert.equal(objects.at(-1)!.event, 'stopped')
 })
+test(
+  'with the fast path fewer pages of files stay in memory than without it',
+  onLinux,
+  async () => {
+    const residentKib = async (frontEnd: 'fast' | 'portable'): Promise<number> => {
+      const text = `tracker: {front_end: ${frontEnd}, http: {addr: "127.0.0.1:0"}, udp: {addr: ""}}`
+      const running = start(['tracker', '--json', '--config', file(`${frontEnd}.yaml`, text)])
+      await running.event('ready')
+      const status = readFileSync(`/proc/${running.process.pid}/status`, 'latin1')
+      assert.equal((await running.stop()).status, 0)
+      return Number(/RssFile:\s+(\d+) kB/.exec(status)![1])
+    }
+    const portable = await residentKib('portable')
+    assert.ok((await residentKib('fast')) < portable)
+  },
+)

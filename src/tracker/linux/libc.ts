@@ -1,5 +1,5 @@
 /**
- * The C library's socket calls, called from JavaScript through koffi, which is an optional dependency.
+ * The C library's calls for sockets and memory, called from JavaScript through koffi, which is an optional dependency.
  *
  * A call costs about 60 ns more than in C; with 64 datagrams a call that is nothing. What fails returns -1 and leaves a number in
  * `errno()`, which must be asked before the next call. Pointers are addresses as BigInt, the cheapest form, or views over memory
@@ -35,6 +35,7 @@ export interface Libc {
   epoll_ctl(epoll: number, operation: number, fd: number, event: Pointer): number
   epoll_wait(epoll: number, events: Pointer, most: number, timeoutMs: number): number
   eventfd(initial: number, flags: number): number
+  madvise(address: Pointer, bytes: bigint, advice: number): number
   /** Of the last call that failed. */
   errno(): number
   /** Where a view's memory is. */
@@ -65,6 +66,7 @@ const SIGNATURES: Readonly<Signatures> = {
   epoll_ctl: 'int epoll_ctl(int, int, int, void*)',
   epoll_wait: 'int epoll_wait(int, void*, int, int)',
   eventfd: 'int eventfd(uint32_t, int)',
+  madvise: 'int madvise(void*, uint64_t, int)',
 }
 
 // The same on x64 and arm64.
@@ -119,6 +121,7 @@ export const SHUT_WR = 1
 export const TCP_INFO = 11
 /** In struct tcp_info: milliseconds since data came last. */
 export const TCP_INFO_LAST_DATA_RECEIVED = 52
+export const MADV_DONTNEED = 4
 export const EPERM = 1
 export const EINTR = 4
 export const ENFILE = 23
