@@ -226,7 +226,7 @@ export function compile(directory: string, name: string): string | undefined {
   if (existsSync(program)) return program
   const source = join(REPOSITORY, 'bench/tracker', `${name}.c`)
   try {
-    execFileSync('gcc', ['-O2', '-o', program, source], { stdio: 'pipe' })
+    execFileSync('gcc', ['-O2', '-pthread', '-o', program, source], { stdio: 'pipe' })
     return program
   } catch {
     return undefined

@@ -28,6 +28,8 @@ const SOCKETS = 4
 const WINDOW = 256
 /** Enough that each of two workers gets its share of them. */
 const MANY_SOCKETS = 32
+/** And that each finds full batches with its share. */
+const WIDE_WINDOW = 1024
 const ROUNDS = 5
 const SECONDS = 4
 
@@ -86,7 +88,10 @@ export async function benchUdp(context: SuiteContext): Promise<void> {
         },
       ]
   for (const shape of shapes) if (runs(shape.part)) await benchShape(context, shape, load, echo)
-  if (runs('udp-workers')) await benchWorkers(context, shapes[0]!, load)
+  if (!runs('udp-workers')) return
+  for (const placement of PLACEMENTS) {
+    await benchWorkers(context, shapes[0]!, load, echo, placement)
+  }
 }
 
 async function benchShape(
@@ -99,10 +104,7 @@ async function benchShape(
   const limit: Contender = {
     name: 'C echo',
     title: 'C echo',
-    async start() {
-      const port = await freePort()
-      return startServer([echo, String(port), String(shape.returned)], port, 'line')
-    },
+    start: () => startEcho(echo, shape),
   }
   const whitelist = (): string =>
     execFileSync(load, ['list', String(shape.swarms)], {
@@ -231,51 +233,78 @@ function report(
   }
 }
 
-/** Two workers against one, both on all processors with the load beside them: by CPU time a request. */
-async function benchWorkers(context: SuiteContext, shape: Shape, load: string): Promise<void> {
+/** Where servers run while the load has the last processor: beside each other and it, or all on the first. */
+const PLACEMENTS = [
+  { name: 'two-workers', processors: SERVER_CPU === LOAD_CPU ? '0' : `0-${LOAD_CPU}` },
+  { name: 'two-workers-one-processor', processors: String(SERVER_CPU) },
+] as const
+
+/** Two workers against one, and two threads of the limit against one, by CPU time a request. */
+async function benchWorkers(
+  context: SuiteContext,
+  shape: Shape,
+  load: string,
+  echo: string,
+  { name, processors }: (typeof PLACEMENTS)[number],
+): Promise<void> {
   const { quick, directory, log } = context
-  const processors = SERVER_CPU === LOAD_CPU ? '0' : `0-${LOAD_CPU}`
-  const servers = new Map<number, RunningServer>()
+  const tracker = (workers: number): Contender =>
+    seedbed(directory, `${name}-${workers}`, {
+      frontEnd: 'fast',
+      protocol: 'udp',
+      workers,
+      processors,
+    })
+  const starts = {
+    'one worker': tracker(1).start,
+    'two workers': tracker(2).start,
+    'C echo, one thread': () => startEcho(echo, shape, 1, processors),
+    'C echo, two threads': () => startEcho(echo, shape, 2, processors),
+  }
+  type Who = keyof typeof starts
+  const servers = new Map<string, RunningServer>()
   try {
-    for (const workers of [1, 2]) {
-      const options = { frontEnd: 'fast', protocol: 'udp', workers, processors } as const
-      const server = await seedbed(directory, `seedbed-${workers}-workers`, options).start()
-      servers.set(workers, server)
-      await run(load, 'fill', server, shape, 0)
+    for (const [who, start] of Object.entries(starts)) {
+      const server = await start()
+      servers.set(who, server)
+      if (!who.startsWith('C echo')) await run(load, 'fill', server, shape, 0)
     }
     const seconds = quick ? 0.5 : SECONDS
+    const measure = (who: string): Promise<LoadResult> =>
+      run(load, 'mixed', servers.get(who)!, shape, seconds, MANY_SOCKETS, WIDE_WINDOW)
     const results = await interleave(
-      [1, 2].map(
-        (workers) =>
-          [
-            String(workers),
-            () => run(load, 'mixed', servers.get(workers)!, shape, seconds, MANY_SOCKETS),
-          ] as const,
-      ),
+      Object.keys(starts).map((who) => [who, () => measure(who)] as const),
       quick ? 1 : ROUNDS,
-      (workers, round, result) =>
+      (who, round, result) =>
         log(
-          `workers ${round}: ${workers}: ${nsOf(result).toFixed(0)} ns, ${(result.replies / result.seconds).toFixed(0)}/s`,
+          `${name} ${round}: ${who}: ${nsOf(result).toFixed(0)} ns, ${(result.replies / result.seconds).toFixed(0)}/s, lost ${result.lost}`,
         ),
     )
-    const one = results.get('1')!.map(nsOf)
+    const ns = (who: Who): readonly number[] => results.get(who)!.map(nsOf)
+    const base = { suite: SUITE, unit: 'ns CPU', better: 'less' } as const
+    const one = ns('one worker')
+    const ours = { ...base, name: `udp/${name}`, values: ns('two workers') }
     context.report(
-      lineOf(
-        {
-          suite: SUITE,
-          name: 'udp/two-workers',
-          unit: 'ns CPU',
-          better: 'less',
-          values: results.get('2')!.map(nsOf),
-          target: median(one) * 1.1,
-          note: 'servers and load share all processors',
-        },
-        { peer: 'one worker', values: one },
-      ),
+      lineOf({ ...ours, target: median(one) * 1.1 }, { peer: 'one worker', values: one }),
     )
+    const limit = { ...base, name: `udp/${name}/limit`, values: ns('C echo, two threads') }
+    const note = 'what the kernel takes for two threads that share nothing'
+    const peer = 'C echo, one thread' as const
+    context.report(lineOf({ ...limit, note }, { peer, values: ns(peer) }))
   } finally {
     for (const server of servers.values()) await server.stop()
   }
+}
+
+async function startEcho(
+  echo: string,
+  shape: Shape,
+  threads: number = 1,
+  processors?: string,
+): Promise<RunningServer> {
+  const port = await freePort()
+  const command = [echo, port, shape.returned, threads].map(String)
+  return startServer(command, port, 'line', processors)
 }
 
 const nsOf = ({ cpuNs, replies }: LoadResult): number => cpuNs / Math.max(1, replies)
@@ -287,9 +316,10 @@ async function run(
   shape: Shape,
   seconds: number,
   sockets: number = SOCKETS,
+  window: number = WINDOW,
 ): Promise<LoadResult> {
   const numbers = [server.port, server.pid, shape.swarms, shape.peers, seconds]
-  const rest = [sockets, WINDOW, WANTED]
+  const rest = [sockets, window, WANTED]
   const { stdout } = await promisify(execFile)('taskset', [
     '-c',
     String(LOAD_CPU),
