@@ -1,7 +1,20 @@
 /** Small conversions between bytes and text, and integers in byte arrays. */
 
+/**
+ * V8 keeps the bytes of an array up to this long within the object, and moves them out of it, for good and for 300 bytes more,
+ * when anybody looks at its `buffer`. Info-hashes are thousands: they are copied to here to be looked at.
+ */
+const SMALL_BYTES = 64
+const small: Buffer = Buffer.alloc(SMALL_BYTES)
+
+function toText(bytes: Uint8Array, encoding: 'hex' | 'latin1'): string {
+  if (bytes.length > SMALL_BYTES) return asBuffer(bytes).toString(encoding)
+  small.set(bytes)
+  return small.toString(encoding, 0, bytes.length)
+}
+
 export function toHex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+  return toText(bytes, 'hex')
 }
 
 /** Bytes of a hexadecimal string, or null when it is not one. */
@@ -18,7 +31,7 @@ export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Bytes to a string of one character a byte, and back: exact, unlike UTF-8. */
 export function toLatin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return toText(bytes, 'latin1')
 }
 
 export function fromLatin1(text: string): Uint8Array {

@@ -24,6 +24,7 @@ export { type FileDevice, type FileDeviceOptions, openFileDevice } from './file-
 export { lockUnopened, type Release } from './lock.ts'
 export { LoggedDevice } from './logged-device.ts'
 export { MemoryDevice, type MemoryDeviceOptions, SparseImage } from './memory-device.ts'
+export { Scratch } from './scratch.ts'
 export {
   type Fault,
   type LogEvent,

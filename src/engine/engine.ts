@@ -304,10 +304,13 @@ class TorrentEngine implements Engine {
     names.learn(info)
     const torrent = this.#make(names, options)
     const { layers = NO_LAYERS } = options
-    if (info.format !== 'v2' || hasAllLayers(info, layers)) torrent.begin(stored, info, layers)
+    const needsNothing = info.format === 'v1' || hasAllLayers(info, layers)
+    if (stored.complete && needsNothing && options.reload !== undefined) {
+      // Nobody has asked for it yet.
+      torrent.beginAsleep(stored, info)
+    } else if (info.format !== 'v2' || hasAllLayers(info, layers))
+      torrent.begin(stored, info, layers)
     else this.#beginLater(torrent, info, options)
-    // Nobody has asked for it yet.
-    torrent.doze()
     torrent.start()
     torrent.addPeers(options.peers ?? [])
     return torrent

@@ -83,6 +83,12 @@ export class Payload {
     return content
   }
 
+  /** As `open`, of a torrent that is whole, and for which nobody has come yet. */
+  openAsleep(stored: StoredTorrent): void {
+    this.stored = stored
+    this.#phase = 'seeding'
+  }
+
   /** Seeding or downloading, by what is wanted and not there. */
   #enter(content: Content, info: TorrentInfo): void {
     const host = this.#host

@@ -168,6 +168,13 @@ export class Torrent
     if (info.format === 'hybrid' && !hasAllLayers(info, layers)) this.#fetchBeside(stored, hashes)
   }
 
+  /** As `begin`, of a whole torrent that nobody wants anything of yet: keeps nothing of `info` but a summary. */
+  beginAsleep(stored: StoredTorrent, info: TorrentInfo): void {
+    this.traffic.stored = stored
+    this.payload.openAsleep(stored)
+    this.#sleep.begin(info)
+  }
+
   /** A hybrid goes by SHA-1 until its layers are there; they are kept, for those who know v2 alone. */
   #fetchBeside(stored: StoredTorrent, hashes: PieceHashes): void {
     const keep = async (layers: PieceLayers): Promise<void> => {
@@ -236,7 +243,7 @@ export class Torrent
   }
 
   /** Lets go of what is only needed while peers are there. */
-  doze(): void {
+  #doze(): void {
     const { info } = this
     const { content, wanted } = this.payload
     const idle = (this.#swarm?.peers.size ?? 0) === 0 && !wanted.isBeingRead && this.#sleep.mayBegin
@@ -321,7 +328,7 @@ export class Torrent
     swarm?.gather()
     this.discovery.tick(nowMs, swarm?.isHungry === true, swarm?.peers ?? NOBODY)
     if (swarm === undefined || (isSeeding && swarm.peers.size === 0)) {
-      if (nowMs - this.#busyMs >= DOZE_MS) this.doze()
+      if (nowMs - this.#busyMs >= DOZE_MS) this.#doze()
       return
     }
     this.#busyMs = nowMs

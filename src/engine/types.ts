@@ -94,7 +94,8 @@ export interface AddOptions {
   readonly superSeed?: boolean
   /**
    * Reads the info dictionary and the layers again. With it, a torrent that is whole, or becomes so, lets go of
-   * them while nobody is connected: thousands of idle torrents need little memory.
+   * them while nobody is connected: thousands of idle torrents need little memory. One that is whole when it is opened
+   * keeps nothing of them, and needs no more, if it is v1.
    */
   readonly reload?: (
     stored: StoredTorrent,

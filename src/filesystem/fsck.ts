@@ -3,7 +3,7 @@
  * of which one copy is good, removals that were cut in half, and have-bits without blocks.
  */
 import { toHex } from '../base/index.ts'
-import { allocateAligned, type BlockDevice } from '../block-device/index.ts'
+import { allocateAligned, type BlockDevice, Scratch } from '../block-device/index.ts'
 import { fsError } from './errors.ts'
 import { encodeHeader, findHeader } from './header.ts'
 import { matchesInfoHash, readInfoRecord } from './info-record.ts'
@@ -67,12 +67,14 @@ function headerProblems(scan: Scan): Problem[] {
 
 async function infoProblems(device: BlockDevice, scan: Scan): Promise<Problem[]> {
   const problems: Problem[] = []
+  const { geometry, sealer } = scan
+  const scratch = new Scratch(1)
   for (const [index, inode] of scan.inodes) {
     if (scan.refused.has(index)) continue
-    const bytes = inode.recordBytes
     let what: string | undefined
     try {
-      const record = await readInfoRecord(device, scan.geometry, scan.sealer, inode.info, bytes)
+      const record = new Uint8Array(inode.recordBytes)
+      await readInfoRecord(device, geometry, sealer, inode.info, record, scratch)
       if (!matchesInfoHash(record.subarray(0, inode.infoBytes), inode.infoHash)) {
         what = 'the info dictionary does not match the info-hash'
       }

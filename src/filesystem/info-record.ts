@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { bytesEqual } from '../base/index.ts'
-import { allocateAligned, type BlockDevice } from '../block-device/index.ts'
+import { allocateAligned, type BlockDevice, type Scratch } from '../block-device/index.ts'
 import { fsError } from './errors.ts'
 import {
   type Geometry,
@@ -75,42 +75,53 @@ export async function writeInfoRecord(
   }
 }
 
-/** The record's first `totalBytes` bytes. Throws FS_INFO_ROTTEN when a sector of them is not valid. */
+/** Reads the record's first bytes, as many as `record` is long. Throws FS_INFO_ROTTEN when a sector of them is not valid. */
 export async function readInfoRecord(
   device: BlockDevice,
   geometry: Geometry,
   sealer: Sealer,
   chain: readonly Reference[],
-  totalBytes: number,
-): Promise<Uint8Array> {
-  const { sectorBytes, payloadBytes } = geometry
-  // The chain was walked at mount and cannot be longer than the device: the sum is not just claimed.
-  const record = new Uint8Array(totalBytes)
+  record: Uint8Array,
+  scratch: Scratch,
+): Promise<void> {
+  const { payloadBytes, sectorBytes } = geometry
   let done = 0
   for (const reference of chain) {
-    if (done === totalBytes) break
-    const carried = Math.min(infoCapacity(geometry, reference.slabClass), totalBytes - done)
-    const sectors = Math.max(1, Math.ceil((carried + REFERENCE_BYTES) / payloadBytes))
-    const memory = allocateAligned(sectors * sectorBytes)
-    const place = geometry.placeOf(reference)
-    await device.read(place, memory)
-    for (let sector = 0; sector < sectors; sector++) {
-      const from = sector * sectorBytes
-      if (!sealer.valid(memory, from, place + from, KIND_INFO, reference.id)) {
-        throw fsError('FS_INFO_ROTTEN', `info record sector at byte ${place + from} is damaged`, {
-          mend: 'Remove the torrent and add it again from its .torrent file; its data can be checked and kept.',
-        })
-      }
-      const start = sector === 0 ? REFERENCE_BYTES : 0
-      const part = memory.subarray(
-        from + start,
-        from + Math.min(payloadBytes, start + totalBytes - done),
-      )
-      record.set(part, done)
-      done += part.length
-    }
+    if (done === record.length) break
+    const carried = Math.min(infoCapacity(geometry, reference.slabClass), record.length - done)
+    const bytes = Math.max(1, Math.ceil((carried + REFERENCE_BYTES) / payloadBytes)) * sectorBytes
+    const rest = record.subarray(done, done + carried)
+    await scratch.lend(bytes, (memory) =>
+      readSlot(device, geometry, sealer, reference, rest, memory.subarray(0, bytes)),
+    )
+    done += carried
   }
-  return record
+}
+
+/** Reads what one slot carries of a record, by way of `memory`: whole sectors. */
+async function readSlot(
+  device: BlockDevice,
+  geometry: Geometry,
+  sealer: Sealer,
+  reference: Reference,
+  record: Uint8Array,
+  memory: Uint8Array,
+): Promise<void> {
+  const { sectorBytes, payloadBytes } = geometry
+  const place = geometry.placeOf(reference)
+  await device.read(place, memory)
+  let done = 0
+  for (let from = 0; from < memory.length; from += sectorBytes) {
+    if (!sealer.valid(memory, from, place + from, KIND_INFO, reference.id)) {
+      throw fsError('FS_INFO_ROTTEN', `info record sector at byte ${place + from} is damaged`, {
+        mend: 'Remove the torrent and add it again from its .torrent file; its data can be checked and kept.',
+      })
+    }
+    const start = from === 0 ? REFERENCE_BYTES : 0
+    const end = Math.min(payloadBytes, start + record.length - done)
+    record.set(memory.subarray(from + start, from + end), done)
+    done += end - start
+  }
 }
 
 /** The reference that the first sector of a slot of the chain holds, or null when it is damaged. */

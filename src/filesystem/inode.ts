@@ -279,9 +279,10 @@ export function decodeMapTwin(
 export function dropUnmappedPieces(inode: Inode): number {
   let dropped = 0
   const { have } = inode
+  const sparse = !have.full
   for (let piece = 0; piece < have.length; piece++) {
     // Whole zero bytes are skipped: a large torrent that holds little is the usual large torrent.
-    if ((piece & 7) === 0 && have.bytes[piece >>> 3] === 0) piece += 7
+    if (sparse && (piece & 7) === 0 && have.bytes[piece >>> 3] === 0) piece += 7
     else if (have.has(piece) && !inode.pieceMapped(piece)) {
       have.clear(piece)
       dropped++

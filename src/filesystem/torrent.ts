@@ -5,13 +5,14 @@
  * the torrent with it.
  */
 import { assert, type Bitfield } from '../base/index.ts'
+import type { Scratch } from '../block-device/index.ts'
 import { BlockIo, type IoHost } from './block-io.ts'
 import { fsError } from './errors.ts'
 import { type InfoRecord, matchesInfoHash, readInfoRecord } from './info-record.ts'
 import type { Inode } from './inode.ts'
 import { blockOfPiece, twinOfBlock } from './layout.ts'
 import type { Sealer } from './sector.ts'
-import type { Extent, MappedTorrent, StoredTorrent } from './types.ts'
+import type { About, Extent, MappedTorrent, StoredTorrent } from './types.ts'
 
 /** Whether the torrent lies on a volume, where it has a map. */
 export function isMapped(stored: StoredTorrent): stored is MappedTorrent {
@@ -22,6 +23,8 @@ export function isMapped(stored: StoredTorrent): stored is MappedTorrent {
 export type RecordChange = Partial<Pick<InfoRecord, 'attributes' | 'layers'>>
 
 export interface TorrentHost extends IoHost {
+  /** For info records. */
+  readonly scratch: Scratch
   readonly sealer: Sealer
   readonly failure: Error | undefined
   noteDirty(torrent: VolumeTorrent): void
@@ -125,6 +128,32 @@ export class VolumeTorrent implements MappedTorrent {
     const { recordBytes, layersBytes } = this.inode
     if (layersBytes === 0) return Promise.resolve(new Uint8Array(0))
     return this.#readBeside(recordBytes - layersBytes, recordBytes)
+  }
+
+  peek<T>(look: (about: About) => T): Promise<T> {
+    const { infoBytes, attributesBytes } = this.inode
+    const bytes = infoBytes + attributesBytes
+    return this.#host.scratch.lend(bytes, async (memory) =>
+      look(await this.#readAbout(memory.subarray(0, bytes), infoBytes)),
+    )
+  }
+
+  async #readAbout(record: Uint8Array, infoBytes: number): Promise<About> {
+    try {
+      await this.#fill(record)
+      const about = {
+        infoBytes: record.subarray(0, infoBytes),
+        attributes: record.subarray(infoBytes),
+      }
+      if (matchesInfoHash(about.infoBytes, this.infoHash)) return about
+    } catch {
+      // Which of them is damaged is told below.
+    }
+    return { infoBytes: await this.readInfo(), attributes: await this.readAttributes() }
+  }
+
+  get aboutPosition(): number {
+    return this.#host.geometry.placeOf(this.inode.info[0]!)
   }
 
   keepLayers(layers: Uint8Array): Promise<void> {
@@ -237,16 +266,22 @@ export class VolumeTorrent implements MappedTorrent {
   }
 
   async #readRecord(bytes: number): Promise<Uint8Array> {
-    const { device, geometry, sealer } = this.#host
+    const record = new Uint8Array(bytes)
+    await this.#fill(record)
+    return record
+  }
+
+  async #fill(record: Uint8Array): Promise<void> {
+    const { device, geometry, sealer, scratch } = this.#host
     this.#host.assertUsable(false)
     this.io.assertLive()
     const { info } = this.inode
     try {
-      return await this.io.during(() => readInfoRecord(device, geometry, sealer, info, bytes))
+      await this.io.during(() => readInfoRecord(device, geometry, sealer, info, record, scratch))
     } catch (error) {
+      if (this.inode.info === info) throw error
       // Another record took its place meanwhile, and somebody else its slots.
-      if (this.inode.info !== info) return this.#readRecord(bytes)
-      throw error
+      await this.#fill(record)
     }
   }
 }

@@ -8,7 +8,7 @@ import type {
 } from '../torrent-store/index.ts'
 import type { AllocatorKind } from './allocator.ts'
 
-export type { Beside, StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
+export type { About, Beside, StoredTorrent, TorrentGeometry } from '../torrent-store/index.ts'
 
 /**
  * A torrent on a volume: one sparse address space of `totalBytes`, cut into filesystem blocks.

@@ -9,7 +9,7 @@
  * - a torrent is in `#torrents` only while its root entry is durable.
  */
 import { type Clock, toHex } from '../base/index.ts'
-import type { AlignedPool, BlockDevice } from '../block-device/index.ts'
+import { type AlignedPool, type BlockDevice, Scratch } from '../block-device/index.ts'
 import { type IoHost, makeBouncePool } from './block-io.ts'
 import type { BlockMap } from './block-map.ts'
 import { fsError } from './errors.ts'
@@ -71,11 +71,14 @@ interface Created extends Entry {
 
 const NOTHING = new Uint8Array(0)
 const CREATIONS_AT_ONCE = 64
+/** Memory for reading their info records that is kept. */
+const RECORDS_AT_ONCE = 16
 
 export class MountedFilesystem implements MountedVolume, IoHost, TorrentHost, StagedHost {
   readonly device: BlockDevice
   readonly geometry: Geometry
   readonly bounce: AlignedPool = makeBouncePool()
+  readonly scratch: Scratch = new Scratch(RECORDS_AT_ONCE)
   readonly readOnly: boolean
   readonly problems: readonly Problem[]
   readonly #header: HeaderTwin

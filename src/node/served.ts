@@ -6,8 +6,14 @@
  */
 import { bytesEqual, errnoOf, toHex } from '../base/index.ts'
 import type { AddOptions, Engine, EngineTorrent } from '../engine/index.ts'
-import { HASH_BYTES, hasAllLayers, type TorrentInfo } from '../metainfo/index.ts'
-import type { StoredTorrent } from '../torrent-store/index.ts'
+import {
+  HASH_BYTES,
+  hasAllLayers,
+  type PieceLayers,
+  parseInfo,
+  type TorrentInfo,
+} from '../metainfo/index.ts'
+import type { About, StoredTorrent } from '../torrent-store/index.ts'
 import { decodeAttributes, encodeAttributes } from './attributes.ts'
 import { type Described, describeStored } from './described.ts'
 import type { FetchSource } from './fetch-source.ts'
@@ -23,6 +29,7 @@ export type Tiers = readonly (readonly string[])[]
 
 /** Info dictionaries that are read side by side at the start: a disk likes several at a time. */
 const OPENED_AT_ONCE = 16
+const NO_LAYERS: PieceLayers = new Map()
 
 export class Served {
   readonly engine: Engine
@@ -41,7 +48,8 @@ export class Served {
   }
 
   async openAll(): Promise<void> {
-    const torrents = [...this.#place.store.torrents()].reverse()
+    const torrents = [...this.#place.store.torrents()]
+    torrents.sort((a, b) => b.aboutPosition - a.aboutPosition)
     const next = async (): Promise<void> => {
       for (let stored = torrents.pop(); stored !== undefined; stored = torrents.pop()) {
         await this.open(stored)
@@ -52,28 +60,42 @@ export class Served {
 
   async open(stored: StoredTorrent): Promise<void> {
     try {
-      const [described, kept] = await Promise.all([describeStored(stored), stored.readAttributes()])
-      const { info, layers } = described
-      // Of a whole torrent each file is looked at when it is read first.
-      if (!stored.complete) await this.#recheck(stored, described)
-      const attributes = decodeAttributes(kept)
-      const trackers = this.#tiersFor(info, attributes.trackers)
-      const wanted = attributes.only === undefined ? {} : selectionOf(attributes.only)
-      const { webSeeds = [] } = attributes
-      this.#watch(
-        this.engine.open(stored, info, {
-          trackers,
-          webSeeds,
-          layers,
-          reload: describeStored,
-          superSeed: this.#options.superSeed === true,
-          ...wanted,
-        }),
-      )
+      const isOpen =
+        stored.complete && (await stored.peek((about) => this.#openWhole(stored, about)))
+      if (!isOpen) await this.#openPart(stored)
     } catch (error) {
       // One damaged torrent must not keep the others from being seeded.
       this.#failed(stored.infoHash, error)
     }
+  }
+
+  /** Keeps nothing of `about`. False when that does not say all: v2 has layers, too. */
+  #openWhole(stored: StoredTorrent, { infoBytes, attributes }: About): boolean {
+    const info = parseInfo(infoBytes)
+    if (info.format !== 'v1') return false
+    // Each file is looked at when it is read first.
+    this.#open(stored, { info, layers: NO_LAYERS }, attributes)
+    return true
+  }
+
+  async #openPart(stored: StoredTorrent): Promise<void> {
+    const [described, kept] = await Promise.all([describeStored(stored), stored.readAttributes()])
+    if (!stored.complete) await this.#recheck(stored, described)
+    this.#open(stored, described, kept)
+  }
+
+  #open(stored: StoredTorrent, { info, layers }: Described, kept: Uint8Array): void {
+    const { trackers, webSeeds, only } = decodeAttributes(kept)
+    this.#watch(
+      this.engine.open(stored, info, {
+        trackers: this.#tiersFor(info, trackers),
+        ...(webSeeds === undefined ? {} : { webSeeds }),
+        layers,
+        reload: describeStored,
+        superSeed: this.#options.superSeed === true,
+        ...(only === undefined ? {} : selectionOf(only)),
+      }),
+    )
   }
 
   /** What was imported is served, unless it is already. */
@@ -109,9 +131,8 @@ export class Served {
 
   /** A private torrent (BEP 27) is announced to its own trackers only. */
   #tiersFor(info: TorrentInfo | undefined, trackers: Tiers): Tiers {
-    return info?.private === true && trackers.length > 0
-      ? trackers
-      : [...trackers, ...this.#ownTiers]
+    if (trackers.length === 0) return this.#ownTiers
+    return info?.private === true ? trackers : [...trackers, ...this.#ownTiers]
   }
 
   /** Downloads, unless it is there already. */

@@ -1,5 +1,6 @@
 /** Small files replaced as a whole, durably, and folders made durable. */
 import { type FileHandle, open, rename } from 'node:fs/promises'
+import type { Scratch } from '../block-device/index.ts'
 
 /**
  * Whoever reads `path` finds the old bytes or all of the new ones, whenever the power is cut. The new name
@@ -33,6 +34,23 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number):
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done)
     done += bytesWritten
+  }
+}
+
+/** The bytes of a file, handed to `use` in memory of `scratch`: gone when that has settled. */
+export async function readInto<T>(
+  path: string,
+  scratch: Scratch,
+  use: (bytes: Uint8Array) => T,
+): Promise<T> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    return await scratch.lend(size, async (memory) =>
+      use(memory.subarray(0, await readAll(file, memory.subarray(0, size), 0))),
+    )
+  } finally {
+    await file.close()
   }
 }
 

@@ -31,10 +31,10 @@ import {
 } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/index.ts'
-import { lockUnopened, type Release, systemError } from '../block-device/index.ts'
+import { lockUnopened, type Release, Scratch, systemError } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
-import { replaceFile, syncFolder } from './durable.ts'
+import { readInto, replaceFile, syncFolder } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import {
   decodeHaveNote,
@@ -47,7 +47,7 @@ import {
   type InfoNote,
 } from './notes.ts'
 import { OpenFiles } from './open-files.ts'
-import { PlainTorrent, type PlainTorrentHost } from './torrent.ts'
+import { type Place, PlainTorrent, type PlainTorrentHost } from './torrent.ts'
 
 export const NOTES_FOLDER = '.seedbed'
 /** As the default of a volume: what the engine gathers before it writes. */
@@ -108,7 +108,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   /** Names of content, folded: what a filesystem may not tell apart. */
   readonly #places = new Set<string>()
   readonly #changed = new Set<PlainTorrent>()
-  readonly #reading = new Map<string, Promise<InfoNote>>()
+  readonly #scratch = new Scratch(READS_AT_ONCE)
   /** Syncs and removals, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #closed = false
@@ -143,21 +143,24 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
 
   async #loadTorrent(key: string): Promise<void> {
     const infoHash = fromHex(key)!
-    let note: InfoNote
+    let place: Place
     try {
-      note = await this.readInfoNote(infoHash)
+      place = await this.peekInfoNote(infoHash, placeOf)
     } catch (error) {
       this.problems.push({ infoHash: key, error: asCoded('read', key, error) })
       return
     }
-    const haveBytes = Math.ceil(Math.ceil(note.totalBytes / note.pieceBytes) / 8)
-    const bytes = await readFile(this.#notePath(key, 'have')).catch((error: unknown) => {
-      if (errnoOf(error) === 'ENOENT') return undefined
+    const haveBytes = Math.ceil(Math.ceil(place.totalBytes / place.pieceBytes) / 8)
+    const make = (note: HaveNote | null | undefined): PlainTorrent =>
+      new PlainTorrent(this, infoHash, place, note)
+    const torrent = await readInto(this.#notePath(key, 'have'), this.#scratch, (bytes) =>
+      make(decodeHaveNote(bytes, haveBytes) ?? null),
+    ).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return make(undefined)
       throw error
     })
-    const have = bytes === undefined ? undefined : (decodeHaveNote(bytes, haveBytes) ?? null)
-    this.#torrents.set(key, new PlainTorrent(this, infoHash, note, have))
-    if (note.place !== undefined) this.#places.add(fold(note.place))
+    this.#torrents.set(key, torrent)
+    if (place.place !== undefined) this.#places.add(fold(place.place))
   }
 
   #notePath(key: string, kind: 'info' | 'have' | 'layers' | 'removed'): string {
@@ -176,24 +179,14 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     this.#changed.add(torrent)
   }
 
-  /** Who asks for parts of one note at the same time shares the reading of it. */
-  readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
-    const key = toHex(infoHash)
-    let reading = this.#reading.get(key)
-    if (reading === undefined) {
-      reading = this.#readInfoNote(key).finally(() => this.#reading.delete(key))
-      this.#reading.set(key, reading)
-    }
-    return reading
+  async readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
+    const path = this.#notePath(toHex(infoHash), 'info')
+    return infoNoteIn(await readFile(path), path)
   }
 
-  async #readInfoNote(key: string): Promise<InfoNote> {
-    const path = this.#notePath(key, 'info')
-    const note = decodeInfoNote(await readFile(path))
-    if (note !== undefined) return note
-    throw plainFileError('FILES_STATE', `${path} is damaged`, {
-      mend: 'Remove that file and add the torrent again.',
-    })
+  peekInfoNote<T>(infoHash: Uint8Array, look: (note: InfoNote) => T): Promise<T> {
+    const path = this.#notePath(toHex(infoHash), 'info')
+    return readInto(path, this.#scratch, (bytes) => look(infoNoteIn(bytes, path)))
   }
 
   async readLayersNote(infoHash: Uint8Array): Promise<Uint8Array> {
@@ -478,6 +471,19 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
       await this.#release()
     }
   }
+}
+
+/** FILES_STATE. */
+function infoNoteIn(bytes: Uint8Array, path: string): InfoNote {
+  const note = decodeInfoNote(bytes)
+  if (note !== undefined) return note
+  throw plainFileError('FILES_STATE', `${path} is damaged`, {
+    mend: 'Remove that file and add the torrent again.',
+  })
+}
+
+function placeOf({ totalBytes, pieceBytes, addedAtMs, place, root }: InfoNote): Place {
+  return { totalBytes, pieceBytes, addedAtMs, place, root }
 }
 
 /** Names that some filesystems take for the same. */

@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { Bitfield } from '../base/index.ts'
 import { systemError } from '../block-device/index.ts'
 import { fileSpans, parseInfo, type TorrentFile } from '../metainfo/index.ts'
-import type { StoredTorrent } from '../torrent-store/index.ts'
+import type { About, StoredTorrent } from '../torrent-store/index.ts'
 import { readAll, syncFolder, writeAll } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import { FILE_RECORD_WORDS, type HaveNote, type InfoNote } from './notes.ts'
@@ -32,6 +32,8 @@ export interface PlainTorrentHost {
   /** Throws FILES_CLOSED. */
   assertOpen(): void
   readInfoNote(infoHash: Uint8Array): Promise<InfoNote>
+  /** Hands it to `look`, in memory that is used again. */
+  peekInfoNote<T>(infoHash: Uint8Array, look: (note: InfoNote) => T): Promise<T>
   writeAttributes(infoHash: Uint8Array, attributes: Uint8Array): Promise<void>
   /** No bytes when there is no note, or it is damaged: layers can be fetched anew. */
   readLayersNote(infoHash: Uint8Array): Promise<Uint8Array>
@@ -162,6 +164,16 @@ export class PlainTorrent implements StoredTorrent {
   async readAttributes(): Promise<Uint8Array> {
     this.#assertLive()
     return (await this.#host.readInfoNote(this.infoHash)).attributes
+  }
+
+  async peek<T>(look: (about: About) => T): Promise<T> {
+    this.#assertLive()
+    return this.#host.peekInfoNote(this.infoHash, look)
+  }
+
+  /** The filesystem beneath does not say. */
+  get aboutPosition(): number {
+    return this.#number
   }
 
   async keepAttributes(attributes: Uint8Array): Promise<void> {

@@ -248,6 +248,48 @@ export function torrentStoreConformance(suite: TorrentStoreConformance): void {
     },
   )
 
+  check(
+    'shows the info dictionary and the attributes of many torrents side by side',
+    async (place) => {
+      const store = await place.open()
+      const made: { stored: StoredTorrent; infoBytes: Uint8Array; attributes: Uint8Array }[] = []
+      // The longest attributes are longer than any memory that is used again.
+      for (let i = 1; i <= 12; i++) {
+        const info = suite.info(i * PIECE_BYTES, PIECE_BYTES)
+        const attributes = bytesOf(i === 12 ? 200_000 : i * 100, i)
+        made.push({
+          stored: await store.create(info, info.infoBytes, attributes),
+          infoBytes: info.infoBytes,
+          attributes,
+        })
+      }
+      const seen = await Promise.all(
+        made.map(({ stored }) =>
+          stored.peek(({ infoBytes, attributes }) => digest(infoBytes) + digest(attributes)),
+        ),
+      )
+      assert.deepEqual(
+        seen,
+        made.map(({ infoBytes, attributes }) => digest(infoBytes) + digest(attributes)),
+      )
+      const [first] = made
+      await assert.rejects(
+        first!.stored.peek(() => {
+          throw new RangeError('seen enough')
+        }),
+        RangeError,
+      )
+      await first!.stored.keepAttributes(Uint8Array.of(7))
+      assert.equal(await first!.stored.peek(({ attributes }) => attributes.join()), '7')
+      assert.ok(made.every(({ stored }) => stored.aboutPosition >= 0))
+      await store.close()
+      await assert.rejects(
+        first!.stored.peek(() => 0),
+        coded,
+      )
+    },
+  )
+
   check('a cleared piece stays cleared, and can be written and marked again', async (place) => {
     const store = await place.open()
     const info = suite.info(2 * PIECE_BYTES, PIECE_BYTES)

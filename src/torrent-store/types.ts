@@ -23,6 +23,12 @@ export interface Beside {
   readonly filler?: readonly { readonly offset: number; readonly bytes: number }[]
 }
 
+/** What is known of a torrent besides its data. */
+export interface About {
+  readonly infoBytes: Uint8Array
+  readonly attributes: Uint8Array
+}
+
 /**
  * A stored torrent: one sparse address space of `totalBytes`.
  *
@@ -47,6 +53,13 @@ export interface StoredTorrent extends TorrentGeometry {
   readInfo(): Promise<Uint8Array>
   /** The opaque bytes given at creation beside the info dictionary, or kept since (the node keeps trackers there). */
   readAttributes(): Promise<Uint8Array>
+  /**
+   * Reads both at once and hands them to `look`, in memory that is used again when that has returned: for who needs little of
+   * them, of thousands of torrents.
+   */
+  peek<T>(look: (about: About) => T): Promise<T>
+  /** Where they lie on the disk, as far as the store knows: who reads those of many in this order seeks least. */
+  readonly aboutPosition: number
   /** Keeps attributes in place of those before, durably when this resolves. */
   keepAttributes(attributes: Uint8Array): Promise<void>
   /** The piece layers that were given at creation or kept since; no bytes when there are none. */

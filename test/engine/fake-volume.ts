@@ -5,7 +5,12 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { Bitfield, toHex } from '../../src/base/index.ts'
-import type { StoredTorrent, TorrentGeometry, TorrentStore } from '../../src/torrent-store/index.ts'
+import type {
+  About,
+  StoredTorrent,
+  TorrentGeometry,
+  TorrentStore,
+} from '../../src/torrent-store/index.ts'
 
 export interface FakeVolume extends TorrentStore {
   /** Every write: where in the torrent, and how long. */
@@ -74,6 +79,12 @@ export class FakeStored implements StoredTorrent {
   async readAttributes(): Promise<Uint8Array> {
     return new Uint8Array(0)
   }
+
+  async peek<T>(look: (about: About) => T): Promise<T> {
+    return look({ infoBytes: this.infoBytes, attributes: new Uint8Array(0) })
+  }
+
+  readonly aboutPosition = 0
 
   layers: Uint8Array = new Uint8Array(0)
   /** Blocks that are wholly filler. */
