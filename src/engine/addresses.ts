@@ -8,6 +8,7 @@
  * not offered; one that failed is offered again after 2 seconds, then 4, 8, … 10 minutes, and given up
  * after MAX_FAILURES when there are enough others.
  */
+import type { Attempt } from './encryption/policy.ts'
 import type { Transport } from './network.ts'
 
 export interface PeerAddress {
@@ -20,11 +21,11 @@ export interface PeerAddress {
   notBeforeMs: number
   /** Connected or being connected. */
   busy: boolean
-  /** How the last connection went: whether it was encrypted, and came to a handshake; and over what. */
-  last?: {
-    readonly encrypted: boolean
-    readonly understood: boolean
+  /** How the last connection went. */
+  last?: Attempt & {
     readonly transport: Transport
+    /** It is the first half of an attempt: the other is encrypted where it was not, or the other way round. */
+    readonly isHalf: boolean
   }
 }
 
@@ -108,6 +109,23 @@ export class AddressBook {
     address.notBeforeMs = nowMs + Math.max(retryMs, restMs)
   }
 
+  /** The attempt is not over: it goes on with another connection, which may be made at once. */
+  goesOn(address: PeerAddress, nowMs: number): void {
+    address.busy = false
+    address.notBeforeMs = nowMs
+  }
+
+  /** Somebody is there at the host after all: may be tried at once. False when none of its addresses is known. */
+  wake(host: string, nowMs: number): boolean {
+    let known = false
+    for (const address of this.#addresses.values()) {
+      if (address.host !== host || address.notBeforeMs === Number.POSITIVE_INFINITY) continue
+      known = true
+      address.notBeforeMs = Math.min(address.notBeforeMs, nowMs)
+    }
+    return known
+  }
+
   /** Peers are wanted again: whoever rests may be tried at once, but for those never to be tried. */
   wakeAll(): void {
     for (const address of this.#addresses.values()) {
@@ -135,10 +153,13 @@ export class AddressBook {
 }
 
 function isBetter(one: PeerAddress, other: PeerAddress): boolean {
-  return (
-    one.failures < other.failures ||
-    (one.failures === other.failures && one.priority > other.priority)
-  )
+  const failures = failuresOf(one) - failuresOf(other)
+  return failures < 0 || (failures === 0 && one.priority > other.priority)
+}
+
+/** Half an attempt is half a failure: whoever was not tried at all comes first, whoever has failed altogether later. */
+function failuresOf({ failures, last }: PeerAddress): number {
+  return last?.isHalf === true ? failures + 0.5 : failures
 }
 
 function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

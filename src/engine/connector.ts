@@ -3,7 +3,8 @@
  * whom it does not want to see again.
  *
  * Invariants: at most MAX_OUTGOING connections of ours at a time, and none beyond what the torrent may have and the engine gives leave
- * for; each connection occupies one address until `ended`; a banned host is neither connected to nor let in.
+ * for; each connection occupies one address until `ended`; a banned host is neither connected to nor let in; who answers and does not
+ * understand is tried with encryption, or without, at once, where the policy allows both, and only then has failed.
  */
 import { AddressBook, type PeerAddress } from './addresses.ts'
 import type { Arrival, Departure } from './connections.ts'
@@ -21,11 +22,18 @@ const TWICE_RETRY_MS = 5 * 60_000
 /** A connection that moved no chunk and did not last as long has failed, whatever was said on it. */
 const USEFUL_MS = 30_000
 
+/**
+ * What a connection was: `unmet`: we made it, and nobody was there, or understood; `half`: the same, and the other half of the attempt is due.
+ */
+export type Ending = 'met' | 'unmet' | 'half'
+
 /** A connection that we made. */
 interface Made {
   readonly address: PeerAddress
   readonly departure: Departure
   readonly encrypted: boolean
+  /** Somebody was there. */
+  reached: () => boolean
   /** Not to be tried again for this long. */
   restMs: number
 }
@@ -87,15 +95,17 @@ export class Connector {
     if (address === undefined) return undefined
     const departure = connections.depart()!
     const encrypted = encryptsNext(encryption, address.last)
-    // Who knows a hybrid by v2 alone does not answer to its other name: they are tried in turn, two times each
-    // since encryption takes its turns, too.
+    // Who knows a hybrid by v2 alone does not answer to its other name: they are tried in turn.
     const { all } = this.#torrent.names
-    const name = all[(address.failures >> 1) % all.length]!
+    const name = all[address.failures % all.length]!
     const plain = dialer.dial(address.host, address.port, address.last)
     const socket = encrypted ? new EncryptingSocket(plain, name, encryption, random) : plain
     const peer = new Peer(this.#torrent, socket, name)
-    this.#outgoing.set(peer, { address, departure, encrypted, restMs: 0 })
+    let connected = false
+    const reached = (): boolean => (socket instanceof EncryptingSocket ? socket.reached : connected)
+    this.#outgoing.set(peer, { address, departure, encrypted, reached, restMs: 0 })
     socket.onConnect = () => {
+      connected = true
       if (peer.closed) return
       departure.opened()
       this.#torrent.readClock()
@@ -177,23 +187,38 @@ export class Connector {
     if (made !== undefined) made.restMs = restMs
   }
 
-  /** The connection is over. False when it was made by us, and nobody was there. */
-  ended(peer: Peer): boolean {
+  /** Somebody at the host was turned away because it spoke plaintext: it may be connected to. False when no address of it is known. */
+  wake(host: string): boolean {
+    this.#torrent.readClock()
+    return this.#addresses.wake(host, this.#torrent.nowMs)
+  }
+
+  /** The connection is over. */
+  ended(peer: Peer): Ending {
     this.#incoming.get(peer)?.ended()
     this.#incoming.delete(peer)
     this.#met.get(peer)?.ended()
     this.#met.delete(peer)
     const made = this.#outgoing.get(peer)
-    if (made === undefined) return true
+    if (made === undefined) return 'met'
     this.#outgoing.delete(peer)
-    made.departure.ended()
+    const { address, encrypted } = made
     const understood = peer.peerId !== undefined
-    made.address.last = { encrypted: made.encrypted, understood, transport: peer.transport }
+    const attempt = { encrypted, reached: made.reached(), understood }
+    const otherWay = encryptsNext(this.#context.encryption, attempt) !== encrypted
+    const isHalf = otherWay && address.last?.isHalf !== true
+    address.last = { ...attempt, transport: peer.transport, isHalf }
     const { nowMs } = this.#torrent
+    if (isHalf) {
+      this.#addresses.goesOn(address, nowMs)
+      made.departure.ended()
+      return 'half'
+    }
+    made.departure.ended()
     const moved = peer.download.rate.total + peer.upload.rate.total > 0
     const useful = understood && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
-    this.#addresses.ended(made.address, useful, nowMs, made.restMs)
-    return understood
+    this.#addresses.ended(address, useful, nowMs, made.restMs)
+    return understood ? 'met' : 'unmet'
   }
 
   ban(host: string): void {

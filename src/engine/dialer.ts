@@ -48,17 +48,25 @@ export class Dialer {
     return this.#utp?.connect(host, port)
   }
 
-  /** `last` is how the last connection to this peer went: one that came to nothing is a reason to begin with the other. */
+  /**
+   * `last` is how the last connection to this peer went: one that came to nothing is a reason to begin with the other, but not where
+   * it is encryption that is tried the other way (`isHalf`).
+   */
   dial(
     host: string,
     port: number,
-    last?: { readonly transport: Transport; readonly understood: boolean },
+    last?: {
+      readonly transport: Transport
+      readonly understood: boolean
+      readonly isHalf?: boolean
+    },
   ): DialledSocket {
     const tcp = (): DialledSocket => this.#network.connect(host, port)
     const utp = (): DialledSocket | undefined => this.#utp?.connect(host, port)
     if (this.#utp === undefined) return tcp()
     const wasUtp = last?.transport === 'utp'
-    const isUtpFirst = last === undefined ? this.#prefersUtp : wasUtp === last.understood
+    const keeps = last?.understood === true || last?.isHalf === true
+    const isUtpFirst = last === undefined ? this.#prefersUtp : wasUtp === keeps
     return isUtpFirst
       ? new RacingSocket(host, port, this.#clock, utp, tcp)
       : new RacingSocket(host, port, this.#clock, tcp, utp)

@@ -76,6 +76,11 @@ export class Discovery<P extends Gossip> {
     for (const announcer of this.#announcers) announcer.start()
   }
 
+  /** Somebody is there whose address is not known: asks the trackers that may be asked at this moment. */
+  askIfAllowed(): void {
+    for (const announcer of this.#announcers) announcer.announceIfAllowed()
+  }
+
   /** Peers that somebody else than a tracker has named. */
   believe(peers: readonly PeerAddress[]): void {
     if (!this.#host.isPrivate) this.#host.addPeers(peers)

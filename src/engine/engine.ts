@@ -134,6 +134,7 @@ class TorrentEngine implements Engine {
       random: options.random,
       encryption: options.encryption ?? DEFAULT_ENCRYPTION,
       torrentOf: (mark) => this.#marks.get(toLatin1(mark)),
+      turnedAway: (infoHash, host) => this.#byName.get(toLatin1(infoHash))?.turnedAway(host),
     }
     this.#uploads = new Throttle(options.clock, options.rates?.up)
     this.#downloads = new Throttle(options.clock, options.rates?.down)

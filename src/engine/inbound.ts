@@ -26,6 +26,8 @@ export interface Doorway {
   readonly encryption: EncryptionPolicy
   /** The info-hash for which a mark (MSE) stands, of those that are served. */
   torrentOf(mark: Uint8Array): Uint8Array | undefined
+  /** Somebody at `host` asked for the torrent in plaintext, and is turned away: encryption is required. */
+  turnedAway(infoHash: Uint8Array, host: string): void
 }
 
 /**
@@ -98,6 +100,7 @@ export function awaitHandshake(
       encryption === undefined ? policy !== 'required' : bytesEqual(infoHash, encryption.infoHash)
     if (!isWanted) {
       end()
+      if (encryption === undefined) doorway.turnedAway(infoHash, socket.remoteAddress)
       return
     }
     over = true

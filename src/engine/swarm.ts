@@ -183,6 +183,14 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     peer.receive(first)
   }
 
+  /** Somebody at the host was turned away because it spoke plaintext. False when nobody knows where to connect to it. */
+  turnedAway(host: string): boolean {
+    for (const peer of this.peers) if (peer.host === host) return true
+    const isKnown = this.#connector.wake(host)
+    this.connect()
+    return isKnown
+  }
+
   #hasRoomFor({ remoteAddress: host, remotePort: port }: PeerSocket): boolean {
     if (this.#connector.hasRoom) return true
     this.readClock()
@@ -481,8 +489,10 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#suggestions.gone(peer)
     this.choking.gone(peer)
     if (this.#host.state === 'seeding' && peer.wantsNothing) this.#connector.bothSeed(peer)
-    const reached = this.#connector.ended(peer)
-    if (!reached && this.#host.running) this.#holepunch?.unreached(peer.host, peer.port)
+    const ending = this.#connector.ended(peer)
+    if (ending === 'unmet' && this.#host.running) {
+      this.#holepunch?.unreached(peer.host, peer.port)
+    }
     this.#webSeeds.ended(peer, peer.download.rate.total > 0, this.nowMs)
     this.#metadata?.remove(peer, this.nowMs)
     this.#hashes.remove(peer)
@@ -494,6 +504,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
       const { host, port, transport } = peer
       this.#logger.debug({ host, port, transport, error }, 'a peer was cut off')
     }
+    if (ending === 'half') this.connect()
   }
 
   ban(peer: Peer, reason: string): void {

@@ -236,6 +236,15 @@ export class Torrent
     )
   }
 
+  /**
+   * Somebody at the host was turned away because it spoke plaintext, and may not come back soon: libtorrent waits for a minute.
+   * So we connect to it, encrypted; where it listens the trackers know, if not we.
+   */
+  turnedAway(host: string): void {
+    if (!this.running || this.#swarm?.turnedAway(host) === true) return
+    this.discovery.askIfAllowed()
+  }
+
   // --- Idleness ---
 
   get asleep(): boolean {

@@ -57,6 +57,8 @@ export interface Announcer {
   completed(): void
   /** Peers are wanted: announces as soon as the tracker's min interval allows. Call it as often as you like. */
   announceNow(): void
+  /** Peers are wanted at this moment or not at all: announces where the tracker's min interval is over. */
+  announceIfAllowed(): void
   /** Says `stopped` to those that heard `started`, and settles within `timeoutMs` in any case. */
   stop(timeoutMs: number): Promise<void>
   status(): TrackerStatus[]
@@ -118,6 +120,11 @@ class TierAnnouncer implements Announcer {
   announceNow(): void {
     if (this.#state !== 'running') return
     for (const group of this.#groups) group.announceEarly()
+  }
+
+  announceIfAllowed(): void {
+    if (this.#state !== 'running') return
+    for (const group of this.#groups) group.announceIfAllowed()
   }
 
   stop(timeoutMs: number): Promise<void> {
@@ -218,6 +225,11 @@ class Group {
     if (this.#busy) return
     this.#early = true
     this.#arm()
+  }
+
+  announceIfAllowed(): void {
+    const readyMs = this.#working?.readyMs ?? Number.POSITIVE_INFINITY
+    if (readyMs <= this.#clock.monotonicMs()) this.announceEarly()
   }
 
   announceCompleted(): void {

@@ -30,13 +30,19 @@ export function selected(policy: EncryptionPolicy, offered: number): number {
   return likes.find((method) => (offered & method) !== 0) ?? 0
 }
 
+/** How a connection that we made went. */
+export interface Attempt {
+  readonly encrypted: boolean
+  /** Somebody was there, whatever came of it. */
+  readonly reached: boolean
+  /** There was a handshake of BitTorrent. */
+  readonly understood: boolean
+}
+
 /** Whether the next connection to an address is encrypted, by how the last one went: `undefined` when there was none. */
-export function encryptsNext(
-  policy: EncryptionPolicy,
-  last: { readonly encrypted: boolean; readonly understood: boolean } | undefined,
-): boolean {
+export function encryptsNext(policy: EncryptionPolicy, last: Attempt | undefined): boolean {
   if (policy === 'off') return false
   if (policy === 'required') return true
   if (last === undefined) return policy === 'preferred'
-  return last.understood ? last.encrypted : !last.encrypted
+  return last.reached && !last.understood ? !last.encrypted : last.encrypted
 }

@@ -84,6 +84,8 @@ export class EncryptedSocket extends OverSocket {
 /** A connection that we make: it shakes hands before it says that it is connected. */
 export class EncryptingSocket extends OverSocket {
   onConnect: () => void = () => {}
+  /** Somebody is there, who may yet not understand. */
+  reached = false
   #encryption: Encryption | undefined
   #failed = false
 
@@ -96,6 +98,7 @@ export class EncryptingSocket extends OverSocket {
     super(below)
     let handshake: EncryptionHandshake | undefined
     below.onConnect = () => {
+      this.reached = true
       handshake = new Initiator(infoHash, policy, random, (bytes) => below.write(bytes))
     }
     below.onData = (bytes) => {

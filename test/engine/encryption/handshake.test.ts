@@ -166,15 +166,18 @@ test('an address that did not understand is tried the other way, unless that is 
   const tries = (policy: EncryptionPolicy) =>
     [
       undefined,
-      { encrypted: false, understood: false },
-      { encrypted: true, understood: false },
-      { encrypted: false, understood: true },
-      { encrypted: true, understood: true },
+      { encrypted: false, reached: true, understood: false },
+      { encrypted: true, reached: true, understood: false },
+      { encrypted: false, reached: true, understood: true },
+      { encrypted: true, reached: true, understood: true },
+      // Where nobody was nobody can say which way is the wrong one.
+      { encrypted: false, reached: false, understood: false },
+      { encrypted: true, reached: false, understood: false },
     ].map((last) => encryptsNext(policy, last))
-  assert.deepEqual(tries('off'), [false, false, false, false, false])
-  assert.deepEqual(tries('offered'), [false, true, false, false, true])
-  assert.deepEqual(tries('preferred'), [true, true, false, false, true])
-  assert.deepEqual(tries('required'), [true, true, true, true, true])
+  assert.deepEqual(tries('off'), [false, false, false, false, false, false, false])
+  assert.deepEqual(tries('offered'), [false, true, false, false, true, false, true])
+  assert.deepEqual(tries('preferred'), [true, true, false, false, true, false, true])
+  assert.deepEqual(tries('required'), [true, true, true, true, true, true, true])
 })
 
 test('whatever is sent instead of a handshake ends in an error or in waiting for a bounded while', () => {
