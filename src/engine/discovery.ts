@@ -11,6 +11,8 @@ import { type Gossip, PeerExchange } from './peer-exchange.ts'
 import type { TorrentContext } from './torrent-context.ts'
 
 const STOP_ANNOUNCE_MS = 3_000
+/** Half of what libtorrent waits before it comes again: later it is there before the answer. */
+const ASK_WITHIN_MS = 30_000
 
 export interface DiscoveryHost {
   /** False also while that is not known: a magnet has nothing but its name. */
@@ -76,9 +78,9 @@ export class Discovery<P extends Gossip> {
     for (const announcer of this.#announcers) announcer.start()
   }
 
-  /** Somebody is there whose address is not known: asks the trackers that may be asked at this moment. */
-  askIfAllowed(): void {
-    for (const announcer of this.#announcers) announcer.announceIfAllowed()
+  /** Somebody is there whose address is not known: asks the trackers that may be asked soon. */
+  askAround(): void {
+    for (const announcer of this.#announcers) announcer.announceWithin(ASK_WITHIN_MS)
   }
 
   /** Peers that somebody else than a tracker has named. */

@@ -13,6 +13,7 @@ import type { Transport } from './network.ts'
 import {
   encodePex,
   MAX_PEX_PEERS,
+  PEX_ENCRYPTION,
   PEX_HOLEPUNCH,
   PEX_REACHABLE,
   PEX_SEED,
@@ -33,6 +34,8 @@ export interface Gossip {
   readonly outgoing: boolean
   readonly isSeed: boolean
   readonly transport: Transport
+  /** It is best connected to encrypted. */
+  readonly encrypts: boolean
   /** It speaks ut_holepunch. */
   readonly holepunches: boolean
   /** Whether it wants to be told. */
@@ -127,8 +130,9 @@ function connected(
   return found
 }
 
-function flagsOf({ isSeed, outgoing, transport, holepunches }: Gossip): number {
+function flagsOf({ isSeed, outgoing, transport, encrypts, holepunches }: Gossip): number {
   return (
+    (encrypts ? PEX_ENCRYPTION : 0) |
     (isSeed ? PEX_SEED : 0) |
     (transport === 'utp' ? PEX_UTP : 0) |
     (holepunches ? PEX_HOLEPUNCH : 0) |

@@ -23,6 +23,7 @@ import type { HashRange } from '../metainfo/index.ts'
 import type { Budget } from './budget.ts'
 import type { ChokeCandidate } from './choker.ts'
 import type { Content } from './content.ts'
+import { OverSocket } from './encryption/socket.ts'
 import { protocolError } from './errors.ts'
 import type { PeerSocket, Transport } from './network.ts'
 import { PeerDownload } from './peer-download.ts'
@@ -81,6 +82,8 @@ export interface PeerHost extends PeerTorrent {
   readonly names: TorrentNames
   readonly peerId: Uint8Array
   readonly listenPort: number
+  /** Of those who connect to us. */
+  readonly prefersEncryption: boolean
   readonly infoBytes: Uint8Array | undefined
   /** For what peers have said in part, or do not read. */
   readonly messageMemory: Budget
@@ -354,6 +357,7 @@ export class Peer implements WireSink, ChokeCandidate {
         messages: this.#extensions,
         client: CLIENT,
         port: this.#torrent.listenPort,
+        prefersEncryption: this.#torrent.prefersEncryption,
         requestQueue: MAX_REQUESTS,
         metadataBytes: this.#torrent.infoBytes?.length,
         yourAddress: this.host,
@@ -383,6 +387,11 @@ export class Peer implements WireSink, ChokeCandidate {
 
   get isSeed(): boolean {
     return this.pieces.isSeed
+  }
+
+  /** It is best connected to encrypted: it has been, or says so. */
+  get encrypts(): boolean {
+    return this.#socket instanceof OverSocket || this.extended?.prefersEncryption === true
   }
 
   /** Whether it wants to be told of other peers (BEP 11). */

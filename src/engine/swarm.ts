@@ -70,6 +70,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   readonly peers: Set<Peer> = new Set()
   readonly peerId: Uint8Array
   readonly listenPort: number
+  readonly prefersEncryption: boolean
   readonly reads: ReadCache
   readonly messageMemory: Budget
   nowMs: number
@@ -101,6 +102,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#logger = context.logger
     this.peerId = context.peerId
     this.listenPort = context.listenPort
+    this.prefersEncryption = ['preferred', 'required'].includes(context.encryption)
     this.reads = context.reads
     this.messageMemory = context.messageMemory
     this.nowMs = context.clock.monotonicMs()

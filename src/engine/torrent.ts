@@ -242,7 +242,7 @@ export class Torrent
    */
   turnedAway(host: string): void {
     if (!this.running || this.#swarm?.turnedAway(host) === true) return
-    this.discovery.askIfAllowed()
+    this.discovery.askAround()
   }
 
   // --- Idleness ---

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { decodeDictionary, getBytes } from '../../src/bencode/index.ts'
 import { type Gossip, PeerExchange } from '../../src/engine/peer-exchange.ts'
-import { encodePex, MAX_PEX_PEERS, parsePex } from '../../src/engine/wire/pex.ts'
+import { encodeExtendedHandshake } from '../../src/engine/wire/extended.ts'
+import * as messages from '../../src/engine/wire/messages.ts'
+import { encodePex, MAX_PEX_PEERS, PEX_ENCRYPTION, parsePex } from '../../src/engine/wire/pex.ts'
 import { buildInfo, type TorrentInfo } from '../../src/metainfo/index.ts'
+import { RawPeer } from './raw-peer.ts'
 import { Swarm } from './swarm.ts'
 
 const MINUTE_MS = 60_000
@@ -42,6 +46,7 @@ class Listener implements Gossip {
   readonly listenPort = 6881
   readonly transport = 'tcp'
   readonly holepunches = false
+  readonly encrypts: boolean = false
   readonly host: string
   readonly heard: string[][] = []
 
@@ -145,4 +150,29 @@ async function chain(seed: number, hide: boolean): Promise<number> {
 test('a peer is found through another one, unless the torrent is private', async () => {
   assert.equal(await chain(80, false), 2)
   assert.equal(await chain(80, true), 1)
+})
+
+test('who would rather be connected to encrypted is told of as such', async () => {
+  for (const encryption of ['offered', 'preferred'] as const) {
+    const swarm = new Swarm(81, { bytesPerMs: 2 })
+    const content = swarm.content(2_000_000, 64 * 1024)
+    const volume = await swarm.holding(content)
+    const seeder = await swarm.engine('10.0.0.1', volume, { encryption })
+    seeder.open(volume.get(content.info.infoHash)!, content.info, { trackers: [] })
+    // In plaintext, so that it has nothing to go by but the seeder's word.
+    const near = await swarm.engine('10.0.0.2', swarm.volume(), { encryption: 'off' })
+    await near.add(content.info, { trackers: [], peers: [{ host: '10.0.0.1', port: 6881 }] })
+    swarm.clock.advance(1_000)
+    const peer = new RawPeer(swarm, '10.0.0.3', '10.0.0.2')
+    let flags: number | undefined
+    peer.onMetadata = (payload) => {
+      flags = getBytes(decodeDictionary(payload), 'added.f')?.[0]
+    }
+    peer.handshake(content.info.infoHash)
+    peer.bare(messages.writeHaveNone)
+    peer.extended(0, encodeExtendedHandshake({ messages: new Map([['ut_pex', 9]]) }))
+    await swarm.until(() => flags !== undefined, 10_000)
+    assert.equal(flags! & PEX_ENCRYPTION, encryption === 'preferred' ? PEX_ENCRYPTION : 0)
+    await swarm.stop()
+  }
 })

@@ -57,8 +57,8 @@ export interface Announcer {
   completed(): void
   /** Peers are wanted: announces as soon as the tracker's min interval allows. Call it as often as you like. */
   announceNow(): void
-  /** Peers are wanted at this moment or not at all: announces where the tracker's min interval is over. */
-  announceIfAllowed(): void
+  /** Peers are wanted within `waitMs`, or not at all: as `announceNow` where the min interval allows that. */
+  announceWithin(waitMs: number): void
   /** Says `stopped` to those that heard `started`, and settles within `timeoutMs` in any case. */
   stop(timeoutMs: number): Promise<void>
   status(): TrackerStatus[]
@@ -122,9 +122,9 @@ class TierAnnouncer implements Announcer {
     for (const group of this.#groups) group.announceEarly()
   }
 
-  announceIfAllowed(): void {
+  announceWithin(waitMs: number): void {
     if (this.#state !== 'running') return
-    for (const group of this.#groups) group.announceIfAllowed()
+    for (const group of this.#groups) group.announceWithin(waitMs)
   }
 
   stop(timeoutMs: number): Promise<void> {
@@ -227,9 +227,9 @@ class Group {
     this.#arm()
   }
 
-  announceIfAllowed(): void {
+  announceWithin(waitMs: number): void {
     const readyMs = this.#working?.readyMs ?? Number.POSITIVE_INFINITY
-    if (readyMs <= this.#clock.monotonicMs()) this.announceEarly()
+    if (readyMs <= this.#clock.monotonicMs() + waitMs) this.announceEarly()
   }
 
   announceCompleted(): void {

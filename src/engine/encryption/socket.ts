@@ -10,7 +10,7 @@ import { type Encryption, type EncryptionHandshake, Initiator } from './handshak
 import type { EncryptionPolicy } from './policy.ts'
 
 /** What both kinds are: all but the bytes is the other socket's affair. */
-abstract class OverSocket implements PeerSocket {
+export abstract class OverSocket implements PeerSocket {
   readonly remoteAddress: string
   readonly remotePort: number
   onData: (bytes: Uint8Array) => void = () => {}

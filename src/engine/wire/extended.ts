@@ -3,7 +3,7 @@
  * of the info dictionary, ut_metadata (BEP 9).
  *
  * ```
- * handshake   { m: {name: id, …}, v, p, reqq, metadata_size, yourip, upload_only }
+ * handshake   { m: {name: id, …}, v, p, e, reqq, metadata_size, yourip, upload_only }
  * request     { msg_type: 0, piece }
  * data        { msg_type: 1, piece, total_size } and up to 16 KiB of the info dictionary behind it
  * reject      { msg_type: 2, piece }
@@ -48,6 +48,8 @@ export interface ExtendedHandshake {
   readonly client?: string | undefined
   /** Where the sender listens. */
   readonly port?: number | undefined
+  /** The sender would rather be connected to encrypted (BEP 11 passes it on). */
+  readonly prefersEncryption?: boolean | undefined
   /** Requests that the sender keeps unanswered without dropping any; at least 1. */
   readonly requestQueue?: number | undefined
   /** Size of the info dictionary, at most MAX_METADATA_BYTES; a claim. */
@@ -65,6 +67,7 @@ export function encodeExtendedHandshake(handshake: ExtendedHandshake): Uint8Arra
     m: handshake.messages,
     v: handshake.client,
     p: handshake.port,
+    e: handshake.prefersEncryption === true ? 1 : undefined,
     reqq: handshake.requestQueue,
     metadata_size: handshake.metadataBytes,
     yourip: address ?? undefined,
@@ -87,6 +90,7 @@ export function parseExtendedHandshake(payload: Uint8Array): ExtendedHandshake {
     messages,
     client: getText(dictionary, 'v')?.slice(0, MAX_CLIENT_LENGTH),
     port: within(dictionary, 'p', 1, 65_535),
+    prefersEncryption: getInteger(dictionary, 'e') === 1,
     requestQueue: within(dictionary, 'reqq', 1, Number.MAX_SAFE_INTEGER),
     metadataBytes: within(dictionary, 'metadata_size', 1, MAX_METADATA_BYTES),
     yourAddress:

@@ -18,6 +18,7 @@ export const MAX_PEX_PEERS = 50
 const LIMITS = { ordered: false, depthMax: 4, valuesMax: 64 } as const
 
 /** Flags of BEP 11. */
+export const PEX_ENCRYPTION = 0x01
 export const PEX_SEED = 0x02
 export const PEX_UTP = 0x04
 export const PEX_HOLEPUNCH = 0x08

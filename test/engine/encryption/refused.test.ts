@@ -113,11 +113,8 @@ test('who requires encryption and turned somebody away connects to it, if it kno
   const torrent = swarm.engines[0]!.get(content.info.infoHash)!
   // Nobody is there yet, and in a while nobody is expected any more.
   torrent.addPeers([LEECHER])
-  swarm.clock.advance(600)
-  for (let s = 0; s < 40; s++) {
-    swarm.clock.advance(1_000)
-    await swarm.until(() => true, 1)
-  }
+  const endMs = swarm.clock.monotonicMs() + 40_000
+  await swarm.until(() => swarm.clock.monotonicMs() >= endMs, 60_000)
   const heard = await listening(swarm, content)
   await knock(swarm, content)
   await swarm.until(() => heard.length > 0, 900)
@@ -125,39 +122,64 @@ test('who requires encryption and turned somebody away connects to it, if it kno
   await swarm.stop()
 })
 
-/** Answers announces with the leecher's address. */
-function withTracker(network: Network): Network & { announces: number } {
-  const endpoint = Buffer.from([10, 0, 1, 1, 6881 >> 8, 6881 & 255])
+/** A tracker that may be asked every minute; the first time it knows nobody, then `peers`. */
+function withTracker(network: Network, peers: Uint8Array): Network & { announces: number } {
   const tracked = {
     ...network,
     announces: 0,
     async httpGet() {
-      const peers = tracked.announces++ === 0 ? Buffer.alloc(0) : endpoint
-      const head = `d8:intervali1800e12:min intervali60e5:peers${peers.length}:`
-      return { status: 200, body: Buffer.concat([Buffer.from(head), peers, Buffer.from('e')]) }
+      const told = tracked.announces++ === 0 ? Buffer.alloc(0) : peers
+      const head = `d8:intervali1800e12:min intervali60e5:peers${told.length}:`
+      return { status: 200, body: Buffer.concat([Buffer.from(head), told, Buffer.from('e')]) }
     },
   }
   return tracked
 }
 
-test('if it does not know where, it asks its trackers, no more often than they allow', async () => {
-  const swarm = new Swarm(65)
+/** A seeder that requires encryption and has announced for the first time. */
+async function announced(swarm: Swarm, peers: Uint8Array) {
   const content = swarm.content(4 * PIECE, PIECE)
   const volume = await swarm.holding(content)
-  const network = withTracker(swarm.internet.host(SEEDER.host))
+  const network = withTracker(swarm.internet.host(SEEDER.host), peers)
   const seeder = await swarm.engine(SEEDER.host, volume, { encryption: 'required', network })
   const trackers = [['http://tracker.test/announce']]
   seeder.open(volume.get(content.info.infoHash)!, content.info, { trackers })
-  const heard = await listening(swarm, content)
   await swarm.until(() => network.announces === 1, 5_000)
-  for (let i = 0; i < 3; i++) await knock(swarm, content)
-  swarm.clock.advance(55_000)
-  await swarm.until(() => true, 1)
-  assert.equal(network.announces, 1)
-  swarm.clock.advance(6_000)
+  const pass = async (ms: number): Promise<void> => {
+    const endMs = swarm.clock.monotonicMs() + ms
+    await swarm.until(() => swarm.clock.monotonicMs() >= endMs, ms + 1_000, 200)
+  }
+  return { content, network, pass }
+}
+
+test('if it does not know where, it asks its trackers', async () => {
+  const swarm = new Swarm(65)
+  const endpoint = Uint8Array.of(10, 0, 1, 1, LEECHER.port >> 8, LEECHER.port & 255)
+  const { content, network, pass } = await announced(swarm, endpoint)
+  const heard = await listening(swarm, content)
+  await pass(61_000)
   await knock(swarm, content)
   await swarm.until(() => heard.length > 0, 900)
   assert.deepEqual(heard, ['encrypted'])
   assert.equal(network.announces, 2)
+  await swarm.stop()
+})
+
+test('the trackers are not asked more often than they allow, nor when it would be too late', async () => {
+  const swarm = new Swarm(66)
+  const { content, network, pass } = await announced(swarm, new Uint8Array(0))
+  // Who was refused is back by itself before they may be asked.
+  for (let i = 0; i < 3; i++) await knock(swarm, content)
+  await pass(70_000)
+  assert.equal(network.announces, 1)
+  for (let i = 0; i < 3; i++) await knock(swarm, content)
+  await pass(40_000)
+  assert.equal(network.announces, 2)
+  // Asked a little early, they are asked as soon as they allow it.
+  for (let i = 0; i < 3; i++) await knock(swarm, content)
+  await pass(15_000)
+  assert.equal(network.announces, 2)
+  await pass(10_000)
+  assert.equal(network.announces, 3)
   await swarm.stop()
 })

@@ -29,11 +29,12 @@ const full: ExtendedHandshake = {
   metadataBytes: 31_235,
   yourAddress: '10.1.2.3',
   uploadOnly: true,
+  prefersEncryption: true,
 }
 
 test('an extended handshake is this dictionary', () => {
   const expected =
-    'd1:md11:ut_metadatai3e6:ut_pexi0ee13:metadata_sizei31235e1:pi6881e4:reqqi250e' +
+    'd1:ei1e1:md11:ut_metadatai3e6:ut_pexi0ee13:metadata_sizei31235e1:pi6881e4:reqqi250e' +
     '11:upload_onlyi1e1:v13:seedbed 0.1.06:yourip4:\x0a\x01\x02\x03e'
   assert.equal(toLatin1(encodeExtendedHandshake(full)), expected)
 })
@@ -48,6 +49,7 @@ test('an empty handshake says nothing', () => {
   const handshake = parseExtendedHandshake(fromLatin1('de'))
   assert.equal(handshake.messages.size, 0)
   assert.equal(handshake.uploadOnly, false)
+  assert.equal(handshake.prefersEncryption, false)
   for (const field of ['client', 'port', 'requestQueue', 'metadataBytes', 'yourAddress'] as const) {
     assert.equal(handshake[field], undefined, field)
   }
