@@ -202,12 +202,18 @@ export class StripeCache implements PoolMember {
     return this.#stripes.get(index)?.buffer.subarray(at, at + length)
   }
 
-  /** Gives up extents without progress for `stalledMs` when others wait for memory; writes idle stripes. */
-  tick(nowMs: number, idleMs: number): void {
+  /**
+   * Gives up extents without progress for `idleMs` when others wait for memory; writes idle stripes, and of those that fill slowly
+   * what was verified `lateMs` ago: it would be lost with a power cut.
+   */
+  tick(nowMs: number, idleMs: number, lateMs: number): void {
     for (const stripe of [...this.#stripes.values()]) {
-      if (nowMs - stripe.touchedMs < idleMs) continue
-      for (const extent of [...stripe.claims]) this.#abandonStalled(extent, nowMs, idleMs)
-      this.#settle(stripe, true)
+      const isIdle = nowMs - stripe.touchedMs >= idleMs
+      const isLate = stripe.freshBytes > 0 && nowMs - stripe.freshSinceMs >= lateMs
+      if (isIdle) {
+        for (const extent of [...stripe.claims]) this.#abandonStalled(extent, nowMs, idleMs)
+      }
+      if (isIdle || isLate) this.#settle(stripe, true)
     }
   }
 

@@ -33,6 +33,8 @@ export class Stripe {
   writing = false
   /** When a part became ready last. */
   touchedMs: number
+  /** When the part became ready that waits to be written for longest; of any use only while one does. */
+  freshSinceMs: number
   readonly #geometry: Geometry
   readonly #isHad: (piece: number) => boolean
   readonly #parts: Uint8Array
@@ -54,6 +56,7 @@ export class Stripe {
     this.firstPiece = geometry.firstPieceIn(index)
     this.#parts = new Uint8Array(geometry.lastPieceIn(index) - this.firstPiece + 1)
     this.touchedMs = nowMs
+    this.freshSinceMs = nowMs
   }
 
   get claims(): readonly number[] {
@@ -111,6 +114,7 @@ export class Stripe {
     const at = piece - this.firstPiece
     assert(this.#parts[at] === Part.absent, `piece ${piece} is ready twice`)
     this.#parts[at] = Part.fresh
+    if (this.freshBytes === 0) this.freshSinceMs = nowMs
     this.freshBytes += this.bytesOf(piece).length
     this.pending--
     this.touchedMs = nowMs
