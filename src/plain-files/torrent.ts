@@ -3,7 +3,8 @@
  * are made, sparse and of their full size, when their first byte is written.
  *
  * A have-bit is believed as long as the files beneath have the size and time that they had when it was
- * noted. Each file is looked at when it is opened first; `doubted` looks at all of them.
+ * noted. Each file is looked at when it is opened first; `doubted` looks at all of them. What is in doubt stays so, over a
+ * restart too, until somebody has hashed it.
  *
  * Invariants:
  * - `have` of a complete or of an unfinished torrent names only pieces whose bytes were written, or were
@@ -57,6 +58,8 @@ interface Layout {
 /** What of an InfoNote is kept in memory. */
 export type Place = Pick<InfoNote, 'totalBytes' | 'pieceBytes' | 'addedAtMs' | 'place' | 'root'>
 
+/** What a file in doubt is noted with: no file has such a time and no bytes, so it is in doubt for the next who opens it, too. */
+const DOUBTED_RECORD: readonly [bytes: bigint, mtimeNs: bigint] = [0n, 1n]
 const SYNCS_AT_ONCE = 4
 /** Between the places of two torrents; four thousand of them come before the numbers begin again. */
 const POSITION_STEP = 2 ** 40
@@ -68,7 +71,7 @@ class Touched {
   readonly seen = new Set<number>()
   readonly written = new Set<number>()
   readonly madeIn = new Set<string>()
-  /** Bits that are gone though their bytes may be right. */
+  /** Bits that are gone though their bytes may be right: until they are marked, or cleared, they are in doubt. */
   readonly lost = new Set<number>()
   readonly underWay = new Set<Promise<unknown>>()
 }
@@ -252,7 +255,8 @@ export class PlainTorrent implements StoredTorrent {
     this.#assertLive()
     this.#checkPiece(piece)
     this.#noted ??= this.have.bytes.slice()
-    if (this.have.clear(piece)) this.#touch()
+    const wasInDoubt = this.#touched?.lost.delete(piece) === true
+    if (this.have.clear(piece) || wasInDoubt) this.#touch()
   }
 
   async doubted(): Promise<readonly number[]> {
@@ -269,9 +273,7 @@ export class PlainTorrent implements StoredTorrent {
         this.#note(index, found)
         this.#touches.seen.add(index)
       }
-      const doubted = [...this.#touches.lost].sort((a, b) => a - b)
-      this.#touches.lost.clear()
-      return doubted
+      return [...this.#touches.lost].sort((a, b) => a - b)
     })
   }
 
@@ -293,7 +295,22 @@ export class PlainTorrent implements StoredTorrent {
     const { uploadedBytes, downloadedBytes } = this
     if ((this.#touched?.written.size ?? 0) > 0 || this.#noted !== undefined)
       await this.#makeDurable()
-    return { have, uploadedBytes, downloadedBytes, records: this.#records.slice() }
+    const records = this.#records.slice()
+    if ((this.#touched?.lost.size ?? 0) > 0) await this.#noteDoubts(have, records)
+    return { have, uploadedBytes, downloadedBytes, records }
+  }
+
+  /** What is in doubt is noted as held, in files that are not as they were noted: who opens it next doubts it as well. */
+  async #noteDoubts(have: Uint8Array, records: BigUint64Array): Promise<void> {
+    const layout = await this.#open()
+    const { lost } = this.#touches
+    for (const piece of lost) have[piece >>> 3]! |= 0x80 >>> (piece & 7)
+    for (const [index, file] of layout.files.entries()) {
+      if (file.bytes === 0 || file.padding) continue
+      if (this.#isAnyOf(file, (piece) => lost.has(piece))) {
+        records.set(DOUBTED_RECORD, FILE_RECORD_WORDS * index)
+      }
+    }
   }
 
   /** What `prepareNote` returned is durable. */
@@ -489,9 +506,13 @@ export class PlainTorrent implements StoredTorrent {
   }
 
   #holdsAnyOf(file: TorrentFile): boolean {
+    return this.#isAnyOf(file, (piece) => this.have.has(piece) || this.#touches.lost.has(piece))
+  }
+
+  #isAnyOf(file: TorrentFile, isMeant: (piece: number) => boolean): boolean {
     const last = Math.floor((file.offset + file.bytes - 1) / this.pieceBytes)
     for (let piece = Math.floor(file.offset / this.pieceBytes); piece <= last; piece++) {
-      if (this.have.has(piece) || this.#touches.lost.has(piece)) return true
+      if (isMeant(piece)) return true
     }
     return false
   }

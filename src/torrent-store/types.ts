@@ -85,8 +85,8 @@ export interface StoredTorrent extends TorrentGeometry {
   clearHave(piece: number): void
   /**
    * Pieces whose have-bits this call, or the store when it was opened, took away because what holds their
-   * bytes was changed by others since. They may well be right: who hashes them may mark them again. Only
-   * while nothing else uses the torrent.
+   * bytes was changed by others since. They may well be right: who hashes them may mark them again, or clears them. Until
+   * then they are among what this answers, also when the store is opened anew. Only while nothing else uses the torrent.
    */
   doubted(): Promise<readonly number[]>
   /** As `TorrentStore.sync`, of that part of the store which the torrent depends on. */

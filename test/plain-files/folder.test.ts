@@ -224,6 +224,37 @@ for (const [what, change] of Object.entries(changes)) {
   })
 }
 
+test('a check that is cut short forgets nothing: what it did not come to is in doubt still', async () => {
+  const one = sample()
+  const folder = await open()
+  await download(folder, one)
+  await folder.close()
+  for (const name of ['a', 'sub/b', 'sub/c']) {
+    utimesSync(join(root, 'dir/sample', name), new Date(), new Date(1e12))
+  }
+  const again = await open()
+  const stored = again.get(one.info.infoHash)!
+  const signal = AbortSignal.abort('SIGINT')
+  await assert.rejects(
+    scrubTorrent(again, stored, describedAs(one.info), { clock, signal }),
+    hasCode('INTERRUPTED'),
+  )
+  assert.equal(stored.have.count, 0, 'nothing of it is believed')
+  await again.close()
+
+  const last = await open()
+  const same = last.get(one.info.infoHash)!
+  await assert.rejects(same.read(0, new Uint8Array(10)), hasCode('FILES_CHANGED'))
+  const report = await scrubTorrent(last, same, describedAs(one.info), { clock })
+  assert.equal(report.checkedPieces, one.info.pieceCount)
+  assert.ok(same.complete)
+  assert.deepEqual(await same.doubted(), [])
+  await last.close()
+  const whole = await open()
+  await whole.get(one.info.infoHash)!.read(0, new Uint8Array(10))
+  await whole.close()
+})
+
 test('notes that are damaged cost a check, or the torrent, and never a wrong piece', async () => {
   const one = sample()
   const two = sample('other', 2)
