@@ -41,12 +41,12 @@ export async function moveTorrent(
   info: TorrentInfo,
   options: MoveOptions = {},
 ): Promise<MoveReport> {
-  await stored.doubted()
+  const doubted = await stored.doubted()
   const layers = await stored.readLayers()
   const target = to.get(stored.infoHash) ?? (await create(to, stored, info, layers))
   await target.doubted()
   const copy = new Copy(from, to, stored, target, info, layers, options)
-  await copy.run()
+  await copy.run(doubted)
   target.uploadedBytes = Math.max(target.uploadedBytes, stored.uploadedBytes)
   target.downloadedBytes = Math.max(target.downloadedBytes, stored.downloadedBytes)
   await target.sync()
@@ -97,22 +97,27 @@ class Copy {
     this.#buffers = [allocateAligned(this.#blockBytes), allocateAligned(this.#blockBytes)]
   }
 
-  async run(): Promise<void> {
+  /** `doubted` are pieces that may be right, beside those that are held. */
+  async run(doubted: readonly number[]): Promise<void> {
     const { have, pieceCount } = this.#stored
+    const inDoubt = new Set(doubted)
     const pieces: number[] = []
     let totalBytes = 0
     for (let piece = 0; piece < pieceCount; piece++) {
-      if (!have.has(piece) || this.#target.have.has(piece)) continue
+      const isHere = have.has(piece) || inDoubt.has(piece)
+      if (!isHere || this.#target.have.has(piece)) continue
       pieces.push(piece)
       totalBytes += this.#hashes.contentLength(piece)
     }
     for (const piece of pieces) {
-      await this.#piece(piece)
+      // Memory, cables and controllers err as well, and what is left behind is gone with the torrent.
+      if (!(await this.#piece(piece)) && !(await this.#piece(piece))) this.rottenPieces.push(piece)
       this.#options.onProgress?.(this.movedBytes, totalBytes)
     }
   }
 
-  async #piece(piece: number): Promise<void> {
+  /** False when it is wrong, or cannot be read. */
+  async #piece(piece: number): Promise<boolean> {
     const length = this.#hashes.contentLength(piece)
     const start = piece * this.#stored.pieceBytes
     const check = this.#hashes.begin(piece)
@@ -127,10 +132,7 @@ class Copy {
         const room = this.#blockBytes - (offset % this.#blockBytes)
         const part = this.#buffers[turn]!.subarray(0, Math.min(room, length - done))
         turn = 1 - turn
-        if (!(await this.#read(offset, part))) {
-          this.rottenPieces.push(piece)
-          return
-        }
+        if (!(await this.#read(offset, part))) return false
         // One part is read while the one before is written.
         await writing
         writing = this.#target.write(offset, part)
@@ -142,17 +144,15 @@ class Copy {
     } finally {
       await writing.catch(() => {})
     }
+    if (check.verdict() !== 'right') return false
     this.movedBytes += length
-    if (check.verdict() !== 'right') {
-      this.rottenPieces.push(piece)
-      return
-    }
     this.#target.markHave(piece)
     this.movedPieces++
     this.#unsynced += length
-    if (this.#unsynced < SYNC_BYTES) return
+    if (this.#unsynced < SYNC_BYTES) return true
     this.#unsynced = 0
     await this.#target.sync()
+    return true
   }
 
   /** False when the disk cannot read it: moving away from a disk that fails is what this is for. */

@@ -1,6 +1,6 @@
 /** Torrents move between stores of every kind; cut short, they are whole in one of them and go on. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -76,15 +76,20 @@ test('from volume to volume to folder and back, half of it and whole, with what 
   }
 })
 
-test('what is wrong, or cannot be read, is left behind and told', async () => {
+test('what is wrong twice, or cannot be read, is left behind and told', async () => {
   const from = await volume()
   await fill(from, () => true)
   const stored = from.get(info.infoHash)!
+  const reads = new Map<number, number>()
   const wrong = Object.assign(Object.create(stored) as typeof stored, {
     doubted: async () => [],
     read: async (offset: number, target: Uint8Array) => {
+      const before = reads.get(offset) ?? 0
+      reads.set(offset, before + 1)
       if (offset === 9 * PIECE) throw new SeedbedError('DEVICE_IO', 'no such sector')
+      if (offset === 12 * PIECE && before === 0) throw new SeedbedError('DEVICE_IO', 'not now')
       await stored.read(offset, target)
+      if (offset === 15 * PIECE && before === 0) target[5]! ^= 1
       if (offset === 20 * PIECE) target[5]! ^= 1
     },
     readLayers: () => stored.readLayers(),
@@ -103,6 +108,29 @@ test('what is wrong, or cannot be read, is left behind and told', async () => {
   await assertHolds(to, (piece) => piece !== 20 && piece !== 9)
   await from.close()
   await to.close()
+})
+
+test('what is in doubt because somebody touched its files comes along when it is right', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'seedbed-move-'))
+  try {
+    const before = await openPlainFolder(root, { clock })
+    await fill(before, () => true)
+    await before.close()
+    const file = join(root, 'moving', 'b', 'c')
+    const bytes = readFileSync(file)
+    // The last piece of it is another one now.
+    bytes[bytes.length - 1]! ^= 1
+    writeFileSync(file, bytes)
+    const from = await openPlainFolder(root, { clock })
+    const to = await volume()
+    const report = await moveTorrent(from, to, from.get(info.infoHash)!, info)
+    assert.deepEqual(report.rottenPieces, [info.pieceCount - 1])
+    await assertHolds(to, (piece) => piece < info.pieceCount - 1)
+    await from.close()
+    await to.close()
+  } finally {
+    rmSync(root, { recursive: true })
+  }
 })
 
 test('cut short, it is in both places, and moving it again goes on', async () => {
