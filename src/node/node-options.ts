@@ -49,6 +49,8 @@ export interface NodeOptions {
   readonly random: Random
   readonly network: Network
   readonly logger: Logger
+  /** Ends what takes long while the node starts: checks of what is in doubt. It runs then, with what was opened until there. */
+  readonly signal?: AbortSignal
   onEvent(event: NodeEvent): void
 }
 

@@ -50,8 +50,9 @@ export class Served {
   async openAll(): Promise<void> {
     const torrents = [...this.#place.store.torrents()]
     torrents.sort((a, b) => b.aboutPosition - a.aboutPosition)
+    const isAsked = (): boolean => this.#options.signal?.aborted !== true
     const next = async (): Promise<void> => {
-      for (let stored = torrents.pop(); stored !== undefined; stored = torrents.pop()) {
+      for (let stored = torrents.pop(); stored && isAsked(); stored = torrents.pop()) {
         await this.open(stored)
       }
     }
@@ -64,6 +65,7 @@ export class Served {
         stored.complete && (await stored.peek((about) => this.#openWhole(stored, about)))
       if (!isOpen) await this.#openPart(stored)
     } catch (error) {
+      if (errnoOf(error) === 'INTERRUPTED') return
       // One damaged torrent must not keep the others from being seeded.
       this.#failed(stored.infoHash, error)
     }
@@ -109,7 +111,7 @@ export class Served {
 
   /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
   async #recheck(stored: StoredTorrent, described: Described): Promise<void> {
-    const { clock, onEvent } = this.#options
+    const { clock, onEvent, signal } = this.#options
     const { info } = described
     // Nothing of it can be judged, or was: it waits for its layers.
     if (info.format === 'v2' && !hasAllLayers(info, described.layers)) return
@@ -117,6 +119,7 @@ export class Served {
     await scrubTorrent(this.#place.store, stored, described, {
       clock,
       doubtedOnly: true,
+      ...(signal === undefined ? {} : { signal }),
       onProgress: (bytes, totalBytes) =>
         onEvent({
           event: 'progress',

@@ -1,6 +1,6 @@
 /** The end of a node, when it does not go well. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts
 import { type NodeEvent, nodeNetwork, readSource, SeedbedNode } from '../../src/node/index.ts'
 import { openPlainFolder } from '../../src/plain-files/index.ts'
 import { hasCode } from '../filesystem/support.ts'
+import { torrentOf } from '../torrent-store/torrent.ts'
 
 function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -21,14 +22,13 @@ function isListening(port: number): Promise<boolean> {
   })
 }
 
-test('a node whose storage cannot be synced says so, and leaves nothing open behind it', async (t) => {
-  const root = mkdtempSync(join(tmpdir(), 'seedbed-stop-'))
-  t.after(() => rmSync(root, { recursive: true, force: true }))
-  const file = join(root, 'content')
-  writeFileSync(file, Buffer.alloc(100_000, 'content'))
-  const folder = join(root, 'folder')
-  const events: NodeEvent[] = []
-  const node = await SeedbedNode.start({
+function startIn(
+  root: string,
+  folder: string,
+  events: NodeEvent[],
+  signal?: AbortSignal,
+): Promise<SeedbedNode> {
+  return SeedbedNode.start({
     clock: systemClock,
     random: systemRandom(),
     devices: [folder],
@@ -41,8 +41,43 @@ test('a node whose storage cannot be synced says so, and leaves nothing open beh
     maxConnections: 10,
     network: nodeNetwork({ clock: systemClock, logger: silentLogger }),
     logger: silentLogger,
+    ...(signal === undefined ? {} : { signal }),
     onEvent: (event) => void events.push(event),
   })
+}
+
+test('a node that is told to end while it checks what is in doubt does, and checks it the next time', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'seedbed-stop-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  const content = new Uint8Array(20 * 16_384)
+  const info = torrentOf(content, 16_384, 'content', [{ path: ['a'], bytes: content.length }])
+  const folder = join(root, 'folder')
+  const store = await openPlainFolder(folder, { clock: systemClock, create: true })
+  const stored = await store.create(info, info.infoBytes)
+  await stored.write(0, content)
+  for (let piece = 0; piece < 10; piece++) stored.markHave(piece)
+  await store.close()
+  utimesSync(join(folder, 'content', 'a'), new Date(), new Date(1e12))
+  const events: NodeEvent[] = []
+  const ended = await startIn(root, folder, events, AbortSignal.abort('SIGTERM'))
+  await ended.stop()
+  assert.deepEqual(
+    events.map(({ event }) => event),
+    ['ready'],
+  )
+  const node = await startIn(root, folder, events)
+  assert.equal(node.store.get(info.infoHash)!.have.count, 10)
+  await node.stop()
+})
+
+test('a node whose storage cannot be synced says so, and leaves nothing open behind it', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'seedbed-stop-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  const file = join(root, 'content')
+  writeFileSync(file, Buffer.alloc(100_000, 'content'))
+  const folder = join(root, 'folder')
+  const events: NodeEvent[] = []
+  const node = await startIn(root, folder, events)
   await node.sharing.share(await readSource(file))
   const [ready] = events.filter((event) => event.event === 'ready')
   const { port } = ready!.tracker!

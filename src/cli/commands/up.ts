@@ -228,6 +228,7 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
     random: systemRandom(),
     network,
     logger,
+    signal: signals.signal,
     ...(options.imageSize === undefined ? {} : { imageBytes: options.imageSize }),
     ...(options.accessLog === undefined ? {} : { accessLog: options.accessLog }),
     ...(options.scrubRate === undefined
