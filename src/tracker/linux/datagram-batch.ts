@@ -4,10 +4,12 @@
  *     packets    64 slots of 8512 bytes: the largest request there is (an announce with all the URL data that is taken)
  *     replies    64 slots of 1600 bytes: the largest reply has 1472
  *     names      64 slots of 32 bytes: from whom each packet came, as a socket address
+ *     controls   64 slots of 64 bytes: to which of our addresses, where that is noted (socket.ts)
  *     then       mmsghdr and iovec of both directions (layouts.ts)
  *
  * Both distances are odd numbers of cache lines, so that the heads of 64 slots do not fall on the same few sets of the cache.
- * Reply j lies in slot j; its header points to the name of the packet that it answers, so packets without a reply leave no gap.
+ * Reply j lies in slot j; its header points to the name of the packet that it answers, so packets without a reply leave no gap. So it does to the
+ * control message, which then says from which address the reply goes: the one that was asked.
  *
  * Invariants: nothing here allocates after it was made; a packet that was longer than its slot has length 0.
  */
@@ -16,11 +18,14 @@ import {
   IOVEC_LENGTH,
   MMSGHDR_BYTES,
   MSG_BYTES,
+  MSG_CONTROL,
+  MSG_CONTROLLEN,
   MSG_FLAGS_FIELD,
   MSG_IOV,
   MSG_IOVLEN,
   MSG_NAME,
   MSG_NAMELEN,
+  PKTINFO_INTERFACE,
   SOCKADDR_ADDRESS,
   SOCKADDR_BYTES,
   SOCKADDR_PORT,
@@ -33,11 +38,14 @@ export const BATCH = 64
 const PACKET_BYTES = 8512
 const REPLY_BYTES = 1600
 const NAME_BYTES = 32
+/** More than a control message with an address of either family has. */
+const CONTROL_BYTES = 64
 
 const PACKETS = 0
 const REPLIES: number = PACKETS + BATCH * PACKET_BYTES
 const NAMES: number = REPLIES + BATCH * REPLY_BYTES
-const RECEIVED: number = NAMES + BATCH * NAME_BYTES
+const CONTROLS: number = NAMES + BATCH * NAME_BYTES
+const RECEIVED: number = CONTROLS + BATCH * CONTROL_BYTES
 const SENT: number = RECEIVED + BATCH * MMSGHDR_BYTES
 const RECEIVED_IOV: number = SENT + BATCH * MMSGHDR_BYTES
 const SENT_IOV: number = RECEIVED_IOV + BATCH * IOVEC_BYTES
@@ -54,9 +62,14 @@ export class DatagramBatch {
   /** Of the headers of replies, by their number. */
   readonly #sendFrom: readonly bigint[]
   readonly #receiveInto: bigint
+  readonly #notesDestinations: boolean
+  readonly #interfaceAt: number
   #replies = 0
 
-  constructor(libc: Libc, family: 4 | 6) {
+  /** `notesDestinations`: packets of the socket say to which address they came. */
+  constructor(libc: Libc, family: 4 | 6, notesDestinations = false) {
+    this.#notesDestinations = notesDestinations
+    this.#interfaceAt = CONTROLS + PKTINFO_INTERFACE[family]
     this.#libc = libc
     this.#memory = new PinnedMemory(libc, BYTES)
     this.bytes = this.#memory.bytes
@@ -73,6 +86,9 @@ export class DatagramBatch {
       this.#lay(received, i, RECEIVED_IOV + i * IOVEC_BYTES, PACKETS + i * PACKET_BYTES, family)
       this.#lay(sent, i, SENT_IOV + i * IOVEC_BYTES, REPLIES + i * REPLY_BYTES, family)
       this.#memory.put(RECEIVED_IOV + i * IOVEC_BYTES + IOVEC_LENGTH, PACKET_BYTES)
+      if (notesDestinations) {
+        this.#memory.putPointer(received + MSG_CONTROL, CONTROLS + i * CONTROL_BYTES)
+      }
     }
   }
 
@@ -88,6 +104,12 @@ export class DatagramBatch {
   /** Takes what waits, up to BATCH packets; returns how many, 0 for none. Forgets the replies of before. */
   receive(fd: number): number {
     this.#replies = 0
+    if (this.#notesDestinations) {
+      // The kernel wrote there how much of it was used.
+      for (let i = 0; i < BATCH; i++) {
+        this.#words[(RECEIVED + i * MMSGHDR_BYTES + MSG_CONTROLLEN) >>> 2] = CONTROL_BYTES
+      }
+    }
     const count = this.#libc.recvmmsg(fd, this.#receiveInto, BATCH, MSG_DONTWAIT, null)
     return count < 0 ? 0 : count
   }
@@ -136,6 +158,19 @@ export class DatagramBatch {
     words[header] = words[from]!
     words[header + 1] = words[from + 1]!
     words[(SENT_IOV + reply * IOVEC_BYTES + IOVEC_LENGTH) >>> 2] = length
+    if (this.#notesDestinations) this.#answerFromThere(packet, reply)
+  }
+
+  #answerFromThere(packet: number, reply: number): void {
+    const words = this.#words
+    const from = (RECEIVED + packet * MMSGHDR_BYTES + MSG_CONTROL) >>> 2
+    const to = (SENT + reply * MMSGHDR_BYTES + MSG_CONTROL) >>> 2
+    words[to] = words[from]!
+    words[to + 1] = words[from + 1]!
+    const used = (MSG_CONTROLLEN - MSG_CONTROL) >>> 2
+    words[to + used] = words[from + used]!
+    // By the interface that routes say, not by the one that it came in at.
+    words[(this.#interfaceAt + packet * CONTROL_BYTES) >>> 2] = 0
   }
 
   /**

@@ -7,6 +7,10 @@
  *                      32 control (pointer)   40 controllen (u64)   48 flags (i32)
  *                      56 bytes of the message, set by the kernel (u32)                               64 bytes
  *
+ *     cmsghdr           0 length (u64)   8 level (i32)   12 type (i32)   16 data …
+ *     in_pktinfo        0 interface (u32)   4 local address (4)   8 destination (4)                   12 bytes, 32 with its head
+ *     in6_pktinfo       0 local address (16)   16 interface (u32)                                     20 bytes, 40 with its head
+ *
  *     sockaddr_in       0 family (u16) = 2    2 port (big endian)   4 address (4)   8 zeros (8)       16 bytes
  *     sockaddr_in6      0 family (u16) = 10   2 port (big endian)   4 flow (u32)
  *                       8 address (16)   24 scope (u32)                                               28 bytes
@@ -28,8 +32,13 @@ export const MSG_NAME = 0
 export const MSG_NAMELEN = 8
 export const MSG_IOV = 16
 export const MSG_IOVLEN = 24
+export const MSG_CONTROL = 32
+export const MSG_CONTROLLEN = 40
 export const MSG_FLAGS_FIELD = 48
 export const MSG_BYTES = 56
+
+/** Where in a control message the number of the interface is. */
+export const PKTINFO_INTERFACE: Readonly<Record<4 | 6, number>> = { 4: 16, 6: 32 }
 
 export const SOCKADDR_BYTES: Readonly<Record<4 | 6, number>> = { 4: 16, 6: 28 }
 export const SOCKADDR_PORT = 2

@@ -89,6 +89,8 @@ export const MEMINFO_RECEIVE_QUEUE = 0
 export const MEMINFO_RECEIVE_BUFFER = 1
 export const MEMINFO_DROPS = 8
 export const IPPROTO_IP = 0
+/** Packets say to which address they came; in what is sent, from which it goes. */
+export const IP_PKTINFO = 8
 export const IP_MTU_DISCOVER = 10
 /** Packets may be fragmented under way, and nobody is believed who says how large they may be. */
 export const IP_PMTUDISC_OMIT = 5
@@ -97,6 +99,8 @@ export const TCP_NODELAY = 1
 export const TCP_DEFER_ACCEPT = 9
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
+/** As IP_PKTINFO. */
+export const IPV6_RECVPKTINFO = 49
 export const F_GETFL = 3
 export const F_SETFL = 4
 export const MSG_DONTWAIT = 0x40

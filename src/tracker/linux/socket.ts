@@ -5,17 +5,20 @@
  * from and to, so a client always meets the same worker. The first is bound without sharing, and shares from then on: so a second
  * tracker on the same address is refused instead of being given half of the packets.
  */
+import type { NetworkInterfaceInfo } from 'node:os'
 import { parseAddress } from '../addresses.ts'
-import { FAMILY_CODE, portOf, SOCKADDR_BYTES, sockaddrOf } from './layouts.ts'
+import { FAMILY_CODE, portOf, SOCKADDR_ADDRESS, SOCKADDR_BYTES, sockaddrOf } from './layouts.ts'
 import {
   errnoError,
   F_GETFL,
   F_SETFL,
   IP_MTU_DISCOVER,
+  IP_PKTINFO,
   IP_PMTUDISC_OMIT,
   IPPROTO_IP,
   IPPROTO_IPV6,
   IPPROTO_TCP,
+  IPV6_RECVPKTINFO,
   IPV6_V6ONLY,
   type Libc,
   MEMINFO_BYTES,
@@ -128,12 +131,42 @@ export function adoptSocket(libc: Libc, fd: number): void {
   }
 }
 
+/**
+ * Has the packets of a socket for all addresses say to which of them they came, so that answers leave from there: clients ignore those that
+ * come from elsewhere. False: the socket is for one address, or the kernel refuses.
+ */
+export function noteDestinations(libc: Libc, fd: number, family: 4 | 6): boolean {
+  const at = SOCKADDR_ADDRESS[family]
+  const address = nameOf(libc, fd).subarray(at, at + (family === 4 ? 4 : 16))
+  if (address.some((byte) => byte !== 0)) return false
+  return family === 4
+    ? setOption(libc, fd, IPPROTO_IP, IP_PKTINFO, 1)
+    : setOption(libc, fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+}
+
+/** Whether the system may choose another address of this host to answer from than the one that was asked. */
+export function hasSeveralAddresses(
+  interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,
+  family: 4 | 6,
+): boolean {
+  const addresses = Object.values(interfaces)
+    .flatMap((one) => one ?? [])
+    .filter((one) => !one.internal && one.family === `IPv${family}` && !one.scopeid)
+    .map(({ address }) => address)
+  return new Set(addresses).size > 1
+}
+
 function boundPort(libc: Libc, fd: number): number {
+  return portOf(nameOf(libc, fd))
+}
+
+/** The address of a socket. */
+function nameOf(libc: Libc, fd: number): Uint8Array {
   const name = new Uint8Array(SOCKADDR_BYTES[6])
   if (libc.getsockname(fd, name, numberBytes(name.length)) !== 0) {
     throw errnoError('getsockname', libc.errno())
   }
-  return portOf(name)
+  return name
 }
 
 /** How full a socket's receive queue is, in the kernel's bytes, and how much it had no room for since it was opened. */

@@ -7,6 +7,7 @@
  *
  * Invariant: it is stopped between two rounds, never inside a call of the store, whose lock would stay.
  */
+import { networkInterfaces } from 'node:os'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert, systemClock, systemRandom } from '../../base/index.ts'
 import { openPeerStore } from '../../peer-store/index.ts'
@@ -16,9 +17,11 @@ import { type Handlers, makeHandlers } from '../handlers.ts'
 import { HookList } from '../hooks/hook.ts'
 import { openHook } from '../hooks/open-hook.ts'
 import { BatchClock } from '../linux/batch-clock.ts'
+import { DatagramBatch } from '../linux/datagram-batch.ts'
 import { HttpFront, type TakeDescriptor } from '../linux/http-front.ts'
 import { probeLibc } from '../linux/libc.ts'
 import { MAX_EVENTS, Poller } from '../linux/poller.ts'
+import { hasSeveralAddresses, noteDestinations } from '../linux/socket.ts'
 import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
 import { type Settings, settle } from '../options.ts'
 import { RateLimiter } from '../rate-limiter.ts'
@@ -87,13 +90,16 @@ function run(start: WorkerStart): void {
     ...(start.handsOver ? { takeOver: handOver } : {}),
   })
   const listeners: UdpListener[] = []
+  const interfaces = networkInterfaces()
   try {
     for (const { protocol, fd, family } of start.sockets) {
       if (protocol === 'tcp') {
         http.listen(fd, family)
         continue
       }
-      const listener = new UdpListener(udp, fd, family)
+      // It costs some, so only where it changes anything.
+      const notes = hasSeveralAddresses(interfaces, family) && noteDestinations(libc, fd, family)
+      const listener = new UdpListener(udp, fd, family, new DatagramBatch(libc, family, notes))
       listeners.push(listener)
       listener.listen()
     }

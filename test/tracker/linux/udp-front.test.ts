@@ -1,6 +1,8 @@
 /** The fast loop over a kernel that is played: no garbage, no reply lost without a count, nothing answered too late. */
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { clockOriginMs, ManualClock, seededRandom } from '../../../src/base/index.ts'
 import { createPeerStore } from '../../../src/peer-store/index.ts'
@@ -14,7 +16,11 @@ import {
   MEMINFO_DROPS,
   MEMINFO_RECEIVE_BUFFER,
 } from '../../../src/tracker/linux/libc.ts'
-import { openUdpSocket } from '../../../src/tracker/linux/socket.ts'
+import {
+  hasSeveralAddresses,
+  noteDestinations,
+  openUdpSocket,
+} from '../../../src/tracker/linux/socket.ts'
 import { UdpListener } from '../../../src/tracker/linux/udp-front.ts'
 import { makeRateLimiter, RateLimiter } from '../../../src/tracker/rate-limiter.ts'
 import { UdpHandler } from '../../../src/tracker/udp-handler.ts'
@@ -256,4 +262,68 @@ test('packets come with their senders; one that is too long is none', onLinux, a
   ])
   assert.deepEqual([...reply], [1, 2, 3])
   assert.equal(batch.receive(fd), 0)
+})
+
+for (const [family, everywhere, asked] of [
+  [4, '0.0.0.0', ['127.0.0.2', '127.0.0.1', '127.0.0.9']],
+  [6, '::', ['::1', '::1']],
+] as const) {
+  test(`IPv${family}: answers leave from the address that was asked`, onLinux, async (t) => {
+    if (family === 6 && !networkInterfaces().lo?.some((one) => one.family === 'IPv6')) {
+      t.skip('this host has no IPv6')
+      return
+    }
+    const { fd, port } = openUdpSocket(libc, everywhere, 0, false)
+    t.after(() => libc.close(fd))
+    assert.equal(noteDestinations(libc, fd, family), true)
+    const batch = new DatagramBatch(libc, family, true)
+    for (const round of [1, 2]) {
+      const answers: Promise<Buffer>[] = []
+      for (const [i, address] of asked.entries()) {
+        const client = createSocket(`udp${family}`)
+        t.after(() => client.close())
+        // Only what comes from there is heard.
+        client.connect(port, address)
+        await once(client, 'connect')
+        answers.push(once(client, 'message').then(([bytes]: Buffer[]) => bytes!))
+        await new Promise((resolve) => client.send(Buffer.of(i, round), resolve))
+      }
+      assert.equal(batch.receive(fd), asked.length)
+      for (const packet of [...asked.keys()].reverse()) {
+        batch.bytes.set([batch.bytes[batch.startOf(packet)]!, round, 7], batch.nextReply)
+        batch.addReply(packet, 3)
+      }
+      assert.equal(batch.send(fd), 0)
+      for (const [i, answer] of answers.entries())
+        assert.deepEqual([...(await answer)], [i, round, 7])
+    }
+  })
+}
+
+test('a socket of one address needs not be told which', onLinux, (t) => {
+  const { fd } = openUdpSocket(libc, '127.0.0.1', 0, false)
+  t.after(() => libc.close(fd))
+  assert.equal(noteDestinations(libc, fd, 4), false)
+})
+
+test('a host has several addresses when there is a choice', () => {
+  const one = { netmask: '', mac: '', cidr: null, internal: false }
+  const lo = [{ ...one, address: '127.0.0.1', family: 'IPv4' as const, internal: true }]
+  const eth0 = [
+    { ...one, address: '192.0.2.1', family: 'IPv4' as const },
+    { ...one, address: '2001:db8::1', family: 'IPv6' as const, scopeid: 0 },
+    { ...one, address: 'fe80::1', family: 'IPv6' as const, scopeid: 2 },
+  ]
+  assert.deepEqual(
+    ([4, 6] as const).map((family) => hasSeveralAddresses({ lo, eth0 }, family)),
+    [false, false],
+  )
+  const eth1 = [
+    { ...one, address: '192.0.2.2', family: 'IPv4' as const },
+    { ...one, address: '2001:db8::2', family: 'IPv6' as const, scopeid: 0 },
+  ]
+  assert.deepEqual(
+    ([4, 6] as const).map((family) => hasSeveralAddresses({ lo, eth0, eth1 }, family)),
+    [true, true],
+  )
 })
