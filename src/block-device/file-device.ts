@@ -401,7 +401,7 @@ class OpenFile implements FileDevice {
       const count = await new Promise<number>((resolve, reject) => {
         read(this.#fd, target, done, wanted, offset + done, (error, bytesRead) => {
           if (error === null) resolve(bytesRead)
-          else reject(systemError(`read ${wanted} bytes at ${offset + done} of`, this.label, error))
+          else reject(systemError(`read ${wanted} bytes at ${offset + done}`, this.label, error))
         })
       })
       done += this.#progress(count, wanted, 'read', offset + done)
@@ -414,8 +414,7 @@ class OpenFile implements FileDevice {
       const count = await new Promise<number>((resolve, reject) => {
         write(this.#fd, source, done, wanted, offset + done, (error, bytesWritten) => {
           if (error === null) resolve(bytesWritten)
-          else
-            reject(systemError(`write ${wanted} bytes at ${offset + done} of`, this.label, error))
+          else reject(systemError(`write ${wanted} bytes at ${offset + done}`, this.label, error))
         })
       })
       done += this.#progress(count, wanted, 'write', offset + done)

@@ -1,6 +1,6 @@
 /** Prints what a node tells: the object itself with --json, the same as text for people. */
 import type { DeviceRoom, NodeEvent } from '../node/index.ts'
-import { formatBytes, formatName } from './format.ts'
+import { formatBytes, formatDuration, formatName } from './format.ts'
 import type { Output } from './output.ts'
 import { describeScrub } from './scrub-report.ts'
 
@@ -79,9 +79,12 @@ export function printEvent(output: Output, event: NodeEvent): void {
         `complete ${formatName(event.name)} (${formatBytes(event.bytes)}) in ${formatName(event.path)}`,
       )
       break
-    case 'failed':
-      output.text(`failed   ${event.infoHash}: ${event.message} [${event.code}]`)
+    case 'failed': {
+      const { retryMs } = event
+      const again = retryMs === null ? '' : `; tried again in ${formatDuration(retryMs / 1000)}`
+      output.text(`failed   ${event.infoHash}: ${event.message} [${event.code}]${again}`)
       break
+    }
     case 'status':
       // For machines: people are told of what concerns them.
       break
