@@ -4,8 +4,14 @@
  *
  * Invariant: of a private torrent (BEP 27) nobody hears but its trackers, and nobody else is believed.
  */
-import { type Announcer, createAnnouncer, type TrackerStatus } from './announce/announcer.ts'
-import type { AnnounceCounters, PeerAddress } from './announce/types.ts'
+import {
+  type Announcer,
+  createAnnouncer,
+  type Tiers,
+  type TrackerStatus,
+} from './announce/announcer.ts'
+import type { AnnounceHost } from './announce/tracker.ts'
+import type { PeerAddress } from './announce/types.ts'
 import { DhtSeeker } from './dht/seeker.ts'
 import { type Gossip, PeerExchange } from './peer-exchange.ts'
 import type { TorrentContext } from './torrent-context.ts'
@@ -13,58 +19,57 @@ import type { TorrentContext } from './torrent-context.ts'
 const STOP_ANNOUNCE_MS = 3_000
 /** Half of what libtorrent waits before it comes again: later it is there before the answer. */
 const ASK_WITHIN_MS = 30_000
+const NOBODY: readonly never[] = []
 
-export interface DiscoveryHost {
+export interface DiscoveryHost extends AnnounceHost {
   /** False also while that is not known: a magnet has nothing but its name. */
   readonly isPrivate: boolean
-  counters(): AnnounceCounters
-  addPeers(peers: readonly PeerAddress[]): void
 }
 
 export class Discovery<P extends Gossip> {
   readonly #context: TorrentContext
   readonly #host: DiscoveryHost
-  readonly #trackers: readonly (readonly string[])[]
   // Lists of one or two: what grows by `push`, or is spread into another, keeps room for seventeen.
-  #announcers: readonly Announcer[] = []
-  #seekers: readonly DhtSeeker[] = []
+  #announcers: readonly Announcer[] = NOBODY
+  #seekers: readonly DhtSeeker[] = NOBODY
   /** Of those who have had peers. */
   #exchange: PeerExchange<P> | undefined
-  #names: readonly Uint8Array[] = []
+  #names: readonly Uint8Array[] = NOBODY
   #toldLocally = false
   #started = false
 
+  /** `names`: at least one. */
   constructor(
     context: TorrentContext,
     host: DiscoveryHost,
-    trackers: readonly (readonly string[])[],
+    names: readonly Uint8Array[],
+    tiers: Tiers,
   ) {
     this.#context = context
     this.#host = host
-    this.#trackers = trackers
+    for (const name of names) this.#announce(name, tiers)
+  }
+
+  /** The trackers that it asks. */
+  tiers(): Tiers {
+    return this.#announcers[0]!.tiers()
   }
 
   /** The torrent is known by this name, too. */
   announce(name: Uint8Array): void {
+    this.#announce(name, this.tiers())
+  }
+
+  #announce(name: Uint8Array, tiers: Tiers): void {
     this.#names = this.#names.concat(name)
     if (this.#toldLocally) this.#context.local?.announce(name)
-    const { peerId, listenPort, key, network, clock, random, logger, trackerClient, dht } =
-      this.#context
-    const announcer = createAnnouncer({
-      trackers: this.#trackers,
+    const { listenPort, random, dht } = this.#context
+    const announcer = createAnnouncer(this.#context, {
+      tiers,
       infoHash: name,
-      peerId,
-      port: listenPort,
-      key,
-      network,
-      clock,
-      random,
-      logger,
-      client: trackerClient,
+      host: this.#host,
       // Our links have a tier for each address family: a swarm is whole only when all are told.
       announceToAllTiers: true,
-      counters: () => this.#host.counters(),
-      onPeers: (peers) => this.#host.addPeers(peers),
     })
     this.#announcers = this.#announcers.concat(announcer)
     if (this.#started) announcer.start()

@@ -22,7 +22,8 @@ import {
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
-import { createTrackerClient, type TrackerClient } from './announce/tracker-client.ts'
+import { Alarms } from './announce/alarms.ts'
+import { createTrackerClient, type TrackerClient, TrackerUrls } from './announce/tracker-client.ts'
 import { Budget } from './budget.ts'
 import { type Arrival, Connections } from './connections.ts'
 import { type DatagramSockets, openDatagrams, shareDatagrams } from './datagram-port.ts'
@@ -174,6 +175,8 @@ class TorrentEngine implements Engine {
       listenPort: this.port,
       key: random.uint32(),
       trackerClient: this.#trackerClient,
+      trackerUrls: new TrackerUrls(),
+      alarms: new Alarms(this.#clock),
       pool: this.#pool,
       disks: this.#disks,
       messageMemory: new Budget(this.#options.messageMemoryBytes ?? DEFAULT_MESSAGE_BYTES),

@@ -1,7 +1,8 @@
 /** What the engine lends to its torrents: what they share, and what they tell it. */
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
-import type { TrackerClient } from './announce/tracker-client.ts'
+import type { Alarms } from './announce/alarms.ts'
+import type { TrackerClient, TrackerUrls } from './announce/tracker-client.ts'
 import type { Budget } from './budget.ts'
 import type { Connections } from './connections.ts'
 import type { Dht } from './dht/dht.ts'
@@ -27,6 +28,9 @@ export interface TorrentContext {
   /** For trackers: the same for all torrents of a run. */
   readonly key: number
   readonly trackerClient: TrackerClient
+  readonly trackerUrls: TrackerUrls
+  /** For announces. */
+  readonly alarms: Alarms
   readonly pool: StripePool
   readonly disks: Disks<ReadBlock>
   readonly reads: ReadCache

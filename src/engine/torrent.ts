@@ -23,7 +23,7 @@ import {
   type TorrentInfo,
 } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
-import type { TrackerStatus } from './announce/announcer.ts'
+import { type TrackerStatus, tiersOf } from './announce/announcer.ts'
 import type { AnnounceCounters, PeerAddress } from './announce/types.ts'
 import type { Arrival } from './connections.ts'
 import { Discovery, type DiscoveryHost } from './discovery.ts'
@@ -64,7 +64,6 @@ export class Torrent
   error: Error | undefined
   readonly #context: TorrentContext
   readonly #logger: Logger
-  readonly #trackers: readonly (readonly string[])[]
   readonly #webSeeds: readonly string[]
   readonly #superSeed: boolean
   #swarm: Swarm | undefined
@@ -82,14 +81,14 @@ export class Torrent
     this.#context = context
     this.#logger = context.logger
     this.names = names
-    this.#trackers = trackers
     this.#webSeeds = webSeeds
     this.#superSeed = superSeed
     this.#sleep = new Sleep(reload)
     this.traffic = new Traffic(context.uploads, context.downloads, rates)
     this.payload = new Payload(context, this, options)
     this.#busyMs = context.clock.monotonicMs()
-    this.discovery = this.#discover()
+    const tiers = tiersOf(trackers, context.trackerUrls, context.logger)
+    this.discovery = new Discovery<Peer>(context, this, names.all, tiers)
   }
 
   /** Its peers; made when there may be some. */
@@ -203,12 +202,6 @@ export class Torrent
   }
 
   // --- Peers, and those who know them ---
-
-  #discover(): Discovery<Peer> {
-    const discovery = new Discovery<Peer>(this.#context, this, this.#trackers)
-    for (const name of this.names.all) discovery.announce(name)
-    return discovery
-  }
 
   counters(): AnnounceCounters {
     const { uploaded, downloaded } = this.traffic
@@ -402,7 +395,8 @@ export class Torrent
     this.#over = undefined
     this.error = undefined
     this.#stopping = undefined
-    this.discovery = this.#discover()
+    const { discovery } = this
+    this.discovery = new Discovery<Peer>(this.#context, this, this.names.all, discovery.tiers())
     this.begin(stored, known.info, known.layers)
     this.swarm.wakeAll()
     this.start()

@@ -11,33 +11,22 @@
  * - a tracker that failed is left alone until its rest is over;
  * - after `stop` has settled nothing is under way and no timer is left.
  */
-import { assert, below, type Clock, type Logger, type Random } from '../../base/index.ts'
-import type { Network } from '../network.ts'
+import { assert, below, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
+import type { Alarm } from './alarms.ts'
 import { Calls } from './calls.ts'
-import { Tracker, type TrackerContext } from './tracker.ts'
-import { createTrackerClient, parseTrackerUrl, type TrackerClient } from './tracker-client.ts'
-import type { AnnounceCounters, PeerAddress } from './types.ts'
+import { type AnnounceContext, type AnnounceHost, type Announcing, Tracker } from './tracker.ts'
+import type { TrackerUrl, TrackerUrls } from './tracker-client.ts'
+
+/** Trackers in the order of BEP 12; each of them once. */
+export type Tiers = readonly (readonly TrackerUrl[])[]
 
 export interface AnnouncerOptions {
-  /** BEP 12 tiers of announce URLs. Those of an unknown kind are left out. */
-  readonly trackers: readonly (readonly string[])[]
+  readonly tiers: Tiers
+  /** 20 bytes. */
   readonly infoHash: Uint8Array
-  readonly peerId: Uint8Array
-  readonly port: number
-  /** 32 random bits, the same for all torrents of a run. */
-  readonly key: number
-  readonly network: Network
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly counters: () => AnnounceCounters
-  /** Called for every reply with peers; the same peer may come again, and again from another tracker. */
-  readonly onPeers: (peers: readonly PeerAddress[]) => void
+  readonly host: AnnounceHost
   readonly announceToAllTiers?: boolean
-  readonly numWant?: number
-  /** Shared by the torrents of a process; whoever made it closes it. */
-  readonly client?: TrackerClient
 }
 
 export interface TrackerStatus {
@@ -62,47 +51,52 @@ export interface Announcer {
   /** Says `stopped` to those that heard `started`, and settles within `timeoutMs` in any case. */
   stop(timeoutMs: number): Promise<void>
   status(): TrackerStatus[]
+  /** Those that it announces to. */
+  tiers(): Tiers
 }
 
-const DEFAULT_NUM_WANT = 100
-
-export function createAnnouncer(options: AnnouncerOptions): Announcer {
-  return new TierAnnouncer(options)
+/** Every usable URL once, in its first tier. */
+export function tiersOf(
+  tiers: readonly (readonly string[])[],
+  urls: TrackerUrls,
+  logger: Logger,
+): Tiers {
+  const seen = new Set<TrackerUrl['url']>()
+  const parse = (text: string): TrackerUrl[] => {
+    const url = urls.of(text)
+    if (url === null) {
+      logger.info({ tracker: originOf(text) }, 'not a tracker that can be announced to')
+      return []
+    }
+    if (seen.has(url.url)) return []
+    seen.add(url.url)
+    return [url]
+  }
+  return tiers.map((tier) => tier.flatMap(parse)).filter((tier) => tier.length > 0)
 }
 
-class TierAnnouncer implements Announcer {
-  readonly #tiers: Tracker[][]
-  readonly #groups: Group[]
-  readonly #clock: Clock
-  readonly #client: TrackerClient
-  readonly #ownsClient: boolean
-  readonly #calls = new Calls()
+export function createAnnouncer(context: AnnounceContext, options: AnnouncerOptions): Announcer {
+  return new TierAnnouncer(context, options)
+}
+
+class TierAnnouncer implements Announcer, Announcing {
+  readonly context: AnnounceContext
+  readonly host: AnnounceHost
+  readonly infoHash: Uint8Array
+  readonly calls: Calls = new Calls()
+  readonly #groups: readonly Group[]
   #state: 'new' | 'running' | 'stopped' = 'new'
   #stopping: Promise<void> | undefined
 
-  constructor(options: AnnouncerOptions) {
-    this.#clock = options.clock
-    this.#ownsClient = options.client === undefined
-    this.#client = options.client ?? createTrackerClient(options)
-    const context: TrackerContext = {
-      identity: {
-        infoHash: options.infoHash,
-        peerId: options.peerId,
-        port: options.port,
-        key: options.key,
-        numWant: options.numWant ?? DEFAULT_NUM_WANT,
-      },
-      client: this.#client,
-      clock: options.clock,
-      random: options.random,
-      logger: options.logger,
-      counters: options.counters,
-      onPeers: options.onPeers,
-      calls: this.#calls,
-    }
-    this.#tiers = makeTiers(options, context)
-    const groups = options.announceToAllTiers === true ? this.#tiers.map((t) => [t]) : [this.#tiers]
-    this.#groups = groups.map((tiers) => new Group(tiers, options.clock, this.#client))
+  constructor(context: AnnounceContext, options: AnnouncerOptions) {
+    this.context = context
+    this.host = options.host
+    this.infoHash = options.infoHash
+    const tiers = options.tiers.map((urls) =>
+      shuffled(urls, context.random).map((url) => new Tracker(url, this)),
+    )
+    const groups = options.announceToAllTiers === true ? tiers.map((tier) => [tier]) : [tiers]
+    this.#groups = groups.map((tiers) => new Group(tiers, context))
   }
 
   start(): void {
@@ -113,7 +107,7 @@ class TierAnnouncer implements Announcer {
 
   completed(): void {
     if (this.#state !== 'running') return
-    for (const tracker of this.#tiers.flat()) tracker.markCompleted()
+    for (const tracker of this.#trackers()) tracker.markCompleted()
     for (const group of this.#groups) group.announceCompleted()
   }
 
@@ -134,65 +128,61 @@ class TierAnnouncer implements Announcer {
 
   async #stop(timeoutMs: number): Promise<void> {
     this.#state = 'stopped'
-    this.#calls.stop()
+    this.calls.stop()
     for (const group of this.#groups) group.stop()
     let cancel = (): void => {}
     // A network that does not heed the signal must not hold up the end.
     const timeUp = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(timeoutMs, () => {
-        this.#calls.end()
+      cancel = this.context.clock.after(timeoutMs, () => {
+        this.calls.end()
         resolve()
       })
     })
-    const told = Promise.all(this.#tiers.flat().map((tracker) => tracker.stop()))
+    const told = Promise.all(this.#trackers().map((tracker) => tracker.stop()))
     await Promise.race([told, timeUp])
     cancel()
-    if (this.#ownsClient) this.#client.close()
+  }
+
+  #tiers(): readonly (readonly Tracker[])[] {
+    return this.#groups.flatMap(({ tiers }) => tiers)
+  }
+
+  #trackers(): readonly Tracker[] {
+    return this.#tiers().flat()
+  }
+
+  tiers(): Tiers {
+    return this.#tiers().map((tier) => tier.map(({ tracker }) => tracker))
   }
 
   status(): TrackerStatus[] {
-    return this.#tiers.flatMap((tier, index) =>
-      tier.map(({ tracker, lastError, lastResult }) => ({
+    return this.#tiers().flatMap((tier, index) =>
+      tier.map(({ tracker, said: { error, warning, seeders, leechers } }) => ({
         tracker: originOf(tracker.url),
         tier: index,
-        error: lastError,
-        warning: lastResult?.warning,
-        seeders: lastResult?.seeders,
-        leechers: lastResult?.leechers,
+        error,
+        warning,
+        seeders,
+        leechers,
       })),
     )
   }
 }
 
-/** Every usable URL once, in its first tier; shuffled within the tier. */
-function makeTiers(options: AnnouncerOptions, context: TrackerContext): Tracker[][] {
-  const seen = new Set<string>()
-  const tiers: Tracker[][] = []
-  for (const urls of options.trackers) {
-    const tier: Tracker[] = []
-    for (const text of urls) {
-      const url = parseTrackerUrl(text)
-      if (url === null) {
-        options.logger.info({ tracker: originOf(text) }, 'not a tracker that can be announced to')
-      } else if (!seen.has(url.url)) {
-        seen.add(url.url)
-        tier.splice(below(options.random, tier.length + 1), 0, new Tracker(url, context))
-      }
-    }
-    // Copies are as long as they are: what grew by `push` has room for seventeen.
-    if (tier.length > 0) tiers.push(tier.slice())
-  }
-  return tiers.slice()
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const order: T[] = []
+  for (const item of items) order.splice(below(random, order.length + 1), 0, item)
+  return order
 }
 
 /** Tiers of which one tracker is announced to. */
-class Group {
-  readonly #tiers: readonly Tracker[][]
-  readonly #clock: Clock
-  readonly #client: TrackerClient
+class Group implements Alarm {
+  readonly tiers: readonly Tracker[][]
+  readonly #context: AnnounceContext
+  dueMs = 0
+  place = -1
   /** Who answered last, unless all have failed since. */
   #working: Tracker | undefined
-  #cancelTimer: () => void = () => {}
   #busy = false
   /** Peers are wanted before the next regular announce. */
   #early = false
@@ -200,24 +190,23 @@ class Group {
   #urgent = false
   #stopped = false
 
-  constructor(tiers: readonly Tracker[][], clock: Clock, client: TrackerClient) {
-    this.#tiers = tiers
-    this.#clock = clock
-    this.#client = client
+  constructor(tiers: readonly Tracker[][], context: AnnounceContext) {
+    this.tiers = tiers
+    this.#context = context
   }
 
   start(): void {
-    const first = this.#tiers[0]?.[0]
+    const first = this.tiers[0]?.[0]
     if (first === undefined) return
     this.#busy = true
-    this.#client.begin(first.tracker, async () => {
+    this.#context.trackerClient.begin(first.tracker, async () => {
       if (!this.#stopped) await this.#round()
     })
   }
 
   stop(): void {
     this.#stopped = true
-    this.#cancelTimer()
+    this.#context.alarms.clear(this)
   }
 
   /** A round under way brings the peers that are wanted. */
@@ -229,35 +218,35 @@ class Group {
 
   announceWithin(waitMs: number): void {
     const readyMs = this.#working?.readyMs ?? Number.POSITIVE_INFINITY
-    if (readyMs <= this.#clock.monotonicMs() + waitMs) this.announceEarly()
+    if (readyMs <= this.#context.clock.monotonicMs() + waitMs) this.announceEarly()
   }
 
   announceCompleted(): void {
     this.#urgent = true
     if (this.#busy || this.#working === undefined) return
-    this.#cancelTimer()
+    this.#context.alarms.clear(this)
     void this.#round()
   }
 
   #nextMs(): number {
     if (this.#working === undefined) {
-      return Math.min(...this.#tiers.flat().map((tracker) => tracker.readyMs))
+      return Math.min(...this.tiers.flat().map((tracker) => tracker.readyMs))
     }
     if (this.#urgent) return Number.NEGATIVE_INFINITY
     return this.#early ? this.#working.readyMs : this.#working.dueMs
   }
 
   #arm(): void {
-    this.#cancelTimer()
-    this.#cancelTimer = () => {}
+    const { alarms } = this.#context
     const nextMs = this.#nextMs()
-    if (this.#stopped || nextMs === Number.POSITIVE_INFINITY) return
-    const delayMs = Math.max(0, nextMs - this.#clock.monotonicMs())
-    this.#cancelTimer = this.#clock.after(delayMs, () => {
-      // A slower family's reply may have put it off.
-      if (this.#nextMs() > this.#clock.monotonicMs()) this.#arm()
-      else void this.#round()
-    })
+    if (this.#stopped || nextMs === Number.POSITIVE_INFINITY) alarms.clear(this)
+    else alarms.set(this, nextMs)
+  }
+
+  ring(): void {
+    // A slower family's reply may have put it off.
+    if (this.#nextMs() > this.#context.clock.monotonicMs()) this.#arm()
+    else void this.#round()
   }
 
   async #round(): Promise<void> {
@@ -275,10 +264,10 @@ class Group {
 
   /** The first tracker that answers, moved to the front of its tier. */
   async #findWorking(): Promise<Tracker | undefined> {
-    for (const tier of this.#tiers) {
+    for (const tier of this.tiers) {
       for (const tracker of [...tier]) {
         if (this.#stopped) return undefined
-        if (tracker.readyMs > this.#clock.monotonicMs()) continue
+        if (tracker.readyMs > this.#context.clock.monotonicMs()) continue
         if (!(await tracker.announce())) continue
         tier.splice(tier.indexOf(tracker), 1)
         tier.unshift(tracker)

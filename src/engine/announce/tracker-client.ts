@@ -16,6 +16,8 @@ const ADDRESSES_LIFETIME_MS = 5 * 60_000
 const MAX_CONCURRENT_PER_HOST = 16
 /** First rounds of torrents, those included that wait to be one of the above. */
 const MAX_BEGINNING_PER_HOST = 32
+/** Where each torrent has trackers of its own, nothing is shared. */
+const MAX_URLS = 4_096
 
 /** An announce URL that we can announce to. */
 export interface TrackerUrl {
@@ -40,6 +42,22 @@ export function parseTrackerUrl(text: string): TrackerUrl | null {
     return { url, kind: 'udp', host, port: Number(port) }
   }
   return null
+}
+
+/** URLs that were parsed: thousands of torrents have the same trackers, and share what is known of them. */
+export class TrackerUrls {
+  readonly #known = new Map<string, TrackerUrl | null>()
+
+  /** As `parseTrackerUrl`. */
+  of(text: string): TrackerUrl | null {
+    let url = this.#known.get(text)
+    if (url === undefined) {
+      if (this.#known.size === MAX_URLS) this.#known.clear()
+      url = parseTrackerUrl(text)
+      this.#known.set(text, url)
+    }
+    return url
+  }
 }
 
 export interface TrackerClient {

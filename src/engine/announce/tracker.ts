@@ -13,6 +13,7 @@
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
 import { originOf } from '../url.ts'
+import type { Alarms } from './alarms.ts'
 import type { Calls } from './calls.ts'
 import type { TrackerClient, TrackerUrl } from './tracker-client.ts'
 import {
@@ -24,27 +25,38 @@ import {
   TrackerError,
 } from './types.ts'
 
-/** What stays the same in all announces of a torrent. */
-export interface TorrentIdentity {
-  readonly infoHash: Uint8Array
+/** What torrents share that announce themselves. */
+export interface AnnounceContext {
+  /** 20 bytes. */
   readonly peerId: Uint8Array
-  readonly port: number
+  /** Where peers reach us. */
+  readonly listenPort: number
+  /** 32 random bits, the same for all torrents of a run. */
   readonly key: number
-  readonly numWant: number
-}
-
-export interface TrackerContext {
-  readonly identity: TorrentIdentity
-  readonly client: TrackerClient
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  readonly counters: () => AnnounceCounters
-  readonly onPeers: (peers: readonly PeerAddress[]) => void
-  /** By which announces are ended; of them `completed` and `stopped` are last words. */
-  readonly calls: Calls
+  readonly alarms: Alarms
+  /** Whoever made it closes it. */
+  readonly trackerClient: TrackerClient
 }
 
+/** The torrent that announces itself. */
+export interface Announcing {
+  readonly context: AnnounceContext
+  readonly infoHash: Uint8Array
+  /** By which announces are ended; of them `completed` and `stopped` are last words. */
+  readonly calls: Calls
+  readonly host: AnnounceHost
+}
+
+export interface AnnounceHost {
+  counters(): AnnounceCounters
+  /** Called for every reply with peers; the same peer may come again, and again from another tracker. */
+  addPeers(peers: readonly PeerAddress[]): void
+}
+
+const NUM_WANT = 100
 /** Without a min interval from the tracker, an extra announce waits this long, or for the interval. */
 const DEFAULT_MIN_INTERVAL_MS = 5 * 60_000
 const FIRST_REST_MS = 15_000
@@ -60,41 +72,56 @@ interface Family {
   refusesPaused: boolean
 }
 
+/** What the tracker was told and has said. Of a list of trackers most are never asked. */
+class Talk {
+  /** At most two. */
+  families: readonly Family[] = []
+  failures = 0
+  trackerId: Uint8Array | undefined
+  dueMs: number = Number.NEGATIVE_INFINITY
+  earliestMs: number = Number.NEGATIVE_INFINITY
+  restsUntilMs: number = Number.NEGATIVE_INFINITY
+  error: string | undefined
+  warning: string | undefined
+  seeders: number | undefined
+  leechers: number | undefined
+}
+
+const SILENCE: Readonly<Talk> = new Talk()
+
 export class Tracker {
   readonly tracker: TrackerUrl
-  readonly #context: TrackerContext
-  /** At most two. */
-  #families: readonly Family[] = []
-  #failures = 0
-  #trackerId: Uint8Array | undefined
-  #dueMs = Number.NEGATIVE_INFINITY
-  #earliestMs = Number.NEGATIVE_INFINITY
-  #restsUntilMs = Number.NEGATIVE_INFINITY
-  #lastError: string | undefined
-  #lastResult: AnnounceResult | undefined
+  readonly #torrent: Announcing
+  #talk: Talk | undefined
 
-  constructor(tracker: TrackerUrl, context: TrackerContext) {
+  constructor(tracker: TrackerUrl, torrent: Announcing) {
     this.tracker = tracker
-    this.#context = context
+    this.#torrent = torrent
+  }
+
+  /** What it has said last. */
+  get said(): Pick<Readonly<Talk>, 'error' | 'warning' | 'seeders' | 'leechers'> {
+    return this.#talk ?? SILENCE
+  }
+
+  get #said(): Talk {
+    this.#talk ??= new Talk()
+    return this.#talk
   }
 
   /** When the next regular announce is due; of two families' intervals the longer counts. */
   get dueMs(): number {
-    return this.#dueMs
+    return (this.#talk ?? SILENCE).dueMs
   }
 
   /** When another announce is allowed: after the min interval, after the rest of a failure. */
   get readyMs(): number {
-    return Math.max(this.#earliestMs, this.#restsUntilMs)
+    const { earliestMs, restsUntilMs } = this.#talk ?? SILENCE
+    return Math.max(earliestMs, restsUntilMs)
   }
 
-  /** The reason of the last announce, if it failed. */
-  get lastError(): string | undefined {
-    return this.#lastError
-  }
-
-  get lastResult(): AnnounceResult | undefined {
-    return this.#lastResult
+  get #families(): readonly Family[] {
+    return (this.#talk ?? SILENCE).families
   }
 
   /** Somebody who heard `started` is yet to hear `completed`. */
@@ -114,10 +141,10 @@ export class Tracker {
    * failed. The others go on behind it. Peers are handed on as they come.
    */
   async announce(): Promise<boolean> {
-    const { client, clock } = this.#context
+    const { calls, context } = this.#torrent
     try {
-      const families = await client.families(this.tracker)
-      if (this.#context.calls.stopped) return false
+      const families = await context.trackerClient.families(this.tracker)
+      if (calls.stopped) return false
       const idle = families
         .map((family) => this.#family(family))
         .filter((f) => f.underway === undefined)
@@ -125,12 +152,13 @@ export class Tracker {
       await Promise.any(idle.map((family) => this.#startAnnounce(family)))
       return true
     } catch (error) {
-      if (this.#context.calls.stopped) return false
+      if (calls.stopped) return false
       const first = error instanceof AggregateError ? error.errors[0] : error
-      this.#lastError = first instanceof Error ? first.message : String(first)
-      this.#restsUntilMs = clock.monotonicMs() + this.#restMs(first)
-      this.#context.logger.info(
-        { tracker: originOf(this.tracker.url), reason: this.#lastError, failures: this.#failures },
+      const said = this.#said
+      said.error = first instanceof Error ? first.message : String(first)
+      said.restsUntilMs = context.clock.monotonicMs() + this.#restMs(first)
+      context.logger.info(
+        { tracker: originOf(this.tracker.url), reason: said.error, failures: said.failures },
         'announce failed',
       )
       return false
@@ -174,55 +202,63 @@ export class Tracker {
       if (event === 'started') family.started = true
       if (event === 'completed') family.completedIsDue = false
       this.#succeed(result)
-    } while (family.completedIsDue && !this.#context.calls.stopped)
+    } while (family.completedIsDue && !this.#torrent.calls.stopped)
   }
 
   #send(family: Family, event: AnnounceEvent): Promise<AnnounceResult> {
-    const { client, counters, identity, calls } = this.#context
+    const { infoHash, host, calls, context } = this.#torrent
+    const { peerId, listenPort: port, key, trackerClient } = context
     const isLast = event === 'completed' || event === 'stopped'
-    const { uploaded, downloaded, left } = counters()
+    const { uploaded, downloaded, left } = host.counters()
     const request: AnnounceRequest = {
-      ...identity,
-      numWant: event === 'stopped' ? 0 : identity.numWant,
+      infoHash,
+      peerId,
+      port,
+      key,
+      numWant: event === 'stopped' ? 0 : NUM_WANT,
       uploaded,
       downloaded,
       left,
       event,
-      trackerId: this.#trackerId,
+      trackerId: this.#said.trackerId,
     }
     return calls.make(isLast, (signal) =>
-      client.announce(this.tracker, family.family, request, signal),
+      trackerClient.announce(this.tracker, family.family, request, signal),
     )
   }
 
   #succeed(result: AnnounceResult): void {
-    const { clock, logger, onPeers, calls } = this.#context
+    const { host, calls, context } = this.#torrent
     if (calls.stopped) return
+    const { clock, logger } = context
+    const said = this.#said
     const nowMs = clock.monotonicMs()
     const minIntervalMs = result.minIntervalMs ?? DEFAULT_MIN_INTERVAL_MS
     const dueMs = nowMs + Math.max(result.intervalMs, result.minIntervalMs ?? 0)
-    this.#dueMs = Math.max(this.#dueMs, dueMs)
-    this.#earliestMs = Math.max(this.#earliestMs, Math.min(dueMs, nowMs + minIntervalMs))
-    this.#restsUntilMs = Number.NEGATIVE_INFINITY
-    this.#failures = 0
-    this.#trackerId = result.trackerId ?? this.#trackerId
-    this.#lastError = undefined
-    this.#lastResult = result
+    said.dueMs = Math.max(said.dueMs, dueMs)
+    said.earliestMs = Math.max(said.earliestMs, Math.min(dueMs, nowMs + minIntervalMs))
+    said.restsUntilMs = Number.NEGATIVE_INFINITY
+    said.failures = 0
+    said.trackerId = result.trackerId ?? said.trackerId
+    said.error = undefined
+    // The peers are not kept: of ten thousand torrents they would be a million.
+    said.warning = result.warning
+    said.seeders = result.seeders
+    said.leechers = result.leechers
     const tracker = originOf(this.tracker.url)
     if (result.warning !== undefined) {
       logger.warn({ tracker, warning: result.warning }, 'the tracker warns')
     }
     logger.debug({ tracker, peers: result.peers.length }, 'announced')
-    if (result.peers.length > 0) onPeers(result.peers)
+    if (result.peers.length > 0) host.addPeers(result.peers)
   }
 
   /** Doubles with each failure in a row, and varies, so that a tracker that returns is not stormed. */
   #restMs(error: unknown): number {
     const asked = error instanceof TrackerError ? error.retryAfterMs : undefined
-    const doubledMs = Math.min(MAX_REST_MS, FIRST_REST_MS * 2 ** this.#failures)
-    this.#failures++
+    const doubledMs = Math.min(MAX_REST_MS, FIRST_REST_MS * 2 ** this.#said.failures++)
     if (asked !== undefined) return asked
-    return doubledMs * (0.75 + below(this.#context.random, 1001) / 2000)
+    return doubledMs * (0.75 + below(this.#torrent.context.random, 1001) / 2000)
   }
 
   #family(family: 4 | 6): Family {
@@ -235,7 +271,7 @@ export class Tracker {
         completedIsDue: false,
         refusesPaused: false,
       }
-      this.#families = this.#families.concat(state)
+      this.#said.families = this.#families.concat(state)
     }
     return state
   }
@@ -243,7 +279,7 @@ export class Tracker {
   #nextEvent(family: Family): AnnounceEvent {
     if (!family.started) return 'started'
     if (family.completedIsDue) return 'completed'
-    const isPaused = !family.refusesPaused && this.#context.counters().isPartialSeed === true
+    const isPaused = !family.refusesPaused && this.#torrent.host.counters().isPartialSeed === true
     return isPaused ? 'paused' : 'none'
   }
 }

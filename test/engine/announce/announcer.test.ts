@@ -2,19 +2,21 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ManualClock, seededRandom, silentLogger } from '../../../src/base/index.ts'
+import { Alarms } from '../../../src/engine/announce/alarms.ts'
 import {
   type Announcer,
   type AnnouncerOptions,
   createAnnouncer,
+  tiersOf,
 } from '../../../src/engine/announce/announcer.ts'
-import type { TrackerClient } from '../../../src/engine/announce/tracker-client.ts'
+import type { AnnounceContext } from '../../../src/engine/announce/tracker.ts'
+import { type TrackerClient, TrackerUrls } from '../../../src/engine/announce/tracker-client.ts'
 import {
   type AnnounceRequest,
   type AnnounceResult,
   type PeerAddress,
   TrackerError,
 } from '../../../src/engine/announce/types.ts'
-import { FakeNetwork } from './fake-network.ts'
 import { settled } from './samples.ts'
 
 const INTERVAL_MS = 1_800_000
@@ -102,19 +104,26 @@ function setUp(
   const clock = new ManualClock()
   const client = new FakeClient(clock)
   const peers: PeerAddress[] = []
-  const announcer = createAnnouncer({
-    trackers: trackers.map((tier) => tier.map((host) => `http://${host}/announce`)),
-    infoHash: new Uint8Array(20).fill(1),
+  const context: AnnounceContext = {
     peerId: new Uint8Array(20).fill(2),
-    port: 6881,
+    listenPort: 6881,
     key: 77,
-    network: new FakeNetwork(),
     clock,
     random: seededRandom(seed),
     logger: silentLogger,
-    counters: () => ({ uploaded: 10, downloaded: 20, left: setting.left }),
-    onPeers: (more) => peers.push(...more),
-    client,
+    alarms: new Alarms(clock),
+    trackerClient: client,
+  }
+  const urls = trackers.map((tier) =>
+    tier.map((host) => (host.includes(':') ? host : `http://${host}/announce`)),
+  )
+  const announcer = createAnnouncer(context, {
+    tiers: tiersOf(urls, new TrackerUrls(), silentLogger),
+    infoHash: new Uint8Array(20).fill(1),
+    host: {
+      counters: () => ({ uploaded: 10, downloaded: 20, left: setting.left }),
+      addPeers: (more) => peers.push(...more),
+    },
     ...options,
   })
   const setting: Setting = {
@@ -193,7 +202,10 @@ test('a partial seed says so with every announce that says nothing else, to who 
   let isPartialSeed = false
   const { announcer, client, pass } = setUp([['a'], ['b']], {
     announceToAllTiers: true,
-    counters: () => ({ uploaded: 0, downloaded: 0, left: 5, isPartialSeed }),
+    host: {
+      counters: () => ({ uploaded: 0, downloaded: 0, left: 5, isPartialSeed }),
+      addPeers() {},
+    },
   })
   client.answer = ({ host, request }) =>
     host === 'b' && request.event === 'paused'
@@ -216,7 +228,9 @@ test('a partial seed says so with every announce that says nothing else, to who 
 
 test('an announce that fails for another reason than what it says is not said again at once', async () => {
   const counters = { uploaded: 0, downloaded: 0, left: 5, isPartialSeed: true }
-  const { announcer, client, pass } = setUp([['a']], { counters: () => counters })
+  const { announcer, client, pass } = setUp([['a']], {
+    host: { counters: () => counters, addPeers() {} },
+  })
   client.answer = ({ request }) => (request.event === 'paused' ? NO : result())
   announcer.start()
   await pass(INTERVAL_MS)
@@ -483,7 +497,7 @@ test('stop without start says nothing', async () => {
   assert.deepEqual(client.heard(), [])
 })
 
-test('a client that is shared is not closed', async () => {
+test('the client, which is shared, is not closed', async () => {
   const { announcer, client } = setUp([['a']])
   announcer.start()
   await announcer.stop(1000)
@@ -491,9 +505,9 @@ test('a client that is shared is not closed', async () => {
 })
 
 test('nothing to announce to is no trouble', async () => {
-  for (const trackers of [[], [[]], [['ws://a/', 'nonsense']]]) {
+  for (const trackers of [[], [[]], [['ws://a/', ':nonsense']]]) {
     for (const announceToAllTiers of [false, true]) {
-      const { announcer, client, pass } = setUp([], { trackers, announceToAllTiers })
+      const { announcer, client, pass } = setUp(trackers, { announceToAllTiers })
       announcer.start()
       announcer.announceNow()
       announcer.completed()

@@ -6,7 +6,13 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { seededRandom, silentLogger, systemClock } from '../../../src/base/index.ts'
 import { encode } from '../../../src/bencode/index.ts'
+import { Alarms } from '../../../src/engine/announce/alarms.ts'
 import { type Announcer, createAnnouncer } from '../../../src/engine/announce/announcer.ts'
+import type { AnnounceContext } from '../../../src/engine/announce/tracker.ts'
+import {
+  createTrackerClient,
+  parseTrackerUrl,
+} from '../../../src/engine/announce/tracker-client.ts'
 import type { PeerAddress } from '../../../src/engine/announce/types.ts'
 import { nodeNetwork } from '../../../src/engine/node-network.ts'
 
@@ -95,20 +101,29 @@ async function httpTracker(t: TestContext): Promise<TestTracker> {
   return hearing(`http://127.0.0.1:${(server.address() as AddressInfo).port}/announce`, heard, ears)
 }
 
-function announcing(url: string): { announcer: Announcer; peers: PeerAddress[] } {
+function announcing(t: TestContext, url: string): { announcer: Announcer; peers: PeerAddress[] } {
   const peers: PeerAddress[] = []
-  const announcer = createAnnouncer({
-    trackers: [[url]],
-    infoHash: INFO_HASH,
+  const tools = { network: nodeNetwork(), clock: systemClock, random: seededRandom(1) }
+  const context: AnnounceContext = {
     peerId: PEER_ID,
-    port: 6881,
+    listenPort: 6881,
     key: 1,
-    network: nodeNetwork(),
-    clock: systemClock,
-    random: seededRandom(1),
+    ...tools,
     logger: silentLogger,
-    counters: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
-    onPeers: (more) => peers.push(...more),
+    alarms: new Alarms(systemClock),
+    trackerClient: createTrackerClient(tools),
+  }
+  const announcer = createAnnouncer(context, {
+    tiers: [[parseTrackerUrl(url)!]],
+    infoHash: INFO_HASH,
+    host: {
+      counters: () => ({ uploaded: 0, downloaded: 0, left: 1 }),
+      addPeers: (more) => peers.push(...more),
+    },
+  })
+  t.after(async () => {
+    await announcer.stop(0)
+    context.trackerClient.close()
   })
   return { announcer, peers }
 }
@@ -134,8 +149,7 @@ for (const [name, peer, open] of KINDS) {
       return
     }
     const tracker = await open(t)
-    const { announcer, peers } = announcing(tracker.url)
-    t.after(() => announcer.stop(0))
+    const { announcer, peers } = announcing(t, tracker.url)
     announcer.start()
     await tracker.count(1)
     while (peers.length === 0) await new Promise(setImmediate)
