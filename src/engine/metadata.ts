@@ -1,9 +1,9 @@
 /**
  * Fetching the info dictionary of a magnet from peers (BEP 9).
  *
- * The pieces are asked of all peers that claim the same size. When the whole does not hash to the
- * info-hash nobody knows who lied: from then on one peer at a time must deliver all of it, and one whose
- * dictionary is wrong is reported.
+ * The pieces are asked of all peers that claim the same size: the one that most of them claim, or after a while another one. When
+ * the whole does not hash to the info-hash nobody knows who lied: from then on one peer at a time must deliver all of it, and one
+ * whose dictionary is wrong is reported.
  *
  * Invariants: every peer that is kept claims a size; memory is what has arrived, at most MAX_METADATA_BYTES; a piece is asked of one peer at a
  * time and again after `TIMEOUT_MS`; the result hashes to the info-hash.
@@ -34,6 +34,8 @@ const TIMEOUT_MS = 10_000
 /** A peer that rejected a request is not asked again for so long. */
 const REFUSED_MS = 30_000
 const MAX_REQUESTS_PER_PEER = 4
+/** So long an attempt may take while others claim something else; then twice as long. */
+const FIRST_PATIENCE_MS = 60_000
 
 export class MetadataFetch {
   readonly #isRight: (infoBytes: Uint8Array) => boolean
@@ -47,6 +49,8 @@ export class MetadataFetch {
   #pieces: (Uint8Array | undefined)[] = []
   #received = 0
   readonly #requests = new Map<number, Request>()
+  #begunMs = 0
+  #patienceMs = FIRST_PATIENCE_MS
   /** After a failure: the one peer that is asked. */
   #alone = false
   #only: MetadataPeer | undefined
@@ -97,6 +101,10 @@ export class MetadataFetch {
       this.#pieces[message.piece] = Uint8Array.from(message.bytes)
       this.#received++
       if (this.#received === this.#pieces.length) this.#finish()
+    } else {
+      // Not what it claimed: asked again at once it would say that for ever.
+      this.#refused.set(peer, nowMs + REFUSED_MS)
+      if (this.#only === peer) this.#restart()
     }
     this.pump(nowMs)
   }
@@ -115,8 +123,18 @@ export class MetadataFetch {
   }
 
   #begin(nowMs: number): void {
-    const usable = [...this.#peers].filter((peer) => !this.#refused.has(peer) && !peer.closed)
-    if (this.#totalBytes > 0 && usable.some((peer) => this.#serves(peer))) return
+    let usable = [...this.#peers].filter((peer) => !this.#refused.has(peer) && !peer.closed)
+    if (this.#totalBytes > 0 && usable.some((peer) => this.#serves(peer))) {
+      const others = usable.filter((peer) => !this.#serves(peer))
+      const isLate = others.length > 0 && nowMs - this.#begunMs >= this.#patienceMs
+      if (!isLate && !this.#isOutnumbered(usable)) return
+      if (isLate) {
+        this.#patienceMs *= 2
+        for (const peer of usable)
+          if (this.#serves(peer)) this.#refused.set(peer, nowMs + REFUSED_MS)
+        usable = others
+      }
+    }
     // When everybody refused they are asked again: who had no metadata may have it by now.
     if (usable.length === 0) {
       for (const [peer, notBeforeMs] of this.#refused) {
@@ -125,13 +143,21 @@ export class MetadataFetch {
         if (!peer.closed) usable.push(peer)
       }
     }
-    const [peer] = usable
+    const peer = this.#alone ? usable[0] : claimants(usable)[0]
     if (peer === undefined) return
     this.#totalBytes = peer.metadataBytes!
     this.#pieces = new Array(metadataPieceCount(this.#totalBytes)).fill(undefined)
     this.#received = 0
     this.#requests.clear()
+    this.#begunMs = nowMs
     this.#only = this.#alone ? peer : undefined
+  }
+
+  /** More of them claim another size than the one that is being fetched. */
+  #isOutnumbered(usable: readonly MetadataPeer[]): boolean {
+    if (this.#only !== undefined) return false
+    const serving = usable.filter((peer) => this.#serves(peer))
+    return claimants(usable).length > serving.length
   }
 
   #serves(peer: MetadataPeer): boolean {
@@ -176,6 +202,20 @@ export class MetadataFetch {
     this.#peers.delete(only)
     this.#bad(only)
   }
+}
+
+/** Those that claim the size which most of them claim; of several such sizes the one claimed first. */
+function claimants(peers: readonly MetadataPeer[]): MetadataPeer[] {
+  const bySize = new Map<number, MetadataPeer[]>()
+  for (const peer of peers) {
+    const size = peer.metadataBytes!
+    const list = bySize.get(size)
+    if (list === undefined) bySize.set(size, [peer])
+    else list.push(peer)
+  }
+  let most: MetadataPeer[] = []
+  for (const list of bySize.values()) if (list.length > most.length) most = list
+  return most
 }
 
 /** Checks the info dictionary of a magnet. Throws ENGINE_BAD_METADATA. */
