@@ -17,8 +17,9 @@
  * time away. Who is older than MAX_LIFETIME_MS is left out.
  */
 import { createHash } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { errnoOf } from '../base/index.ts'
 import { AGE_MODULUS, ageTicks, MAX_LIFETIME_TICKS, SEEDER_BIT, TICK_MS } from './age.ts'
 import type { Core } from './core.ts'
 import { peerStoreError } from './errors.ts'
@@ -39,8 +40,12 @@ const CHUNK_WORDS = 1 << 18
 const ENTRY_PEERS = 8192
 const WHOLE = 2 ** 32
 
-/** Returns the number of peers saved. Other threads may go on: each entry is of one moment. */
+/**
+ * Returns the number of peers saved. Other threads may go on: each entry is of one moment. Rejects with PEER_STORE_SNAPSHOT_FOREIGN or
+ * PEER_STORE_SNAPSHOT_NEWER, and leaves what is there, where it would destroy something else.
+ */
 export async function saveSnapshot(core: Core, path: string, wallMs: number): Promise<number> {
+  await checkPlace(path)
   const temporary = `${path}.tmp`
   const file = await open(temporary, 'w')
   let peers = 0
@@ -110,25 +115,7 @@ interface Header {
 
 /** Reads all of the file once: nothing is believed before its digest is right. */
 async function check(file: FileHandle, size: number, path: string): Promise<Header> {
-  const head = Buffer.alloc(HEADER_BYTES)
-  if (size >= HEADER_BYTES) await readAll(file, head, 0)
-  if (head.toString('latin1', 0, 8) !== MAGIC) {
-    throw peerStoreError(
-      'PEER_STORE_SNAPSHOT_FOREIGN',
-      `${path} is not a snapshot of a peer store`,
-      {
-        mend: 'Name another file, or remove this one: the store then starts empty.',
-      },
-    )
-  }
-  const version = head.readUInt32LE(8)
-  if (version > VERSION) {
-    throw peerStoreError(
-      'PEER_STORE_SNAPSHOT_NEWER',
-      `${path} has version ${version} of the snapshot's format; this program knows up to ${VERSION}`,
-      { mend: 'Use the program that wrote it, or remove it: the store then starts empty.' },
-    )
-  }
+  const head = await headOf(file, size, path)
   const torn = (what: string): Error =>
     peerStoreError('PEER_STORE_SNAPSHOT_TORN', `${path} ${what}`, {
       mend: 'Remove it: the store then starts empty.',
@@ -150,6 +137,46 @@ async function check(file: FileHandle, size: number, path: string): Promise<Head
   // Peers of no age would stay for ever.
   if (header.tickMs === 0 || !Number.isFinite(header.wallMs)) throw torn('has no time that can be')
   return header
+}
+
+/** The header of a snapshot that this program can read, as far as the header says. */
+async function headOf(file: FileHandle, size: number, path: string): Promise<Buffer> {
+  const head = Buffer.alloc(HEADER_BYTES)
+  await readAll(file, head.subarray(0, Math.min(size, HEADER_BYTES)), 0)
+  if (head.toString('latin1', 0, 8) !== MAGIC) throw foreign(path)
+  const version = head.readUInt32LE(8)
+  if (version > VERSION) {
+    throw peerStoreError(
+      'PEER_STORE_SNAPSHOT_NEWER',
+      `${path} has version ${version} of the snapshot's format; this program knows up to ${VERSION}`,
+      { mend: 'Use the program that wrote it, or remove it: the store then starts empty.' },
+    )
+  }
+  return head
+}
+
+function foreign(path: string): Error {
+  return peerStoreError(
+    'PEER_STORE_SNAPSHOT_FOREIGN',
+    `${path} is not a snapshot of a peer store`,
+    { mend: 'Name another file, or remove this one: the store then starts empty.' },
+  )
+}
+
+/** A snapshot takes the place of another, or of nothing: not of somebody's file, nor of what a newer program kept. */
+async function checkPlace(path: string): Promise<void> {
+  let size: number
+  try {
+    const facts = await stat(path)
+    if (!facts.isFile()) throw foreign(path)
+    size = facts.size
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return
+    throw error
+  }
+  if (size === 0) return
+  const file = await open(path, 'r')
+  await headOf(file, size, path).finally(() => file.close())
 }
 
 async function readAll(file: FileHandle, target: Uint8Array, position: number): Promise<void> {

@@ -151,7 +151,10 @@ export interface SharedPeerStore extends PeerStore {
   prefetch(infoHashes: Uint8Array, offset: number, stride: number, count: number): void
   /** Looks at everything and says what is wrong, as sentences; for tests. Nobody may work on the store meanwhile. */
   verify(): readonly string[]
-  /** Writes all peers to a file, atomically; other threads may go on working. Resolves to the number of peers. */
+  /**
+   * Writes all peers to a file, atomically; other threads may go on working. Resolves to the number of peers. Rejects, and leaves it, where there is
+   * a file that is no snapshot, or one of a newer version.
+   */
   save(path: string): Promise<number>
   /**
    * Reads what `save` wrote into this store, which must be empty, and drops who grew too old meanwhile. Resolves to the number

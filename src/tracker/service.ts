@@ -223,9 +223,10 @@ async function loadSwarms(store: SharedPeerStore, path: string, logger: Logger):
     const peers = await store.load(path)
     logger.info({ path, peers }, 'swarms loaded')
   } catch (error) {
-    const { code = String(error), message } = error as Partial<SeedbedError>
+    const { code = String(error), message, mend } = error as Partial<SeedbedError>
     if (code === 'ENOENT') logger.info({ path }, 'no swarms are kept yet: starts empty')
-    else logger.warn({ path, code, error: message }, 'kept swarms cannot be read: starts empty')
+    else
+      logger.warn({ path, code, error: message, mend }, 'kept swarms cannot be read: starts empty')
   }
 }
 

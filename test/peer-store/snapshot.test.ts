@@ -211,6 +211,35 @@ test('a save that cannot be finished leaves the file that was there', async () =
   assert.equal(await again.store.load(path), 1)
 })
 
+test('a snapshot takes the place of no file but an older or a damaged snapshot', async () => {
+  const { store } = create(0)
+  const place = join(directory, 'place')
+  store.putLeecher(hashOf(1), addressOf(4, 1), 1)
+  await store.save(place)
+  const own = await readFile(place)
+  const newer = Buffer.from(own)
+  newer.writeUInt32LE(2, 8)
+  for (const [code, bytes] of [
+    ['PEER_STORE_SNAPSHOT_FOREIGN', Buffer.from('root:x:0:0\n')],
+    ['PEER_STORE_SNAPSHOT_FOREIGN', Buffer.alloc(5000, 7)],
+    ['PEER_STORE_SNAPSHOT_NEWER', newer],
+  ] as const) {
+    await writeFile(place, bytes)
+    await assert.rejects(store.save(place), { code })
+    assert.deepEqual(await readFile(place), bytes)
+  }
+  assert.deepEqual(
+    (await readdir(directory)).filter((name) => name.endsWith('.tmp')),
+    [],
+  )
+  for (const bytes of [own, own.subarray(0, 90), own.subarray(0, 20), Buffer.alloc(0)]) {
+    await writeFile(place, bytes)
+    assert.equal(await store.save(place), 1)
+    assert.ok((await readFile(place)).length === own.length)
+  }
+  await assert.rejects(store.save('/dev/null'), { code: 'PEER_STORE_SNAPSHOT_FOREIGN' })
+})
+
 test('a snapshot too large for the memory fills it and refuses the rest', async () => {
   const path = join(directory, 'large')
   const { store } = create(1e12)

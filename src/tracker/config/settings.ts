@@ -173,7 +173,7 @@ const storage: Section<TrackerConfig['storage']> = {
           key: 'snapshot',
           preset: '',
           limit: 'a path, or empty',
-          doc: 'A file in which swarms and peers outlive a restart: written when the tracker is told to stop, read when it starts. One that is damaged, foreign or of a newer version is said so, and the tracker starts empty. Empty: nothing is kept.',
+          doc: 'A file in which swarms and peers outlive a restart: written when the tracker is told to stop, read when it starts. One that is damaged, foreign or of a newer version is said so, and the tracker starts empty; a foreign or a newer one is left as it is. Empty: nothing is kept.',
         }),
       },
     },
