@@ -228,16 +228,13 @@ test('a snapshot takes the place of no file but an older or a damaged snapshot',
     await assert.rejects(store.save(place), { code })
     assert.deepEqual(await readFile(place), bytes)
   }
-  assert.deepEqual(
-    (await readdir(directory)).filter((name) => name.endsWith('.tmp')),
-    [],
-  )
+  assert.equal(existsSync(`${place}.tmp`), false)
   for (const bytes of [own, own.subarray(0, 90), own.subarray(0, 20), Buffer.alloc(0)]) {
     await writeFile(place, bytes)
     assert.equal(await store.save(place), 1)
     assert.ok((await readFile(place)).length === own.length)
   }
-  await assert.rejects(store.save('/dev/null'), { code: 'PEER_STORE_SNAPSHOT_FOREIGN' })
+  await assert.rejects(store.save(directory), { code: 'PEER_STORE_SNAPSHOT_FOREIGN' })
 })
 
 test('a snapshot too large for the memory fills it and refuses the rest', async () => {
