@@ -43,6 +43,18 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
+/**
+ * Copies all of `source` to `at` in `target`, at the speed of memory also where one of them is shared with another thread:
+ * there V8's own `set` goes byte by byte unless both are aligned alike, seven times as slowly.
+ */
+export function copyBytes(target: Uint8Array, at: number, source: Uint8Array): void {
+  if (source.length > 0) fill.call(target, source, at, at + source.length)
+}
+
+/** Native, and a single copy where what it fills is no longer than the filling. */
+const fill: (this: Uint8Array, source: Uint8Array, from: number, to: number) => void =
+  Buffer.prototype.fill
+
 export function readU16BE(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! << 8) | bytes[offset + 1]!
 }

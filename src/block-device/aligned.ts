@@ -4,12 +4,16 @@
  * V8 reserves the memory of a resizable ArrayBuffer by mapping pages, so it begins on a page; that of a
  * plain one comes from the allocator's heap, 16 bytes into something. It is a fact of the
  * implementation, not a promise, so opening a device probes it with a direct read. A growable SharedArrayBuffer
- * begins on a page as well, and would reach other threads; V8 copies into it four times as slowly.
+ * begins on a page as well, and reaches other threads; it is to be copied into by `copyBytes`, not by `set`.
  * Views have an explicit length: length-tracking ones are slow.
  */
 
 interface ResizableConstructor {
   new (bytes: number, options: { readonly maxByteLength: number }): ArrayBuffer
+}
+
+interface GrowableConstructor {
+  new (bytes: number, options: { readonly maxByteLength: number }): SharedArrayBuffer
 }
 
 /** What O_DIRECT asks of memory on any disk in the field. */
@@ -19,6 +23,13 @@ const ALIGNMENT = 4096
 export function allocateAligned(bytes: number): Uint8Array {
   const Resizable = ArrayBuffer as unknown as ResizableConstructor
   const memory = new Resizable(Math.max(1, bytes), { maxByteLength: Math.max(1, bytes) })
+  return new Uint8Array(memory, 0, bytes)
+}
+
+/** As `allocateAligned`, of memory that other threads can be shown. */
+export function allocateShared(bytes: number): Uint8Array {
+  const Growable = SharedArrayBuffer as unknown as GrowableConstructor
+  const memory = new Growable(Math.max(1, bytes), { maxByteLength: Math.max(1, bytes) })
   return new Uint8Array(memory, 0, bytes)
 }
 

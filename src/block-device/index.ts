@@ -7,7 +7,7 @@ export {
   type AccessVisitor,
   readAccessLog,
 } from './access-log.ts'
-export { AlignedPool, allocateAligned, isAligned } from './aligned.ts'
+export { AlignedPool, allocateAligned, allocateShared, isAligned } from './aligned.ts'
 export { blockDeviceConformance, type Conformance } from './conformance.ts'
 export { type CrashOptions, type CrashState, crashStates, OverlayDevice } from './crash-states.ts'
 export { DISK_7200, DiskModel, type DiskParameters } from './disk-model.ts'
