@@ -11,21 +11,12 @@
  * Invariants: filler is at the end of a piece, and no piece is filler alone; where a v1 torrent has it
  * otherwise, `contentLength` counts it as content, which it then is for everybody: zeros to be fetched.
  */
-import { createHash, type Hash } from 'node:crypto'
-import { toHex } from '../base/index.ts'
+import { bytesEqual, toHex } from '../base/index.ts'
 import { countPieces } from './info.ts'
 import { HASH_BYTES } from './limits.ts'
-import {
-  LeafHasher,
-  MERKLE_HASH_BYTES,
-  MERKLE_LEAF_BYTES,
-  merkleHeight,
-  merkleLeaves,
-  merkleRoot,
-} from './merkle.ts'
+import { MERKLE_HASH_BYTES, MERKLE_LEAF_BYTES, merkleHeight, merkleLeaves } from './merkle.ts'
+import { PieceDigester, type PieceDigests, type PieceRecipe } from './piece-digester.ts'
 import type { PieceLayers, TorrentInfo } from './types.ts'
-
-const ZEROS = new Uint8Array(64 * 1024)
 
 /** `unknown`: the hash that would tell has not been fetched. `torn`: one hash is right, the other is not. */
 export type Verdict = 'right' | 'wrong' | 'torn' | 'unknown'
@@ -183,6 +174,28 @@ export class PieceHashes {
     return check.verdict()
   }
 
+  /** What has to be computed of the piece's content for a `verdict`, as far as its hashes are known. */
+  recipe(piece: number): PieceRecipe {
+    const merkle = this.merkleOf(piece)
+    const contentBytes = this.contentLength(piece)
+    return {
+      sha1: this.sha1Of(piece) !== undefined,
+      fillerBytes: this.pieceLength(piece) - contentBytes,
+      leaves: merkle === undefined ? 0 : merkleLeaves(contentBytes),
+      height: merkle?.height ?? 0,
+    }
+  }
+
+  /** `digests` are what the piece's `recipe` made of it. */
+  verdict(piece: number, { sha1, root }: PieceDigests): Verdict {
+    if (sha1 === undefined && root === undefined) return 'unknown'
+    const isSha1Right = sha1 === undefined || bytesEqual(sha1, this.sha1Of(piece)!)
+    const isRootRight = root === undefined || bytesEqual(root, this.merkleOf(piece)!.digest)
+    if (isSha1Right && isRootRight) return 'right'
+    const isBoth = sha1 !== undefined && root !== undefined
+    return isBoth && isSha1Right !== isRootRight ? 'torn' : 'wrong'
+  }
+
   /** The SHA-1 of a piece of v1; undefined for v2 alone. */
   sha1Of(piece: number): Uint8Array | undefined {
     const { pieceHashes } = this.info
@@ -202,49 +215,23 @@ export class PieceHashes {
   }
 }
 
-/** The hashes of one piece, in the making: `update` with its content in order, then `verdict`, once. */
+/** The verdict on one piece, in the making: `update` with its content in order, then `verdict`, once. */
 export class PieceCheck {
   readonly #hashes: PieceHashes
   readonly #piece: number
-  readonly #merkle: ReturnType<PieceHashes['merkleOf']>
-  readonly #sha1: Hash | undefined
-  readonly #leaves: LeafHasher | undefined
+  readonly #digester: PieceDigester
 
   constructor(hashes: PieceHashes, piece: number) {
     this.#hashes = hashes
     this.#piece = piece
-    this.#merkle = hashes.merkleOf(piece)
-    if (hashes.sha1Of(piece) !== undefined) this.#sha1 = createHash('sha1')
-    if (this.#merkle !== undefined) {
-      this.#leaves = new LeafHasher(merkleLeaves(hashes.contentLength(piece)))
-    }
+    this.#digester = new PieceDigester(hashes.recipe(piece))
   }
 
   update(bytes: Uint8Array): void {
-    this.#sha1?.update(bytes)
-    this.#leaves?.update(bytes)
+    this.#digester.update(bytes)
   }
 
   verdict(): Verdict {
-    const verdicts = [this.#sha1Verdict(), this.#merkleVerdict()].filter((one) => one !== undefined)
-    if (verdicts.length === 0) return 'unknown'
-    if (verdicts.every((right) => right)) return 'right'
-    return verdicts.some((right) => right) ? 'torn' : 'wrong'
-  }
-
-  #sha1Verdict(): boolean | undefined {
-    if (this.#sha1 === undefined) return undefined
-    const hashes = this.#hashes
-    let filler = hashes.pieceLength(this.#piece) - hashes.contentLength(this.#piece)
-    for (; filler > 0; filler -= ZEROS.length) {
-      this.#sha1.update(filler < ZEROS.length ? ZEROS.subarray(0, filler) : ZEROS)
-    }
-    return this.#sha1.digest().compare(hashes.sha1Of(this.#piece)!) === 0
-  }
-
-  #merkleVerdict(): boolean | undefined {
-    if (this.#leaves === undefined || this.#merkle === undefined) return undefined
-    const { digest, height } = this.#merkle
-    return Buffer.compare(merkleRoot(this.#leaves.finish(), 0, height), digest) === 0
+    return this.#hashes.verdict(this.#piece, this.#digester.digests())
   }
 }
