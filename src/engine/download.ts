@@ -118,6 +118,7 @@ export class Download {
       geometry,
       stored,
       hashes,
+      hasher: context.hasher,
       picker: this.picker,
       pool: context.pool,
       writes: context.disks.of(stored.disk).writes,

@@ -33,6 +33,7 @@ import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
+import { type Hasher, inlineHasher } from './hasher.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
 import { LocalDiscovery } from './local/local-discovery.ts'
 import { parseFetchedInfo } from './metadata.ts'
@@ -102,6 +103,7 @@ class TorrentEngine implements Engine {
   readonly #marks = new Map<string, Uint8Array>()
   readonly #trackerClient: TrackerClient
   readonly #syncs: SyncPolicy
+  readonly #hasher: Hasher
   readonly #pool: StripePool
   readonly #disks = new Disks<ReadBlock>()
   readonly #uploads: Throttle
@@ -140,10 +142,11 @@ class TorrentEngine implements Engine {
     this.#uploads = new Throttle(options.clock, options.rates?.up)
     this.#downloads = new Throttle(options.clock, options.rates?.down)
     this.#trackerClient = createTrackerClient(options)
+    this.#hasher = options.hasher ?? inlineHasher
     this.#pool = new StripePool(
       options.volume.blockBytes,
       options.cacheBytes,
-      allocateAligned,
+      (bytes) => this.#hasher.allocate(bytes),
       options.clock,
     )
     this.#syncs = new SyncPolicy(
@@ -163,6 +166,7 @@ class TorrentEngine implements Engine {
       this.#closeDatagrams()
       await this.#listener?.close()
       this.#trackerClient.close()
+      await this.#hasher.close()
       throw error
     }
     this.#context = {
@@ -178,6 +182,7 @@ class TorrentEngine implements Engine {
       trackerUrls: new TrackerUrls(),
       alarms: new Alarms(this.#clock),
       pool: this.#pool,
+      hasher: this.#hasher,
       disks: this.#disks,
       messageMemory: new Budget(this.#options.messageMemoryBytes ?? DEFAULT_MESSAGE_BYTES),
       reads: new ReadCache(
@@ -429,6 +434,7 @@ class TorrentEngine implements Engine {
     await closed
     this.#closeDatagrams()
     this.#trackerClient.close()
+    await this.#hasher.close()
     await this.#syncs.now()
   }
 

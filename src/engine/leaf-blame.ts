@@ -45,6 +45,7 @@ export class LeafBlame {
   readonly #leaves = new Map<number, Uint8Array>()
   /** By piece: ends the wait. */
   readonly #waiting = new Map<number, () => void>()
+  #stopped = false
 
   constructor(hashes: PieceHashes, geometry: Geometry, clock: Clock, host: LeafBlameHost) {
     this.#hashes = hashes
@@ -57,7 +58,8 @@ export class LeafBlame {
   failed(piece: number): readonly number[] | 'wait' | undefined {
     const leaves = this.#leaves.get(piece)
     if (leaves !== undefined) return this.#compare(piece, leaves)
-    const job = this.#waiting.size < MAX_PIECES ? this.#jobOf(piece) : undefined
+    const mayAsk = !this.#stopped && this.#waiting.size < MAX_PIECES
+    const job = mayAsk ? this.#jobOf(piece) : undefined
     if (job === undefined || this.#waiting.has(piece)) return undefined
     const cancel = this.#clock.after(WAIT_MS, () => {
       this.#waiting.delete(piece)
@@ -76,6 +78,7 @@ export class LeafBlame {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const cancel of this.#waiting.values()) cancel()
     this.#waiting.clear()
   }

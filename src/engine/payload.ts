@@ -256,6 +256,8 @@ export class Payload {
     download.flush()
     download.stop()
     this.#leaving = download.stripes.close().then(() => {
+      // What was being hashed when it ended.
+      download.flush()
       content.leaving = undefined
     })
     return this.#leaving

@@ -2,11 +2,11 @@
  * The hash of a piece that lies in several stripes: it advances part by part, in order, as soon as the
  * chunks have arrived, so that no stripe has to wait for the others.
  *
- * Invariants: the parts before `nextStripe` have gone into the hash; one attempt has one Span, and what
+ * Invariants: the parts before `nextStripe` have gone into the hash, or the last of them is on its way; one attempt has one Span, and what
  * is written for an attempt that failed counts for no other.
  */
-import type { PieceCheck, Verdict } from '../metainfo/index.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
+import type { Found, RunningCheck } from './piece-checks.ts'
 
 export class Span {
   /** The hash was right. */
@@ -17,11 +17,11 @@ export class Span {
   nextStripe: number
   readonly #geometry: Geometry
   readonly #piece: number
-  readonly #check: PieceCheck
+  readonly #check: RunningCheck
   /** Chunks received without a gap from the first. */
   #chunks = 0
 
-  constructor(geometry: Geometry, piece: number, check: PieceCheck) {
+  constructor(geometry: Geometry, piece: number, check: RunningCheck) {
     this.#check = check
     this.#geometry = geometry
     this.#piece = piece
@@ -39,11 +39,19 @@ export class Span {
     return Math.min(this.#chunks * CHUNK_BYTES, length) >= end
   }
 
-  /** Hashes the next part. The verdict on the piece when that was the last one. */
-  take(bytes: Uint8Array): Verdict | undefined {
-    this.#check.update(bytes)
+  /** A part is being hashed; the next one waits for it. */
+  get busy(): boolean {
+    return this.#check.busy
+  }
+
+  /** Hashes the next part; finds whether the piece is right when that was the last one. */
+  take(bytes: Uint8Array, found: Found): void {
     this.nextStripe++
-    const isLast = this.nextStripe > this.#geometry.lastStripe(this.#piece)
-    return isLast ? this.#check.verdict() : undefined
+    this.#check.update(bytes, this.nextStripe > this.#geometry.lastStripe(this.#piece), found)
+  }
+
+  /** The try has failed, or is given up. */
+  cancel(): void {
+    this.#check.cancel()
   }
 }

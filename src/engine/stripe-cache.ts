@@ -17,18 +17,24 @@
  * have-bit names. A chunk that lies in two stripes needs only the first: the rest of it is carried until
  * the second finds a buffer.
  *
+ * Hashing may take its time (hasher.ts): a piece that is whole waits for it as it would for a chunk, its part absent and the
+ * memory held.
+ *
  * Invariants:
  * - A buffer is written to by peers only where chunks of pieces are that are not ready; what is on its
  *   way to the disk does not change.
- * - A buffer goes back to the pool once; its stripe is forgotten by then, and may be open anew.
+ * - A buffer goes back to the pool once; its stripe is forgotten by then, and may be open anew. What is still being hashed
+ *   of it has been cancelled.
  * - A piece is marked held on the volume only when it was verified and all its parts have been written.
  */
-import { assert, type Clock, SeedbedError } from '../base/index.ts'
-import type { PieceHashes, Verdict } from '../metainfo/index.ts'
+import { assert, type Clock, copyBytes, SeedbedError } from '../base/index.ts'
+import type { PieceHashes } from '../metainfo/index.ts'
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import { engineError } from './errors.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
+import type { Hasher } from './hasher.ts'
 import type { Picker } from './picker.ts'
+import { type Finding, PieceChecks, type RunningCheck } from './piece-checks.ts'
 import { Span } from './span.ts'
 import { Stripe } from './stripe.ts'
 import type { PoolMember, StripePool } from './stripe-pool.ts'
@@ -52,7 +58,7 @@ export class StripeCache implements PoolMember {
   held = 0
   readonly #geometry: Geometry
   readonly #stored: StoredTorrent
-  readonly #hashes: PieceHashes
+  readonly #checks: PieceChecks
   readonly #picker: Picker
   readonly #pool: StripePool
   readonly #writes: StripeWrites
@@ -60,6 +66,8 @@ export class StripeCache implements PoolMember {
   readonly #events: StripeCacheEvents
   readonly #stripes = new Map<number, Stripe>()
   readonly #spans = new Map<number, Span>()
+  /** Pieces of one stripe that are being hashed. */
+  readonly #running = new Map<number, RunningCheck>()
   /** Pieces that failed, and of which the wrong chunks are about to be known. */
   readonly #questioned = new Set<number>()
   /** The first bytes of stripes that have no buffer yet: the ends of chunks that lie in two. */
@@ -75,6 +83,7 @@ export class StripeCache implements PoolMember {
     readonly geometry: Geometry
     readonly stored: StoredTorrent
     readonly hashes: PieceHashes
+    readonly hasher: Hasher
     readonly picker: Picker
     readonly pool: StripePool
     readonly writes: WriteQueue
@@ -83,7 +92,7 @@ export class StripeCache implements PoolMember {
   }) {
     this.#geometry = options.geometry
     this.#stored = options.stored
-    this.#hashes = options.hashes
+    this.#checks = new PieceChecks(options.hasher, options.hashes)
     this.#picker = options.picker
     this.#pool = options.pool
     this.#writes = new StripeWrites(options.stored, options.geometry.stripeBytes, options.writes)
@@ -124,7 +133,7 @@ export class StripeCache implements PoolMember {
     if (stripe.claim(extent)) {
       const carried = this.#carried.get(index)
       if (carried?.extent === extent) {
-        stripe.buffer.set(carried.bytes)
+        copyBytes(stripe.buffer, 0, carried.bytes)
         this.#carried.delete(index)
       }
     }
@@ -147,10 +156,10 @@ export class StripeCache implements PoolMember {
     const index = Math.floor(offset / stripeBytes)
     const at = offset - index * stripeBytes
     const head = stripeBytes - at
-    this.#stripes.get(index)!.buffer.set(bytes.subarray(0, head), at)
+    copyBytes(this.#stripes.get(index)!.buffer, at, bytes.subarray(0, head))
     const extent = this.#geometry.extentOf(piece)
     const next = this.#stripes.get(index + 1)
-    if (next?.isClaimedBy(extent)) next.buffer.set(bytes.subarray(head))
+    if (next?.isClaimedBy(extent)) copyBytes(next.buffer, 0, bytes.subarray(head))
     else this.#carried.set(index + 1, { extent, bytes: bytes.slice(head) })
   }
 
@@ -164,11 +173,22 @@ export class StripeCache implements PoolMember {
     }
     if (!this.#picker.isWhole(piece)) return
     const stripe = this.#stripes.get(first)!
-    if (this.#isRight(piece, this.#hashes.judge(piece, stripe.bytesOf(piece)))) {
-      this.#picker.pieceVerified(piece)
-      this.#ready(stripe, piece)
-      this.#events.verified(piece)
-    }
+    const check = this.#checks.begin(piece)
+    this.#running.set(piece, check)
+    let isLater = false
+    check.update(stripe.bytesOf(piece), true, (finding) => {
+      this.#running.delete(piece)
+      const isRight = this.#isRight(piece, finding!)
+      let hasRoom = !isRight
+      if (isRight) {
+        hasRoom = this.#picker.pieceVerified(piece)
+        this.#ready(stripe, piece)
+        this.#events.verified(piece)
+      }
+      // Whoever brought the last chunk is asked for more anyway, unless it is gone by now.
+      if (isLater && hasRoom && !this.#closed) this.#events.onRoom()
+    })
+    isLater = true
   }
 
   /**
@@ -185,7 +205,7 @@ export class StripeCache implements PoolMember {
       if (stripe === undefined || !stripe.isReady(piece)) break
       const at = offset + done - index * stripeBytes
       const count = Math.min(target.length - done, stripeBytes - at)
-      target.set(stripe.buffer.subarray(at, at + count), done)
+      copyBytes(target, done, stripe.buffer.subarray(at, at + count))
       done += count
     }
     return done
@@ -267,6 +287,9 @@ export class StripeCache implements PoolMember {
    */
   async close(): Promise<void> {
     this.#closed = true
+    // What was whole when the end came is held like all that is verified.
+    if (this.#checks.underWay > 0) await this.#checks.idle()
+    this.#cancelChecks()
     for (;;) {
       for (const stripe of [...this.#stripes.values()]) {
         if (!stripe.writing) this.#writeVerified(stripe)
@@ -288,10 +311,17 @@ export class StripeCache implements PoolMember {
   async drop(): Promise<void> {
     this.#closed = true
     this.#dropped = true
+    this.#cancelChecks()
     this.#writes.withdraw()
     for (const stripe of [...this.#stripes.values()]) if (!stripe.writing) this.#release(stripe)
     this.#pool.leave(this)
     await this.#writes.idle()
+  }
+
+  #cancelChecks(): void {
+    for (const check of this.#running.values()) check.cancel()
+    this.#running.clear()
+    for (const span of this.#spans.values()) span.cancel()
   }
 
   /** Hashes a spanning piece as far as its chunks have arrived without a gap. */
@@ -299,11 +329,12 @@ export class StripeCache implements PoolMember {
     const extent = this.#geometry.extentOf(piece)
     let span = this.#spans.get(piece)
     if (span === undefined) {
-      span = new Span(this.#geometry, piece, this.#hashes.begin(piece))
+      span = new Span(this.#geometry, piece, this.#checks.begin(piece))
       this.#spans.set(piece, span)
     }
     const hasChunk = (chunk: number): boolean => this.#picker.hasChunk(piece, chunk)
-    while (!span.verified && span.hasNext(hasChunk)) {
+    while (this.#spans.get(piece) === span) {
+      if (span.busy || span.verified || !span.hasNext(hasChunk)) return
       const stripe = this.#stripes.get(span.nextStripe)
       if (stripe === undefined || !stripe.isClaimedBy(extent)) {
         // Only the end of its last chunk lies there.
@@ -311,22 +342,36 @@ export class StripeCache implements PoolMember {
         this.#stuck.add(piece)
         return
       }
-      const verdict = span.take(stripe.bytesOf(piece))
-      if (verdict !== undefined) {
-        if (!this.#isRight(piece, verdict)) return
-        span.verified = true
-        this.#picker.pieceVerified(piece)
-      }
-      this.#ready(stripe, piece)
-      if (span.verified) this.#events.verified(piece)
+      this.#hashPart(piece, span, stripe)
     }
   }
 
+  #hashPart(piece: number, span: Span, stripe: Stripe): void {
+    let isLater = false
+    span.take(stripe.bytesOf(piece), (finding) => {
+      let hasRoom = false
+      if (finding !== undefined && !this.#isRight(piece, finding)) hasRoom = true
+      else {
+        if (finding !== undefined) {
+          span.verified = true
+          hasRoom = this.#picker.pieceVerified(piece)
+        }
+        this.#ready(stripe, piece)
+        if (span.verified) this.#events.verified(piece)
+      }
+      if (!isLater) return
+      if (finding === undefined) this.#advance(piece)
+      else if (hasRoom && !this.#closed) this.#events.onRoom()
+    })
+    isLater = true
+  }
+
   /** False when it is not, after what follows from that. */
-  #isRight(piece: number, verdict: Verdict): boolean {
-    if (verdict === 'right') return true
-    assert(verdict !== 'unknown', `piece ${piece} was downloaded before its hash was known`)
-    if (verdict === 'wrong') this.#fail(piece)
+  #isRight(piece: number, finding: Finding): boolean {
+    if (finding === 'right') return true
+    assert(finding !== 'unknown', `piece ${piece} was downloaded before its hash was known`)
+    if (finding === 'wrong') this.#fail(piece)
+    else if (finding === 'lost') this.#free(piece, undefined)
     else {
       this.#events.failed(
         engineError(
@@ -370,7 +415,10 @@ export class StripeCache implements PoolMember {
 
   /** What is in memory of the piece is not its content. Returns the stripes that it leaves. */
   #forget(piece: number): Stripe[] {
+    this.#spans.get(piece)?.cancel()
     this.#spans.delete(piece)
+    this.#running.get(piece)?.cancel()
+    this.#running.delete(piece)
     this.#stuck.delete(piece)
     this.#questioned.delete(piece)
     const extent = this.#geometry.extentOf(piece)

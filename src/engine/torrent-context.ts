@@ -9,6 +9,7 @@ import type { Dht } from './dht/dht.ts'
 import type { Dialer } from './dialer.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { Hasher } from './hasher.ts'
 import type { LocalDiscovery } from './local/local-discovery.ts'
 import type { Misdeeds } from './misdeeds.ts'
 import type { Network } from './network.ts'
@@ -32,6 +33,7 @@ export interface TorrentContext {
   /** For announces. */
   readonly alarms: Alarms
   readonly pool: StripePool
+  readonly hasher: Hasher
   readonly disks: Disks<ReadBlock>
   readonly reads: ReadCache
   /** For what peers have said in part, or do not read. */

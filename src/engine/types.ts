@@ -6,6 +6,7 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { DhtOptions } from './dht/dht.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { Hasher } from './hasher.ts'
 import type { MisdeedCounts } from './misdeeds.ts'
 import type { Network } from './network.ts'
 import type { Priority } from './pick-order.ts'
@@ -43,6 +44,8 @@ export interface EngineOptions extends PeerLimits {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** Hashes what is downloaded; the engine closes it. Absent: that is done where the sockets are read. */
+  readonly hasher?: Hasher
   /** Peers connect here; 0 lets the system choose. */
   readonly peerPort: number
   /** Addresses to listen on, such as `0.0.0.0` and `::`. */

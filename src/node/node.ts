@@ -6,11 +6,13 @@
  * hashed). Stop runs the other way round: the engine says goodbye and flushes, the tracker closes
  * (it had to hear the goodbyes), the volume closes last.
  */
+import { availableParallelism } from 'node:os'
 import { toHex } from '../base/index.ts'
 import {
   type Engine,
   type EngineTorrent,
   startEngine,
+  ThreadHasher,
   type TorrentProgress,
 } from '../engine/index.ts'
 import { createPeerStore } from '../peer-store/index.ts'
@@ -172,6 +174,8 @@ function startEngineOf(
     clock: options.clock,
     random: options.random,
     logger: options.logger,
+    // With one processor there is nobody to hand it to.
+    ...(availableParallelism() === 1 ? {} : { hasher: new ThreadHasher(options) }),
     peerPort: options.peerPort,
     bind: options.bind,
     cacheBytes: options.cacheBytes,

@@ -1,6 +1,7 @@
 /**
  * Small swarms of real engines made from a seed: honest peers and others that corrupt, vanish and stall, disks
- * that fail or rot, caches of a block or two, pieces of odd sizes; in a quarter of them the first seed super-seeds. The same seed makes
+ * that fail or rot, caches of a block or two, pieces of odd sizes; in a quarter of them the first seed super-seeds, in half of them
+ * hashing takes its time. The same seed makes
  * the same swarm, to the last byte.
  *
  * What is asked of each: every honest download completes with the right bytes; no volume marks a piece that
@@ -13,6 +14,7 @@ import type { Engine, EngineTorrent } from '../../src/engine/index.ts'
 import { WireReader } from '../../src/engine/wire/reader.ts'
 import type { FakeLink } from './fake-network.ts'
 import type { FakeVolume } from './fake-volume.ts'
+import { SlowHasher, unevenMs } from './slow-hasher.ts'
 import { assertSame, type Content, Swarm } from './swarm.ts'
 
 const BLOCK_BYTES = 4 * CHUNK_BYTES
@@ -80,10 +82,13 @@ export async function runSwarm(seed: number): Promise<SwarmReport> {
   const started = swarm.clock.monotonicMs()
   // Who rots says so in time, and is mended by the others.
   const honest = members.filter(({ kind }) => kind === 'honest' || kind === 'rot')
-  const ended = (): boolean => honest.every(({ torrent }) => torrent.progress().state === 'seeding')
+  let due = members.length
+  const ended = (): boolean =>
+    due === 0 && honest.every(({ torrent }) => torrent.progress().state === 'seeding')
   for (const { kind, address, engine, torrent, volume } of members) {
     const afterMs = below(random, 2_000)
     swarm.clock.after(afterMs, () => {
+      due--
       if (kind === 'vanish') {
         swarm.internet.cut(address)
         void engine.remove(content.info.infoHash)
@@ -122,6 +127,7 @@ async function join(
   content: Content,
   hidesFirst: boolean,
 ): Promise<Member[]> {
+  const { seed } = swarm
   const members: Member[] = []
   for (const [address, kind] of kinds) {
     const isSeed = address === '10.0.0.1' || ['corrupt', 'stall', 'vanish', 'rot'].includes(kind)
@@ -129,6 +135,7 @@ async function join(
     const engine = await swarm.engine(address, volume, {
       cacheBytes: BLOCK_BYTES * (1 + below(random, 8)),
       encryption: 'off',
+      ...(seed % 2 === 0 ? {} : { hasher: slowHasher(swarm) }),
     })
     const known = members.map((member) => ({ host: member.address, port: 6881 }))
     const superSeed = address === '10.0.0.1' && hidesFirst
@@ -140,6 +147,12 @@ async function join(
     members.push({ address, kind, volume, engine, torrent })
   }
   return members
+}
+
+/** It has chance of its own: with and without it a seed makes the same peers and content. */
+function slowHasher({ seed, clock, engines }: Swarm): SlowHasher {
+  const random = seededRandom(seed * 16 + engines.length)
+  return new SlowHasher({ clock, random, tookMs: unevenMs, lostPercent: 1 })
 }
 
 /** Spoils some of the pieces; says which. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Bitfield, ManualClock, SeedbedError, seededRandom } from '../../src/base/index.ts'
 import { CHUNK_BYTES, Geometry } from '../../src/engine/geometry.ts'
+import { type Hasher, inlineHasher } from '../../src/engine/hasher.ts'
 import { Picker } from '../../src/engine/picker.ts'
 import type { PickerPeer } from '../../src/engine/picker-peer.ts'
 import { StripeCache } from '../../src/engine/stripe-cache.ts'
@@ -10,6 +11,7 @@ import { StripePool } from '../../src/engine/stripe-pool.ts'
 import { WriteQueue } from '../../src/engine/write-queue.ts'
 import { PieceHashes } from '../../src/metainfo/index.ts'
 import { type FakeStored, type FakeVolume, fakeVolume } from './fake-volume.ts'
+import { SlowHasher } from './slow-hasher.ts'
 import { type Content, makeContent } from './swarm.ts'
 
 const STRIPE = 4 * CHUNK_BYTES
@@ -31,6 +33,7 @@ async function bench(
   totalBytes: number,
   pieceBytes: number,
   maxActive = 2,
+  hasherFor: (clock: ManualClock) => Hasher = () => inlineHasher,
 ): Promise<Bench> {
   const content = makeContent(totalBytes, pieceBytes, seededRandom(7))
   const volume = fakeVolume(STRIPE, () => content.info.pieceHashes)
@@ -50,6 +53,7 @@ async function bench(
     geometry,
     stored,
     hashes: new PieceHashes(content.info),
+    hasher: hasherFor(clock),
     picker,
     pool,
     writes: new WriteQueue(),
@@ -324,4 +328,118 @@ test('dropped while a part of a stripe is on its way to the disk, the buffer com
   await b.cache.drop()
   assert.equal(pool.held, 0)
   assert.equal(b.stored.have.count, 2, 'what was written counts')
+})
+
+// --- Hashing that takes its time ---
+
+const HASH_MS = 100
+const slow = (clock: ManualClock): SlowHasher =>
+  new SlowHasher({ clock, random: seededRandom(1), tookMs: () => HASH_MS })
+
+test('until its hash is known a piece is neither told of, nor shown, nor written', async () => {
+  const b = await bench(poolOf(4), STRIPE, CHUNK_BYTES, 2, slow)
+  transfer(b, 4)
+  await settle()
+  b.cache.tick(b.clock.monotonicMs() + 60_000, 30_000)
+  await settle()
+  assert.deepEqual(b.events, [])
+  assert.equal(b.cache.copy(0, 0, new Uint8Array(10)), 0)
+  assert.equal(b.volume.writes.length, 0)
+  assert.equal(transfer(b, 4), 0, 'nothing of it is asked for again')
+  b.clock.advance(HASH_MS)
+  assert.equal(b.cache.copy(0, 0, new Uint8Array(10)), 10)
+  await settle()
+  assert.ok(b.stored.complete)
+  assert.equal(b.events.filter((event) => event === 'room').length, 1, 'its extent makes room')
+})
+
+test('closing waits for what is being hashed, and keeps what of it is right', async () => {
+  const b = await bench(poolOf(4), STRIPE, CHUNK_BYTES, 2, slow)
+  transfer(b, 3, (piece) => piece === 1)
+  let isClosed = false
+  const closing = b.cache.close().then(() => {
+    isClosed = true
+  })
+  await settle()
+  assert.equal(isClosed, false)
+  b.clock.advance(HASH_MS)
+  await closing
+  assert.deepEqual(
+    b.events.filter((event) => event !== 'room'),
+    ['verified 0', 'bad 1', 'verified 2', 'held 0', 'held 2'],
+  )
+  assert.equal(b.stored.have.count, 2)
+})
+
+test('closing keeps a piece over many stripes of which the last part was being hashed', async () => {
+  const b = await bench(poolOf(4), 2 * STRIPE, 2 * STRIPE, 2, slow)
+  transfer(b, 8)
+  const closing = b.cache.close()
+  await settle()
+  b.clock.advance(HASH_MS)
+  await settle()
+  assert.deepEqual(b.events, [], 'the second part comes after the first')
+  b.clock.advance(HASH_MS)
+  await closing
+  assert.ok(b.stored.complete)
+  assert.deepEqual(b.stored.data, b.content.bytes)
+})
+
+test('dropped while pieces are hashed, the buffers come back at once and nothing follows', async () => {
+  const pool = poolOf(4)
+  const b = await bench(pool, 6 * STRIPE, 3 * STRIPE, 2, slow)
+  transfer(b, 12)
+  await b.cache.drop()
+  assert.equal(pool.held, 0)
+  b.clock.advance(10 * HASH_MS)
+  await settle()
+  assert.deepEqual(b.events, [])
+})
+
+test('a piece that is given up while it is hashed is fetched anew, whatever its hash was', async () => {
+  const pool = poolOf(1)
+  const b = await bench(pool, STRIPE, STRIPE, 1, (clock) => {
+    const tooks = [60_000, HASH_MS]
+    return new SlowHasher({ clock, random: seededRandom(1), tookMs: () => tooks.shift()! })
+  })
+  transfer(b, 4)
+  await bench(pool, STRIPE, STRIPE, 1)
+  b.clock.advance(31_000)
+  b.cache.tick(b.clock.monotonicMs(), 30_000)
+  assert.equal(b.picker.active.length, 0)
+  assert.equal(pool.held, 0)
+  assert.equal(transfer(b, 4), 4, 'the same buffer, and other bytes in it')
+  b.clock.advance(HASH_MS)
+  await settle()
+  assert.ok(b.stored.complete)
+  b.clock.advance(60_000)
+  await settle()
+  assert.equal(b.events.filter((event) => event.startsWith('verified')).length, 1)
+})
+
+test("a hash that is lost is nobody's fault: the piece is fetched again", async () => {
+  for (const pieceBytes of [CHUNK_BYTES, 2 * STRIPE]) {
+    let isLost = true
+    const b = await bench(poolOf(4), 2 * STRIPE, pieceBytes, 2, () => ({
+      ...inlineHasher,
+      begin: (recipe) => {
+        const task = inlineHasher.begin(recipe)
+        return {
+          ...task,
+          cancel: () => {},
+          update: (bytes, isLast, done) =>
+            task.update(bytes, isLast, (answer) => {
+              done(isLost && isLast ? 'lost' : answer)
+              isLost = false
+            }),
+        }
+      },
+    }))
+    for (let i = 0; i < 20 && !b.stored.complete; i++) {
+      transfer(b, 8)
+      await settle()
+    }
+    assert.ok(b.stored.complete, `${b.events}`)
+    assert.ok(!b.events.some((event) => event.startsWith('bad')))
+  }
 })

@@ -22,8 +22,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'a piece is believed without its hash',
     file: 'stripe-cache.js',
-    text: /#isRight\(piece, verdict\) \{/,
-    instead: '#isRight(piece, verdict) { if (verdict !== undefined) return true;',
+    text: /#isRight\(piece, finding\) \{/,
+    instead: '#isRight(piece, finding) { if (finding !== undefined) return true;',
   },
   {
     what: 'a spanning piece is held before all of it is written',
@@ -42,6 +42,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'picker.js',
     text: /this\.releaseAll\(peer\);\s+for/,
     instead: 'peer.outstanding = 0; for',
+  },
+  {
+    what: 'memory is given back while it is hashed',
+    file: 'stripe-cache.js',
+    text: /this\.#running\.get\(piece\)\?\.cancel\(\);/,
+    instead: '',
   },
   {
     what: 'nobody is told when a buffer is free again',

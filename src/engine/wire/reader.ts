@@ -17,7 +17,7 @@
  *   within one slice are not copied and nothing but views is allocated for them.
  * - After an error or `stop()` the sink is not called again.
  */
-import { assert, readU16BE, readU32BE } from '../../base/index.ts'
+import { assert, copyBytes, readU16BE, readU32BE } from '../../base/index.ts'
 import { MERKLE_HASH_BYTES } from '../../metainfo/index.ts'
 import type { Budget } from '../budget.ts'
 import { protocolError } from '../errors.ts'
@@ -341,7 +341,7 @@ export class WireReader {
     if (count === 0) return false
     if (this.#target !== null) {
       const done = this.#chunkBytes - this.#remaining
-      this.#target.set(this.#slice.subarray(at, at + count), done)
+      copyBytes(this.#target, done, this.#slice.subarray(at, at + count))
     }
     this.#at = at + count
     this.#remaining -= count

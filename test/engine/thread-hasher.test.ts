@@ -1,0 +1,163 @@
+/** Hashing in a thread: the same digests, there when it pays and gone when it does not, and its death survived. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock, seededRandom, silentLogger } from '../../src/base/index.ts'
+import { type HashAnswer, type Hasher, inlineHasher } from '../../src/engine/hasher.ts'
+import { ThreadHasher } from '../../src/engine/node-hasher.ts'
+import type { PieceRecipe } from '../../src/metainfo/index.ts'
+
+const PIECE = 256 * 1024
+const V1: PieceRecipe = { sha1: true, fillerBytes: 0, leaves: 0, height: 0 }
+const V2: PieceRecipe = { sha1: false, fillerBytes: 0, leaves: 16, height: 4 }
+const HYBRID: PieceRecipe = { sha1: true, fillerBytes: 100_000, leaves: 16, height: 5 }
+
+function filled(hasher: Hasher, seed: number): Uint8Array {
+  const bytes = hasher.allocate(PIECE)
+  const random = seededRandom(seed)
+  for (let i = 0; i < bytes.length; i += 97) bytes[i] = random.uint32()
+  return bytes
+}
+
+function hash(
+  hasher: Hasher,
+  recipe: PieceRecipe,
+  parts: readonly Uint8Array[],
+): Promise<HashAnswer> {
+  const task = hasher.begin(recipe)
+  return new Promise((resolve) => {
+    const next = (at: number): void =>
+      task.update(parts[at]!, at === parts.length - 1, (answer) => {
+        if (answer === 'more') next(at + 1)
+        else resolve(answer)
+      })
+    next(0)
+  })
+}
+
+/** Makes it fast, and waits until the thread runs. */
+async function begun(hasher: ThreadHasher): Promise<void> {
+  hasher.count(2 ** 30)
+  while (!hasher.threaded) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Waits until the thread is over. */
+async function ended(hasher: ThreadHasher): Promise<void> {
+  while (hasher.threaded) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const made = (clock = new ManualClock(), program?: URL): ThreadHasher =>
+  new ThreadHasher({ clock, logger: silentLogger, ...(program && { program }) })
+
+test('the thread finds what is found in the call, of many pieces at once and of pieces in parts', async () => {
+  const hasher = made()
+  await begun(hasher)
+  const wholes = Array.from({ length: 12 }, (_, seed) => filled(hasher, seed))
+  const jobs: [PieceRecipe, Uint8Array[]][] = []
+  for (const [i, whole] of wholes.entries()) {
+    const recipe = [V1, V2, HYBRID][i % 3]!
+    jobs.push([recipe, [whole]])
+    jobs.push([
+      recipe,
+      [whole.subarray(0, 70_000), whole.subarray(70_000, 70_001), whole.subarray(70_001)],
+    ])
+    // Too small to be handed over.
+    jobs.push([recipe, [whole.subarray(7, 1_000)]])
+  }
+  const here = await Promise.all(jobs.map(([recipe, parts]) => hash(inlineHasher, recipe, parts)))
+  const there = await Promise.all(jobs.map(([recipe, parts]) => hash(hasher, recipe, parts)))
+  const plain = (answers: HashAnswer[]): unknown =>
+    answers.map((answer) => typeof answer === 'object' && { ...hex(answer) })
+  assert.deepEqual(plain(there), plain(here))
+  await hasher.close()
+})
+
+function hex({ sha1, root }: Exclude<HashAnswer, string>): object {
+  const text = (bytes?: Uint8Array): string => Buffer.from(bytes ?? []).toString('hex')
+  return { sha1: text(sha1), root: text(root) }
+}
+
+test('slow downloads have no thread, and are answered in the call', async () => {
+  const clock = new ManualClock()
+  const hasher = new ThreadHasher({ clock, logger: silentLogger, fastBytes: 4 * PIECE })
+  const bytes = filled(hasher, 1)
+  for (let i = 0; i < 20; i++) {
+    let isAnswered = false
+    hasher.begin(V1).update(bytes, true, () => {
+      isAnswered = true
+    })
+    assert.ok(isAnswered)
+    clock.advance(400)
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(hasher.threaded, false)
+  await hasher.close()
+})
+
+test('the thread ends when it was slow for ten seconds, after the last of its tasks, and begins again', async () => {
+  const clock = new ManualClock()
+  const hasher = made(clock)
+  await begun(hasher)
+  const bytes = filled(hasher, 1)
+  const task = hasher.begin(V1)
+  const answer = (isLast: boolean): Promise<HashAnswer> =>
+    new Promise((resolve) => task.update(bytes, isLast, resolve))
+  assert.equal(await answer(false), 'more')
+  clock.advance(9_000)
+  assert.ok(hasher.threaded)
+  clock.advance(2_000)
+  clock.advance(10_000)
+  assert.equal(hasher.threaded, false, 'it takes no other task')
+  assert.ok(typeof (await answer(true)) === 'object', 'and ends those that it has')
+  await ended(hasher)
+  await begun(hasher)
+  await hasher.close()
+})
+
+test('what was cancelled is told nothing, and does not keep the thread from ending', async () => {
+  const clock = new ManualClock()
+  const hasher = made(clock)
+  await begun(hasher)
+  const bytes = filled(hasher, 1)
+  const cancelled = hasher.begin(V1)
+  cancelled.update(bytes, true, () => assert.fail('told'))
+  cancelled.cancel()
+  const halfway = hasher.begin(V2)
+  await new Promise<void>((resolve) => halfway.update(bytes, false, () => resolve()))
+  halfway.cancel()
+  halfway.cancel()
+  assert.ok(typeof (await hash(hasher, V1, [bytes])) === 'object')
+  await hasher.close()
+  assert.equal(hasher.threaded, false)
+})
+
+test('a thread that dies loses what it had; what comes after is hashed in the call', async () => {
+  const body = `import { parentPort } from 'node:worker_threads'
+    parentPort.once('message', () => { throw new Error('a bit has flipped') })`
+  const hasher = made(
+    new ManualClock(),
+    new URL(`data:text/javascript,${encodeURIComponent(body)}`),
+  )
+  await begun(hasher)
+  const bytes = filled(hasher, 1)
+  const answers = await Promise.all([hash(hasher, V1, [bytes]), hash(hasher, V2, [bytes, bytes])])
+  assert.deepEqual(answers, ['lost', 'lost'])
+  assert.equal(hasher.threaded, false)
+  hasher.count(2 ** 30)
+  assert.ok(typeof (await hash(hasher, V1, [bytes])) === 'object')
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(hasher.threaded, false, 'there is no other')
+  await hasher.close()
+})
+
+test('closed with tasks open, it loses them; after that all is hashed in the call', async () => {
+  const hasher = made()
+  await begun(hasher)
+  const bytes = filled(hasher, 1)
+  const open = hash(hasher, V1, [bytes])
+  const closing = hasher.close()
+  assert.equal(await open, 'lost')
+  await closing
+  hasher.count(2 ** 30)
+  assert.ok(typeof (await hash(hasher, V1, [bytes])) === 'object')
+  assert.equal(hasher.threaded, false)
+})
