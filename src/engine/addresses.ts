@@ -4,7 +4,7 @@
  *
  * Of those that may be tried the one with the fewest failures is next, then the one of the highest priority, then who has waited longest.
  *
- * Invariants: at most `MAX_ADDRESSES` are kept; one that is connected, or being connected, or banned, is
+ * Invariants: at most `MAX_ADDRESSES` are kept, a new one in place of that which failed most often; one that is connected, or being connected, or banned, is
  * not offered; one that failed is offered again after 2 seconds, then 4, 8, … 10 minutes, and given up
  * after MAX_FAILURES when there are enough others.
  */
@@ -69,11 +69,23 @@ export class AddressBook {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) return false
     if (host === '' || this.isBanned(host, nowMs)) return false
     const key = keyOf({ host, port })
-    if (this.#addresses.has(key) || this.#addresses.size >= MAX_ADDRESSES) return false
+    if (this.#addresses.has(key)) return false
+    if (this.#addresses.size >= MAX_ADDRESSES && !this.#giveUpWorst()) return false
     const priority = this.#priorityOf({ host, port })
     const address = { host, port, priority, failures: 0, notBeforeMs: 0, busy: false }
     this.#addresses.set(key, address)
     return true
+  }
+
+  /** Whoever fills the book with addresses where nobody is must not keep others out. False when none has failed. */
+  #giveUpWorst(): boolean {
+    let worst: PeerAddress | undefined
+    for (const address of this.#addresses.values()) {
+      // Ours is kept, so as not to be tried again.
+      if (address.busy || address.notBeforeMs === Number.POSITIVE_INFINITY) continue
+      if (address.failures > (worst?.failures ?? 0)) worst = address
+    }
+    return worst !== undefined && this.#addresses.delete(keyOf(worst))
   }
 
   isAnyDue(nowMs: number): boolean {

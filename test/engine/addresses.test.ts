@@ -52,6 +52,26 @@ test('an address that is to rest rests, for ever if need be', () => {
   assert.equal(book.add('10.0.0.1', 1, 0), false)
 })
 
+test('a book that is full of addresses where nobody answers takes new ones in their place', () => {
+  const book = new AddressBook()
+  for (let port = 1; port <= 2_000; port++) assert.ok(book.add('10.0.0.1', port, 0))
+  assert.equal(book.add('192.0.2.1', 1, 0), false, 'nothing is known against the others yet')
+  const ourselves = book.next(0)!
+  book.ended(ourselves, false, 0, Number.POSITIVE_INFINITY)
+  const useful = book.next(0)!
+  book.ended(useful, true, 0)
+  const absent = book.next(0)!
+  book.ended(absent, false, 0)
+  const busy = book.next(0)!
+  assert.ok(book.add('192.0.2.1', 1, 0))
+  assert.equal(book.size, 2_000)
+  assert.equal(book.add('192.0.2.1', 2, 0), false, 'that was the only one')
+  for (const { port } of [ourselves, useful, busy])
+    assert.equal(book.add('10.0.0.1', port, 0), false)
+  book.ended(busy, false, 0)
+  assert.ok(book.add('10.0.0.1', absent.port, 0))
+})
+
 test('nonsense is no address; a banned host neither', () => {
   const book = new AddressBook()
   for (const port of [0, -1, 65_536, 1.5, Number.NaN]) assert.ok(!book.add('10.0.0.1', port, 0))
