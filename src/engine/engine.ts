@@ -87,8 +87,7 @@ class TorrentEngine implements Engine {
   readonly #volume: TorrentStore
   readonly #clock: Clock
   readonly #logger: Logger
-  /** By the name that they were added by. */
-  readonly #torrents = new Map<string, Torrent>()
+  readonly #torrents = new Set<Torrent>()
   /** By all of their names. */
   readonly #byName = new Map<string, Torrent>()
   /** Torrents that are being made on the volume. */
@@ -247,7 +246,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#torrents.get(toLatin1(infoHash))?.discovery.believe([peer]),
+        this.#byName.get(toLatin1(infoHash))?.discovery.believe([peer]),
     }
     return Dht.open(tools, sockets, options)
   }
@@ -407,8 +406,7 @@ class TorrentEngine implements Engine {
     const key = toLatin1(torrent.infoHash)
     await torrent.stop()
     await this.#making.get(key)?.catch(ignore)
-    if (this.#torrents.get(key) !== torrent) return
-    this.#torrents.delete(key)
+    if (!this.#torrents.delete(torrent)) return
     for (const name of torrent.names.all) {
       if (this.#byName.get(toLatin1(name)) !== torrent) continue
       this.#byName.delete(toLatin1(name))
@@ -429,7 +427,7 @@ class TorrentEngine implements Engine {
     this.#dht?.stop()
     this.#local?.stop()
     const closed = this.#listener?.close()
-    await Promise.all([...this.#torrents.values()].map((torrent) => torrent.stop()))
+    await Promise.all(Array.from(this.#torrents, (torrent) => torrent.stop()))
     await Promise.allSettled(this.#making.values())
     await closed
     this.#closeDatagrams()
@@ -441,7 +439,7 @@ class TorrentEngine implements Engine {
   #make(names: TorrentNames, options: AddOptions): Torrent {
     this.#refuseTwice(names)
     const torrent = new Torrent(this.#context!, names, options)
-    this.#torrents.set(toLatin1(names.primary), torrent)
+    this.#torrents.add(torrent)
     for (const name of names.all) this.#register(torrent, name)
     return torrent
   }
@@ -536,7 +534,7 @@ class TorrentEngine implements Engine {
   }
 
   *#swarms(): Generator<Swarm> {
-    for (const { swarmIfAny } of this.#torrents.values()) if (swarmIfAny) yield swarmIfAny
+    for (const { swarmIfAny } of this.#torrents) if (swarmIfAny) yield swarmIfAny
   }
 
   #tick(): void {
@@ -544,7 +542,7 @@ class TorrentEngine implements Engine {
     const elapsedMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
     // Another one is the first each time: whoever is first takes what there is.
-    const torrents = [...this.#torrents.values()]
+    const torrents = [...this.#torrents]
     this.#turn = (this.#turn + 1) % Math.max(1, torrents.length)
     for (let i = 0; i < torrents.length; i++) {
       torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
@@ -563,7 +561,7 @@ class TorrentEngine implements Engine {
   /** Nobody can say what is durable there: no torrent that is being written to a failed device may go on. */
   #syncFailed(error: Error): void {
     this.#logger.error({ error }, 'a device could not be synced')
-    for (const torrent of this.#torrents.values()) {
+    for (const torrent of this.#torrents) {
       const failure = torrent.stored?.failure
       if (torrent.state === 'downloading' && failure !== undefined) torrent.fail(failure)
     }

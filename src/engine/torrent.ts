@@ -46,6 +46,7 @@ import type {
   TorrentEvents,
   TorrentProgress,
   TorrentState,
+  TorrentWatcher,
 } from './types.ts'
 
 const NO_URLS: readonly string[] = []
@@ -66,6 +67,7 @@ export class Torrent
   readonly #logger: Logger
   readonly #webSeeds: readonly string[]
   readonly #superSeed: boolean
+  readonly #watcher: TorrentWatcher | undefined
   #swarm: Swarm | undefined
   readonly #sleep: Sleep
   #over: 'failed' | 'stopped' | undefined
@@ -77,12 +79,13 @@ export class Torrent
 
   constructor(context: TorrentContext, names: TorrentNames, options: AddOptions) {
     super()
-    const { trackers, webSeeds = NO_URLS, superSeed = false, rates, reload } = options
+    const { trackers, webSeeds = NO_URLS, superSeed = false, rates, reload, watcher } = options
     this.#context = context
     this.#logger = context.logger
     this.names = names
     this.#webSeeds = webSeeds
     this.#superSeed = superSeed
+    this.#watcher = watcher
     this.#sleep = new Sleep(reload)
     this.traffic = new Traffic(context.uploads, context.downloads, rates)
     this.payload = new Payload(context, this, options)
@@ -192,6 +195,7 @@ export class Torrent
   metadataKnown(): void {
     this.swarm.contentKnown()
     this.emit('metadata', this.info!)
+    this.#watcher?.metadata(this, this.info!)
     this.swarm.closeSeeds()
   }
 
@@ -253,6 +257,7 @@ export class Torrent
     if (info === undefined || content === undefined || !content.verified.full) return
     this.#sleep.begin(info)
     this.payload.sleep()
+    this.traffic.rest()
     this.info = undefined
     // Whether the swarm was begun already (BEP 16) is known to nobody else.
     if (this.#swarm?.knowsNobody !== true || this.#superSeed) return
@@ -304,6 +309,7 @@ export class Torrent
     this.swarm.closeSeeds()
     this.#logger.info({ infoHash: toHex(this.infoHash) }, 'a torrent is complete')
     this.emit('complete')
+    this.#watcher?.complete(this)
   }
 
   setSequential(sequential: boolean): void {
@@ -382,6 +388,7 @@ export class Torrent
     this.#cutOff()
     this.#stopping = settled(this.payload.drop(), this.discovery.stop())
     this.emit('failed', error)
+    this.#watcher?.failed(this, error)
   }
 
   async resume(): Promise<void> {

@@ -8,39 +8,77 @@ import { RateMeter } from './rate.ts'
 import type { Share, Throttle } from './throttle.ts'
 import type { Rates } from './types.ts'
 
+type Moved = Pick<Readonly<RateMeter>, 'total' | 'perSecond'>
+
+const NOTHING: Moved = { total: 0, perSecond: 0 }
+
 export class Traffic {
-  /** What may be sent, and asked for. */
-  readonly uploadShare: Share
-  readonly downloadShare: Share
-  readonly uploaded: RateMeter = new RateMeter()
-  readonly downloaded: RateMeter = new RateMeter()
   /** Keeps the totals; undefined until it is known where. */
   stored: StoredTorrent | undefined
+  readonly #uploads: Throttle
+  readonly #downloads: Throttle
+  #rates: Rates | undefined
+  #uploadShare: Share | undefined
+  #downloadShare: Share | undefined
+  #uploaded: RateMeter | undefined
+  #downloaded: RateMeter | undefined
 
   constructor(uploads: Throttle, downloads: Throttle, rates: Rates | undefined) {
-    this.uploadShare = uploads.share(rates?.up)
-    this.downloadShare = downloads.share(rates?.down)
+    this.#uploads = uploads
+    this.#downloads = downloads
+    this.#rates = rates
   }
 
-  limit({ up, down }: Rates): void {
-    this.uploadShare.rate = up
-    this.downloadShare.rate = down
+  // Each is made when somebody comes: of thousands of torrents few move anything.
+
+  /** What may be sent. */
+  get uploadShare(): Share {
+    this.#uploadShare ??= this.#uploads.share(this.#rates?.up)
+    return this.#uploadShare
+  }
+
+  /** What may be asked for. */
+  get downloadShare(): Share {
+    this.#downloadShare ??= this.#downloads.share(this.#rates?.down)
+    return this.#downloadShare
+  }
+
+  get uploaded(): Moved {
+    return this.#uploaded ?? NOTHING
+  }
+
+  get downloaded(): Moved {
+    return this.#downloaded ?? NOTHING
+  }
+
+  limit(rates: Rates): void {
+    this.#rates = rates
+    if (this.#uploadShare !== undefined) this.#uploadShare.rate = rates.up
+    if (this.#downloadShare !== undefined) this.#downloadShare.rate = rates.down
+  }
+
+  /** Nobody is there any more. */
+  rest(): void {
+    this.#uploadShare = undefined
+    this.#downloadShare = undefined
   }
 
   countUpload(bytes: number): void {
-    this.uploaded.add(bytes)
+    this.#uploaded ??= new RateMeter()
+    this.#uploaded.add(bytes)
     if (this.stored !== undefined) this.stored.uploadedBytes += bytes
   }
 
   countDownload(bytes: number): void {
-    this.downloaded.add(bytes)
+    this.#downloaded ??= new RateMeter()
+    this.#downloaded.add(bytes)
     if (this.stored !== undefined) this.stored.downloadedBytes += bytes
   }
 
   /** Once a second. */
   tick(elapsedMs: number): void {
-    this.downloaded.tick(elapsedMs)
-    this.uploaded.tick(elapsedMs)
+    this.#downloaded?.tick(elapsedMs)
+    this.#uploaded?.tick(elapsedMs)
   }
 
   get uploadedEver(): number {

@@ -103,6 +103,8 @@ export interface AddOptions {
   readonly reload?: (
     stored: StoredTorrent,
   ) => Promise<{ readonly info: TorrentInfo; readonly layers: PieceLayers }>
+  /** Hears of it, after the listeners. */
+  readonly watcher?: TorrentWatcher
   /** Opaque bytes to keep beside the info dictionary when the torrent has to be made on the volume. */
   readonly attributes?: Uint8Array
 }
@@ -152,6 +154,13 @@ export interface TorrentEvents {
   complete: []
   /** The state is `failed`, peers are cut off; nothing is emitted until it is resumed. */
   failed: [error: Error]
+}
+
+/** Hears of all torrents that it was given to: one for thousands of them, where listeners would be each torrent's own. */
+export interface TorrentWatcher {
+  metadata(torrent: EngineTorrent, info: TorrentInfo): void
+  complete(torrent: EngineTorrent): void
+  failed(torrent: EngineTorrent, error: Error): void
 }
 
 /** A torrent in the engine. */

@@ -5,7 +5,7 @@
  * trackers only; what is in doubt is hashed before it is served.
  */
 import { bytesEqual, errnoOf, toHex } from '../base/index.ts'
-import type { AddOptions, Engine, EngineTorrent } from '../engine/index.ts'
+import type { AddOptions, Engine, EngineTorrent, TorrentWatcher } from '../engine/index.ts'
 import {
   HASH_BYTES,
   hasAllLayers,
@@ -37,6 +37,7 @@ export class Served {
   readonly #place: Place
   readonly #ownTiers: Tiers
   readonly #retries: Retries
+  readonly #watcher: TorrentWatcher
 
   /** `ownTiers`: the node's own tracker. */
   constructor(options: NodeOptions, place: Place, engine: Engine, ownTiers: Tiers) {
@@ -45,6 +46,28 @@ export class Served {
     this.engine = engine
     this.#ownTiers = ownTiers
     this.#retries = new Retries(options.clock, (infoHash) => this.resume(infoHash))
+    this.#watcher = this.#watch()
+  }
+
+  #watch(): TorrentWatcher {
+    const { onEvent } = this.#options
+    return {
+      metadata({ infoHash }, { name, contentBytes: bytes }) {
+        onEvent({ event: 'metadata', infoHash: toHex(infoHash), name, bytes })
+      },
+      complete: ({ infoHash, info }) => {
+        onEvent({
+          event: 'complete',
+          infoHash: toHex(infoHash),
+          name: info!.name,
+          bytes: info!.contentBytes,
+          path: contentPath(this.#place, infoHash),
+        })
+      },
+      failed: (torrent, error) => {
+        this.#failed(torrent.infoHash, error, this.#retries.failed(torrent))
+      },
+    }
   }
 
   async openAll(): Promise<void> {
@@ -88,16 +111,15 @@ export class Served {
 
   #open(stored: StoredTorrent, { info, layers }: Described, kept: Uint8Array): void {
     const { trackers, webSeeds, only } = decodeAttributes(kept)
-    this.#watch(
-      this.engine.open(stored, info, {
-        trackers: this.#tiersFor(info, trackers),
-        ...(webSeeds === undefined ? {} : { webSeeds }),
-        layers,
-        reload: describeStored,
-        superSeed: this.#options.superSeed === true,
-        ...(only === undefined ? {} : selectionOf(only)),
-      }),
-    )
+    this.engine.open(stored, info, {
+      trackers: this.#tiersFor(info, trackers),
+      ...(webSeeds === undefined ? {} : { webSeeds }),
+      layers,
+      reload: describeStored,
+      watcher: this.#watcher,
+      superSeed: this.#options.superSeed === true,
+      ...(only === undefined ? {} : selectionOf(only)),
+    })
   }
 
   /** What was imported is served, unless it is already. */
@@ -105,8 +127,9 @@ export class Served {
     if (this.engine.get(info.infoHash) !== undefined) return
     const trackers = this.#tiersFor(info, [])
     const superSeed = this.#options.superSeed === true
-    const options = { trackers, layers, superSeed, reload: describeStored }
-    this.#watch(this.engine.open(stored, info, options))
+    const watcher = this.#watcher
+    const options = { trackers, layers, superSeed, watcher, reload: describeStored }
+    this.engine.open(stored, info, options)
   }
 
   /** Hashes what is in doubt: pieces of files that somebody else, or a crash, has changed. */
@@ -146,6 +169,7 @@ export class Served {
     const wanted = {
       sequential,
       reload: describeStored,
+      watcher: this.#watcher,
       ...(only === undefined ? {} : selectionOf(only)),
     }
     const kept = only === undefined ? {} : { only }
@@ -187,7 +211,6 @@ export class Served {
       infoHash: toHex(torrent.infoHash),
       name: named.name ?? null,
     })
-    this.#watch(torrent)
     return torrent
   }
 
@@ -205,27 +228,6 @@ export class Served {
     return infoHashV2 === undefined
       ? undefined
       : this.engine.get(infoHashV2.subarray(0, HASH_BYTES))
-  }
-
-  #watch(torrent: EngineTorrent): void {
-    const { onEvent } = this.#options
-    const infoHash = toHex(torrent.infoHash)
-    torrent.on('metadata', (info) => {
-      onEvent({ event: 'metadata', infoHash, name: info.name, bytes: info.contentBytes })
-    })
-    torrent.on('complete', () => {
-      const info = torrent.info!
-      onEvent({
-        event: 'complete',
-        infoHash,
-        name: info.name,
-        bytes: info.contentBytes,
-        path: contentPath(this.#place, torrent.infoHash),
-      })
-    })
-    torrent.on('failed', (error) => {
-      this.#failed(torrent.infoHash, error, this.#retries.failed(torrent))
-    })
   }
 
   /**

@@ -133,7 +133,8 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     const queue = names.filter((name) => /^[0-9a-f]{40}\.(info|removed)$/.test(name)).sort()
     const next = async (): Promise<void> => {
       for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-        const key = name.slice(0, 40)
+        // Spelled anew: a part of the name would keep all of it.
+        const key = toHex(fromHex(name.slice(0, 40))!)
         if (name.endsWith('.info')) await this.#loadTorrent(key)
         else if (!this.readOnly) await this.#finishRemoval(key)
       }
