@@ -16,7 +16,7 @@ import { Elevator } from './elevator.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export const READ_DEPTH = 8
-/** Of half a MiB each: 16 MiB, some 300 ms of a disk that seeks for each. */
+/** Of half a MiB each at most: 16 MiB, some 300 ms of a disk that seeks for each. */
 export const READS_A_TURN = 32
 /** Of 4 MiB each: 16 MiB, 110 ms of a disk that does not seek. */
 export const WRITES_A_TURN = 4
@@ -59,11 +59,13 @@ export class Disk<Read extends object> {
     this.#reads.delete(read)
   }
 
-  get canRead(): boolean {
-    return this.#reads.size > 0 && this.#reading < READ_DEPTH && this.#mayBegin('reads')
+  /** The next read, when it may begin now. */
+  get nextRead(): Read | undefined {
+    if (this.#reading >= READ_DEPTH || !this.#mayBegin('reads')) return undefined
+    return this.#reads.peek()
   }
 
-  /** The next read, which begins now: `ended` has to follow. To be called when `canRead`. */
+  /** The next read, which begins now: `ended` has to follow. To be called when there is a `nextRead`. */
   begin(): Read {
     const read = this.#reads.take()!
     this.#reading++

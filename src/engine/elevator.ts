@@ -49,21 +49,28 @@ export class Elevator<Item extends object> {
     return true
   }
 
+  /** The next, which goes on waiting; undefined when none waits. */
+  peek(): Item | undefined {
+    return this.#sorted[this.#nextIndex()]?.item
+  }
+
   /** The next, which waits no more; undefined when none does. */
   take(): Item | undefined {
     if (this.#sorted.length === 0) return undefined
-    const [oldest] = this.#byItem.values()
-    let index: number
-    if (this.#served - oldest!.since >= MAX_PASSED) index = this.#indexOf(oldest!)
-    else {
-      index = this.#firstAt(this.#cursor)
-      if (index === this.#sorted.length) index = 0
-    }
-    const [next] = this.#sorted.splice(index, 1)
+    const [next] = this.#sorted.splice(this.#nextIndex(), 1)
     this.#byItem.delete(next!.item)
     this.#cursor = next!.place
     this.#served++
     return next!.item
+  }
+
+  /** 0 when none waits. */
+  #nextIndex(): number {
+    const [oldest] = this.#byItem.values()
+    if (oldest === undefined) return 0
+    if (this.#served - oldest.since >= MAX_PASSED) return this.#indexOf(oldest)
+    const index = this.#firstAt(this.#cursor)
+    return index === this.#sorted.length ? 0 : index
   }
 
   #indexOf(waiting: Waiting<Item>): number {

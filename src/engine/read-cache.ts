@@ -7,17 +7,29 @@
  *                      `-> evicted, the one not used for longest; never while pinned
  * ```
  *
+ * A block is as large as the torrent's pieces, within bounds (`readBytesFor`): who asks for pieces in an order of
+ * his own wants all of a piece, and its neighbour only by chance.
+ *
  * Invariants:
- * - The buffers are at most `capacity`, all made by this cache; who finds none waits.
+ * - The memory is at most `capacity` slabs (read-memory.ts); who finds none waits.
  * - A block's bytes do not change while it is pinned; it covers only pieces that are on the volume.
  * - Readers of one block share one read, which is done in its turn at its disk (disk.ts).
  */
 import type { StoredTorrent } from '../torrent-store/index.ts'
 import type { Disk, Disks } from './disk.ts'
 import type { Geometry } from './geometry.ts'
+import { type Cell, ReadMemory } from './read-memory.ts'
 
-/** Bytes of one block; divides the stripe. */
-export const READ_BYTES: number = 512 * 1024
+/** Bytes of the smallest and of the largest block: powers of two, which divide the stripe. */
+export const MIN_READ_BYTES: number = 64 * 1024
+export const MAX_READ_BYTES: number = 512 * 1024
+
+/** Bytes of a block of a torrent with such pieces: a power of two. */
+export function readBytesFor(pieceBytes: number): number {
+  let bytes = MIN_READ_BYTES
+  while (bytes < pieceBytes && bytes < MAX_READ_BYTES) bytes *= 2
+  return bytes
+}
 
 export interface BlockWaiter {
   /** A block it waited for is ready, or could not be read (the source was told). */
@@ -28,6 +40,8 @@ export interface BlockWaiter {
 export class ReadSource {
   readonly stored: StoredTorrent
   readonly geometry: Geometry
+  /** Of its blocks. */
+  readonly readBytes: number
   /** By number: `floor(offset / readBytes)`. */
   readonly blocks: Map<number, ReadBlock> = new Map()
   readonly failed: (error: Error) => void
@@ -35,6 +49,7 @@ export class ReadSource {
   constructor(stored: StoredTorrent, geometry: Geometry, failed: (error: Error) => void) {
     this.stored = stored
     this.geometry = geometry
+    this.readBytes = Math.min(readBytesFor(geometry.pieceBytes), geometry.stripeBytes)
     this.failed = failed
   }
 }
@@ -45,7 +60,7 @@ export class ReadBlock {
   /** The bytes of the torrent that it holds: `from` up to before `to`. */
   readonly from: number
   readonly to: number
-  buffer: Uint8Array | undefined
+  cell: Cell<ReadBlock> | undefined
   ready = false
   pins = 0
   waiters: Set<BlockWaiter> = new Set()
@@ -59,12 +74,8 @@ export class ReadBlock {
 }
 
 export class ReadCache {
-  readonly readBytes: number
-  readonly capacity: number
-  readonly #allocate: (bytes: number) => Uint8Array
+  readonly #memory: ReadMemory<ReadBlock>
   readonly #disks: Disks<ReadBlock>
-  readonly #free: Uint8Array[] = []
-  #made = 0
   /** Which disk is asked first: another one each time. */
   #turn = 0
   /** Ready blocks, the one not used for longest first. */
@@ -78,18 +89,24 @@ export class ReadCache {
   ) {
     this.#disks = disks
     disks.mayRead = () => this.#next()
-    this.readBytes = Math.min(READ_BYTES, blockBytes)
-    this.capacity = Math.max(2, Math.floor(cacheBytes / this.readBytes))
-    this.#allocate = allocate
+    const slabBytes = Math.min(MAX_READ_BYTES, blockBytes)
+    const capacity = Math.max(2, Math.floor(cacheBytes / slabBytes))
+    this.#memory = new ReadMemory(slabBytes, capacity, allocate)
   }
 
+  /** Slabs of memory. */
+  get capacity(): number {
+    return this.#memory.capacity
+  }
+
+  /** Slabs made so far. */
   get made(): number {
-    return this.#made
+    return this.#memory.made
   }
 
   /** The ready block with these bytes, or undefined: then `load` it. */
   get(source: ReadSource, offset: number, length: number): ReadBlock | undefined {
-    const block = source.blocks.get(Math.floor(offset / this.readBytes))
+    const block = source.blocks.get(Math.floor(offset / source.readBytes))
     if (block === undefined || !block.ready) return undefined
     if (offset < block.from || offset + length > block.to) return undefined
     this.#order.delete(block)
@@ -98,13 +115,13 @@ export class ReadCache {
   }
 
   /** Whether one block can hold these bytes. */
-  fits(offset: number, length: number): boolean {
-    return offset % this.readBytes <= this.readBytes - length
+  fits({ readBytes }: ReadSource, offset: number, length: number): boolean {
+    return offset % readBytes <= readBytes - length
   }
 
   /** Reads the block around `offset`, whose piece is on the volume; `waiter` hears of it. */
   load(source: ReadSource, offset: number, waiter: BlockWaiter | undefined): void {
-    const number = Math.floor(offset / this.readBytes)
+    const number = Math.floor(offset / source.readBytes)
     let block = source.blocks.get(number)
     if (block !== undefined && (offset < block.from || offset >= block.to)) {
       if (!block.ready) {
@@ -170,19 +187,20 @@ export class ReadCache {
     const disks = [...this.#disks.all()]
     for (let idle = 0; idle < disks.length; ) {
       const disk = disks[this.#turn++ % disks.length]!
-      const buffer = disk.canRead ? this.#buffer() : undefined
-      if (buffer === undefined) idle++
+      const next = disk.nextRead
+      const cell = next === undefined ? undefined : this.#cellFor(next)
+      if (cell === undefined) idle++
       else {
         idle = 0
-        this.#read(disk, disk.begin(), buffer)
+        this.#read(disk, disk.begin(), cell)
       }
     }
   }
 
-  #read(disk: Disk<ReadBlock>, block: ReadBlock, buffer: Uint8Array): void {
-    block.buffer = buffer
+  #read(disk: Disk<ReadBlock>, block: ReadBlock, cell: Cell<ReadBlock>): void {
+    block.cell = cell
     const { source } = block
-    source.stored.read(block.from, buffer.subarray(0, block.to - block.from)).then(
+    source.stored.read(block.from, cell.bytes.subarray(0, block.to - block.from)).then(
       () => this.#finish(disk, block, undefined),
       (error: unknown) => this.#finish(disk, block, error),
     )
@@ -206,17 +224,21 @@ export class ReadCache {
     this.#next()
   }
 
-  #buffer(): Uint8Array | undefined {
-    const free = this.#free.pop()
+  /** Memory for a block; else that of the one not used for longest, with its slab where cells are of another size. */
+  #cellFor(block: ReadBlock): Cell<ReadBlock> | undefined {
+    const { readBytes } = block.source
+    const free = this.#memory.take(block, readBytes)
     if (free !== undefined) return free
-    if (this.#made < this.capacity) {
-      this.#made++
-      return this.#allocate(this.readBytes)
-    }
-    for (const block of this.#order) {
-      if (block.pins > 0) continue
-      this.#forget(block)
-      return this.#free.pop()
+    for (const oldest of this.#order) {
+      if (oldest.pins > 0) continue
+      const { slab } = oldest.cell!
+      if (slab.cellBytes === readBytes) this.#forget(oldest)
+      else {
+        const held = [...slab.holders]
+        if (held.some(({ ready, pins }) => !ready || pins > 0)) continue
+        for (const other of held) this.#forget(other)
+      }
+      return this.#memory.take(block, readBytes)
     }
     return undefined
   }
@@ -228,15 +250,15 @@ export class ReadCache {
   }
 
   #recycle(block: ReadBlock): void {
-    if (block.buffer !== undefined) this.#free.push(block.buffer)
-    block.buffer = undefined
+    if (block.cell !== undefined) this.#memory.give(block, block.cell)
+    block.cell = undefined
   }
 
   /** As much of the block as is on the volume around `offset`: all of it when the torrent is complete. */
   #range(source: ReadSource, number: number, offset: number): { from: number; to: number } {
     const { stored, geometry } = source
-    const start = number * this.readBytes
-    const end = Math.min(start + this.readBytes, geometry.totalBytes)
+    const start = number * source.readBytes
+    const end = Math.min(start + source.readBytes, geometry.totalBytes)
     if (stored.complete) return { from: start, to: end }
     let first = Math.floor(offset / geometry.pieceBytes)
     let last = first

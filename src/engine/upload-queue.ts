@@ -230,7 +230,7 @@ export class UploadQueue implements BlockWaiter, Taker {
     const { source, geometry } = this.#content
     const offset = geometry.pieceOffset(piece) + begin
     const inContent = begin + length <= geometry.pieceLength(piece)
-    if (!inContent || !source.stored.have.has(piece) || !this.#reads.fits(offset, length)) {
+    if (!inContent || !source.stored.have.has(piece) || !this.#reads.fits(source, offset, length)) {
       return this.#assembled(piece, begin, length)
     }
     const block = this.#reads.get(source, offset, length)
@@ -243,7 +243,7 @@ export class UploadQueue implements BlockWaiter, Taker {
       this.#pinned.push(block)
     }
     const at = offset - block.from
-    return block.buffer!.subarray(at, at + length)
+    return block.cell!.bytes.subarray(at, at + length)
   }
 
   #assembled(piece: number, begin: number, length: number): Uint8Array | undefined {
@@ -283,7 +283,7 @@ export class UploadQueue implements BlockWaiter, Taker {
       const piece = requests[i]!
       if (requests[i + 1]! >= geometry.pieceLength(piece)) continue
       const offset = geometry.pieceOffset(piece) + requests[i + 1]!
-      const number = Math.floor(offset / this.#reads.readBytes)
+      const number = Math.floor(offset / source.readBytes)
       if (number === last || requests[i + 2] === 0) continue
       last = number
       if (source.blocks.has(number) || !source.stored.have.has(piece)) continue

@@ -99,7 +99,7 @@ test('reads and writes that both wait take turns; one that is alone is not held 
   const disk = new Disk<object>(() => pump())
   const finish: (() => void)[] = []
   const pump = (): void => {
-    while (disk.canRead) {
+    while (disk.nextRead !== undefined) {
       disk.begin()
       events.push('r')
       finish.push(() => {

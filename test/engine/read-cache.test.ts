@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { seededRandom } from '../../src/base/index.ts'
 import { Disks } from '../../src/engine/disk.ts'
 import { Geometry } from '../../src/engine/geometry.ts'
-import { type ReadBlock, ReadCache, ReadSource } from '../../src/engine/read-cache.ts'
+import { type ReadBlock, ReadCache, ReadSource, readBytesFor } from '../../src/engine/read-cache.ts'
 import { type FakeStored, fakeVolume } from './fake-volume.ts'
 import { makeContent } from './swarm.ts'
 
@@ -14,6 +14,8 @@ const PIECE = 16_384
 async function source(
   totalBytes: number,
   holds: (piece: number) => boolean,
+  pieceBytes = PIECE,
+  blockBytes = BLOCK,
 ): Promise<{
   bytes: Uint8Array
   stored: FakeStored
@@ -21,8 +23,8 @@ async function source(
   reads: () => number
   errors: Error[]
 }> {
-  const content = makeContent(totalBytes, PIECE, seededRandom(3))
-  const volume = fakeVolume(BLOCK)
+  const content = makeContent(totalBytes, pieceBytes, seededRandom(3))
+  const volume = fakeVolume(blockBytes)
   const stored = (await volume.create(content.info, content.info.infoBytes)) as FakeStored
   stored.data.set(content.bytes)
   stored.written.fill(1)
@@ -34,7 +36,7 @@ async function source(
     return read(offset, target)
   }
   const errors: Error[] = []
-  const geometry = new Geometry(totalBytes, PIECE, BLOCK)
+  const geometry = new Geometry(totalBytes, pieceBytes, blockBytes)
   return {
     bytes: content.bytes,
     stored,
@@ -61,7 +63,7 @@ test('readers of one block share one read', async () => {
   assert.equal(reads(), 1)
   assert.equal(told, 5)
   const block = cache.get(torrent, BLOCK + 5, 1000)!
-  assert.deepEqual(block.buffer!.slice(5, 1005), bytes.slice(BLOCK + 5, BLOCK + 1005))
+  assert.deepEqual(block.cell!.bytes.slice(5, 1005), bytes.slice(BLOCK + 5, BLOCK + 1005))
 })
 
 test('the memory is bounded; what is pinned stays, what was used last stays longest', async () => {
@@ -76,7 +78,7 @@ test('the memory is bounded; what is pinned stays, what was used last stays long
     await settle()
   }
   assert.equal(cache.made, 3)
-  assert.deepEqual(pinned.buffer!.slice(0, 100), bytes.slice(0, 100))
+  assert.deepEqual(pinned.cell!.bytes.slice(0, 100), bytes.slice(0, 100))
   assert.ok(cache.get(torrent, 11 * BLOCK, 1) !== undefined)
   assert.equal(cache.get(torrent, BLOCK, 1), undefined)
 })
@@ -114,7 +116,38 @@ test('of a torrent in progress only pieces on the volume are kept, and read agai
   await settle()
   const block = cache.get(torrent, 2 * PIECE, PIECE)!
   const at = 2 * PIECE - block.from
-  assert.deepEqual(block.buffer!.slice(at, at + PIECE), bytes.slice(2 * PIECE, 3 * PIECE))
+  assert.deepEqual(block.cell!.bytes.slice(at, at + PIECE), bytes.slice(2 * PIECE, 3 * PIECE))
+})
+
+test('a block is as large as a piece, within bounds', () => {
+  const KIB = 1024
+  const pieces = [16, 64, 65, 256, 320, 512, 16_384].map((kib) => readBytesFor(kib * KIB) / KIB)
+  assert.deepEqual(pieces, [64, 64, 128, 256, 512, 512, 512])
+})
+
+test('blocks of other sizes are evicted by the slab; one with a pinned block stays', async () => {
+  const SLAB = 512 * 1024
+  const memory = (bytes: number): Uint8Array => new Uint8Array(bytes)
+  const cache = new ReadCache(2 * SLAB, SLAB, memory, new Disks<ReadBlock>())
+  const { source: small } = await source(2 * SLAB, () => true, SLAB / 8, SLAB)
+  const { source: large, bytes } = await source(4 * SLAB, () => true, SLAB, SLAB)
+  for (let at = 0; at < 2 * SLAB; at += SLAB / 8) cache.load(small, at, undefined)
+  await settle()
+  assert.equal(small.blocks.size, 16, 'eight to a slab')
+  const pinned = cache.get(small, 0, 10)!
+  cache.pin(pinned)
+  for (const number of [0, 1, 2]) {
+    cache.load(large, number * SLAB, undefined)
+    await settle()
+    const block = cache.get(large, number * SLAB, SLAB)!
+    assert.deepEqual(block.cell!.bytes, bytes.slice(number * SLAB, (number + 1) * SLAB))
+  }
+  assert.equal(cache.made, 2)
+  assert.equal(small.blocks.size, 8, 'the slab with the pinned block')
+  cache.unpin(pinned)
+  cache.load(small, SLAB + SLAB / 8, undefined)
+  await settle()
+  assert.equal(large.blocks.size, 1, 'the least recent of its size makes room')
 })
 
 test('a read that fails is told, and its memory comes back', async () => {
