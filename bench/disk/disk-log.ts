@@ -22,6 +22,8 @@ export interface DiskStats {
   readonly readStrokes: number
   readonly writeStrokes: number
   readonly longestQueue: number
+  /** What reads and writes of the file took in which its bytes lie. */
+  readonly backingMs: number
 }
 
 /** What was done between two looks at one disk. */
@@ -38,6 +40,7 @@ export function statsSince(before: DiskStats, after: DiskStats): DiskStats {
     readStrokes: since((stats) => stats.readStrokes),
     writeStrokes: since((stats) => stats.writeStrokes),
     longestQueue: after.longestQueue,
+    backingMs: since((stats) => stats.backingMs),
   }
 }
 

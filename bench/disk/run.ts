@@ -47,14 +47,24 @@ export interface Run {
   readonly meanDataWriteBytes?: number
 }
 
-export function startDisk(scenario: Scenario): Promise<SimulatedDisk> {
+/** `backing`: where its bytes lie when they do not lie in memory. */
+export function startDisk(scenario: Scenario, backing?: string): Promise<SimulatedDisk> {
   const { diskBytes, queueDepth, cacheBytes, seed } = scenario
-  return SimulatedDisk.start({ sizeBytes: diskBytes, queueDepth, seed, dirtyBytes: cacheBytes })
+  return SimulatedDisk.start({
+    sizeBytes: diskBytes,
+    queueDepth,
+    seed,
+    dirtyBytes: cacheBytes,
+    ...(backing === undefined ? {} : { backing }),
+  })
 }
 
 /** Seconds of the payload in one sequential stream past the page cache, there and back. */
-export async function measureLimit(scenario: Scenario): Promise<{ write: number; read: number }> {
-  const disk = await startDisk(scenario)
+export async function measureLimit(
+  scenario: Scenario,
+  backing?: string,
+): Promise<{ write: number; read: number }> {
+  const disk = await startDisk(scenario, backing)
   try {
     const device = await openFileDevice(disk.device)
     const stream = async (kind: 'read' | 'write'): Promise<number> => {
@@ -89,10 +99,11 @@ export async function runContender(
   seeders: RunningSeeders,
   /** For mounts, logs and what clients keep; nothing large. */
   directory: string,
+  backing?: string,
 ): Promise<Run> {
   const { filesystem } = contender
   const mounted = join(directory, 'mnt')
-  const disk = await startDisk(scenario)
+  const disk = await startDisk(scenario, backing)
   try {
     const storage = filesystem === undefined ? disk.device : mounted
     await prepare(contender, scenario, disk, mounted)

@@ -42,12 +42,13 @@ export async function runSeeder(
   load: Load,
   seeders: RunningSeeders,
   directory: string,
+  backing?: string,
 ): Promise<Served> {
   const { filesystem } = contender
   const mounted = join(directory, 'mnt')
   const limit = MemoryLimit.make('seeder', load.memoryBytes)
   if (limit === undefined) throw new Error('there are no memory control groups here')
-  const disk = await startDisk(scenario)
+  const disk = await startDisk(scenario, backing)
   try {
     await prepare(contender, scenario, disk, mounted)
     // Downloaded, so that it lies as it comes to lie; but in no time.

@@ -4,8 +4,9 @@
  *
  *   node server.js '{"folder", "backing", "sizeBytes", "queueDepth", "seed"}'
  *
- * Bytes go to the file `backing`, which lies in memory, when the request arrives; the answer goes out when the head
- * is done with it. One thread sleeps until the next of both: a request, or the time of the one under the head.
+ * Bytes go to the file `backing` when the request arrives; the answer goes out when the head is done with it. The
+ * file lies in memory, or on a filesystem that is quicker than the disk: how long it took is told. It has no name any
+ * more when the folder is mounted, so it is gone with this program. One thread sleeps until the next of both: a request, or the time of the one under the head.
  *
  * It says {"event": "serving"} when the folder is mounted. Each line on stdin is answered with one line:
  *
@@ -22,6 +23,7 @@ import {
   ftruncateSync,
   openSync,
   readSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
   writevSync,
@@ -74,6 +76,7 @@ try {
 
 const backing = openSync(task.backing, 'w+')
 ftruncateSync(backing, task.sizeBytes)
+unlinkSync(task.backing)
 const fuse = openSync('/dev/fuse', 'r+')
 mount()
 
@@ -106,6 +109,8 @@ interface Disk {
   /** Writes that did not begin where the request before them had ended, and reads. */
   strokes: { read: number; write: number }
   longestQueue: number
+  /** What reads and writes of `backing` took. */
+  backingMs: number
 }
 
 function fresh(): Disk {
@@ -118,6 +123,7 @@ function fresh(): Disk {
     begunMs: now(),
     strokes: { read: 0, write: 0 },
     longestQueue: 0,
+    backingMs: 0,
   }
   made.head.onServed = ({ kind, offset, bytes }, startMs) => {
     if (offset !== model.head) made.strokes[kind]++
@@ -166,7 +172,7 @@ function takeRequest(arrivedMs: number): boolean {
 }
 
 function transfer({ kind, unique, offset, bytes, data }: Transfer, arrivedMs: number): void {
-  if (data !== undefined) writeSync(backing, data, 0, bytes, offset)
+  if (data !== undefined) timed(() => writeSync(backing, data, 0, bytes, offset))
   const pending = { kind, unique, offset, bytes }
   if (!delayed) {
     complete(pending)
@@ -182,13 +188,19 @@ function complete({ kind, unique, offset, bytes }: Pending): void {
     return
   }
   const data = readData.subarray(0, bytes)
-  readSync(backing, data, 0, bytes, offset)
+  timed(() => readSync(backing, data, 0, bytes, offset))
   writeAnswerHeader(readAnswer, unique, 0, bytes)
   try {
     writevSync(fuse, [readAnswer, data])
   } catch (error) {
     forgive(error)
   }
+}
+
+function timed(action: () => void): void {
+  const startMs = now()
+  action()
+  disk.backingMs += now() - startMs
 }
 
 function send(bytes: Buffer): void {
@@ -253,7 +265,7 @@ function finishAll(): void {
 }
 
 function stats(): DiskStats {
-  const { model, strokes, longestQueue, begunMs } = disk
+  const { model, strokes, longestQueue, backingMs, begunMs } = disk
   const { requests, writes, readBytes, writtenBytes, seeks, busyMs } = model
   return {
     elapsedMs: now() - begunMs,
@@ -266,6 +278,7 @@ function stats(): DiskStats {
     readStrokes: strokes.read,
     writeStrokes: strokes.write,
     longestQueue,
+    backingMs,
   }
 }
 

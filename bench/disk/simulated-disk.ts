@@ -1,9 +1,9 @@
 /**
  * A disk that spins, as a block device of this machine: the program of server.ts, its file, and a loop device with
- * direct I/O over it. Linux, root, koffi, losetup. Its bytes lie in memory.
+ * direct I/O over it. Linux, root, koffi, losetup. Its bytes lie in memory, or in a folder that is named.
  *
  * ```
- * /dev/shm/seedbed-disk-PID-…/backing    the bytes, in memory
+ * /dev/shm/seedbed-disk-PID-…/backing    the bytes, in memory: a file that has lost its name
  *                             mnt/disk    the same, in the time of a disk (FUSE)
  * /dev/loopN                              the block device over it
  * ```
@@ -48,6 +48,8 @@ export interface SimulatedDiskOptions {
   readonly seed: number
   /** Dirty pages of this device that the kernel may hold. */
   readonly dirtyBytes: number
+  /** A folder for the bytes, where they are too many for memory: on a filesystem that is quicker than the disk. */
+  readonly backing?: string
 }
 
 /** Why there can be no such disk here, in words; undefined when there can. What it tries it takes away. */
@@ -118,7 +120,8 @@ export class SimulatedDisk {
     const folder = join(directory, 'mnt')
     mkdirSync(folder)
     const { sizeBytes, queueDepth, seed } = options
-    const task = { folder, backing: join(directory, 'backing'), sizeBytes, queueDepth, seed }
+    const backing = join(options.backing ?? directory, basename(directory))
+    const task = { folder, backing, sizeBytes, queueDepth, seed }
     const program = fileURLToPath(new URL('./server.js', import.meta.url))
     const server = new Child('simulated disk', process.execPath, [program, JSON.stringify(task)])
     try {

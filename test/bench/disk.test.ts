@@ -76,6 +76,29 @@ describe('the simulated disk', () => {
     assert.deepEqual(backedBy(process.pid), [])
   })
 
+  test('its bytes may lie in a folder, where nothing is seen of them', async (t) => {
+    if (!haveDisk(t)) return
+    const directory = mkdtempSync(join(tmpdir(), 'seedbed-disk-test-'))
+    const disk = await SimulatedDisk.start({ ...DISK, backing: directory })
+    try {
+      assert.deepEqual(readdirSync(directory), [])
+      const device = await openFileDevice(disk.device)
+      const written = allocateAligned(MIB)
+      seededRandom(1).fill(written)
+      await disk.begin()
+      await device.write(8 * MIB, written)
+      const read = allocateAligned(MIB)
+      await device.read(8 * MIB, read)
+      assert.deepEqual(read, written)
+      await device.close()
+      assert.ok((await disk.stats()).backingMs > 0)
+    } finally {
+      await disk.stop()
+      rmSync(directory, { recursive: true })
+    }
+    assert.deepEqual(leftBy(process.pid), [])
+  })
+
   test('what a killed process left is taken away by the next', async (t) => {
     if (!haveDisk(t)) return
     const module = new URL('../../bench/disk/simulated-disk.js', import.meta.url).href

@@ -11,7 +11,7 @@ import { whyNoDisk } from '../../disk/simulated-disk.ts'
 import type { Scenario } from '../../spin/scenario.ts'
 import { scenarios } from '../../spin/scenarios.ts'
 import { type Better, chosen, lineOf, type SuiteContext } from '../../suite.ts'
-import { SEEDERS, SHARE } from './disk.ts'
+import { backingOf, SEEDERS, SHARE } from './disk.ts'
 
 const MIB = 2 ** 20
 const RATIO_TARGET = 1.5
@@ -52,7 +52,7 @@ async function benchScenario(context: SuiteContext, scenario: Scenario): Promise
       }
       let served: Served
       try {
-        served = await runSeeder(contender, scenario, load, seeders, directory)
+        served = await runSeeder(contender, scenario, load, seeders, directory, backingOf(context))
       } catch (error) {
         context.log(`disk-seed ${scenario.name}, ${contender.name}: ${(error as Error).message}`)
         continue
