@@ -33,4 +33,5 @@ export {
   type SimulatedDeviceOptions,
 } from './simulated-device.ts'
 export { SpinningDevice, type SpinningDeviceOptions } from './spinning-device.ts'
+export { Turnstile } from './turnstile.ts'
 export type * from './types.ts'

@@ -12,8 +12,8 @@
  * way for ENTRY_MS: long for cutting four MiB, short beside their time on a disk that spins (20 ms and more), so that
  * the disk has its next request before it is done with this one.
  *
- * Invariants: writes go in in the order of their coming; while a large one goes in, no other does; a small one goes in and
- * holds up nobody.
+ * Invariants: writes go in in the order of their coming; while a large one goes in, no other does, and at most `atMost` large
+ * ones are under way; a small one goes in and holds up nobody.
  */
 import type { Clock } from '../base/index.ts'
 
@@ -28,44 +28,56 @@ interface Waiting {
 
 export class Turnstile {
   readonly #clock: Clock
+  readonly #atMost: number
   readonly #waiting: Waiting[] = []
+  /** Large ones. */
+  #underWay = 0
   /** Ends the wait for the one that goes in. */
   #cancelTimer: (() => void) | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, atMost: number = Number.POSITIVE_INFINITY) {
     this.#clock = clock
+    this.#atMost = atMost
   }
 
   /** Runs `write`, which writes so many bytes, when it is its turn. */
   pass(bytes: number, write: () => Promise<void>): Promise<void> {
-    if (this.#cancelTimer === undefined) return this.#enter(bytes, write)
+    if (this.#waiting.length === 0 && this.#mayEnter(bytes)) return this.#enter(bytes, write)
     return new Promise((resolve, reject) => {
       const begin = (): void => void this.#enter(bytes, write).then(resolve, reject)
       this.#waiting.push({ bytes, begin })
     })
   }
 
+  #mayEnter(bytes: number): boolean {
+    if (this.#cancelTimer !== undefined) return false
+    return bytes < LARGE_BYTES || this.#underWay < this.#atMost
+  }
+
   #enter(bytes: number, write: () => Promise<void>): Promise<void> {
     if (bytes < LARGE_BYTES) return write()
-    let inside = true
-    const leave = (): void => {
-      if (!inside) return
-      inside = false
-      this.#cancelTimer?.()
+    this.#underWay++
+    const cancelTimer = this.#clock.after(ENTRY_MS, () => {
       this.#cancelTimer = undefined
       this.#next()
-    }
-    this.#cancelTimer = this.#clock.after(ENTRY_MS, leave)
+    })
+    this.#cancelTimer = cancelTimer
     const written = write()
-    written.then(leave, leave)
+    const ended = (): void => {
+      this.#underWay--
+      if (this.#cancelTimer === cancelTimer) {
+        cancelTimer()
+        this.#cancelTimer = undefined
+      }
+      this.#next()
+    }
+    written.then(ended, ended)
     return written
   }
 
   #next(): void {
-    while (this.#cancelTimer === undefined) {
-      const next = this.#waiting.shift()
-      if (next === undefined) return
-      next.begin()
+    while (this.#waiting.length > 0 && this.#mayEnter(this.#waiting[0]!.bytes)) {
+      this.#waiting.shift()!.begin()
     }
   }
 }

@@ -34,6 +34,7 @@ import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/
 import { lockUnopened, type Release, Scratch, systemError } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
+import { DirectWrites } from './direct-writes.ts'
 import { readInto, replaceFile, syncFolder } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import {
@@ -55,6 +56,8 @@ const BLOCK_BYTES: number = 4 * 1024 * 1024
 const MAX_OPEN_FILES = 128
 /** Notes read at once when a folder is opened. */
 const READS_AT_ONCE = 16
+/** Torrents made durable at once: a filesystem's journal takes what comes together together. */
+const SYNCS_AT_ONCE = 4
 
 export interface PlainFolderOptions {
   readonly clock: Clock
@@ -99,6 +102,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   readonly readOnly: boolean
   readonly root: string
   readonly files: OpenFiles = new OpenFiles(MAX_OPEN_FILES)
+  readonly directWrites: DirectWrites
   /** Notes that cannot be read: their torrents are refused. */
   readonly problems: { readonly infoHash: string; readonly error: SeedbedError }[] = []
   readonly #clock: Clock
@@ -119,6 +123,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     this.readOnly = options.readOnly === true
     this.blockBytes = options.blockBytes ?? BLOCK_BYTES
     this.#clock = options.clock
+    this.directWrites = new DirectWrites(options.clock)
     this.#barrier = options.onBarrier ?? (() => {})
     this.#release = release
   }
@@ -434,16 +439,20 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     }
     const notes = new Map<PlainTorrent, HaveNote>()
     this.#barrier('data')
-    for (const torrent of torrents) {
-      try {
-        const note = await torrent.prepareNote()
-        this.#barrier('notes')
-        await replaceFile(this.#notePath(toHex(torrent.infoHash), 'have'), encodeHaveNote(note))
-        notes.set(torrent, note)
-      } catch (error) {
-        lost(torrent, error)
+    const queue = [...torrents]
+    const next = async (): Promise<void> => {
+      for (let torrent = queue.shift(); torrent !== undefined; torrent = queue.shift()) {
+        try {
+          const note = await torrent.prepareNote()
+          this.#barrier('notes')
+          await replaceFile(this.#notePath(toHex(torrent.infoHash), 'have'), encodeHaveNote(note))
+          notes.set(torrent, note)
+        } catch (error) {
+          lost(torrent, error)
+        }
       }
     }
+    await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, next))
     try {
       await syncFolder(this.#notes)
       for (const [torrent, note] of notes) torrent.noted(note)

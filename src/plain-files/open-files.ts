@@ -7,6 +7,7 @@
  * after `closeAll` nothing is open.
  */
 import type { FileHandle } from 'node:fs/promises'
+import type { Access } from './safe-open.ts'
 
 interface OpenFile {
   readonly key: string
@@ -35,11 +36,11 @@ export class OpenFiles {
   /** Runs `action` with the file of `path` open; `opener` opens it when it is not. */
   async use<T>(
     path: string,
-    writable: boolean,
+    access: Access,
     opener: () => Promise<FileHandle>,
     action: (file: FileHandle) => Promise<T>,
   ): Promise<T> {
-    const key = `${writable ? 'w' : 'r'}${path}`
+    const key = `${access} ${path}`
     let entry = this.#files.get(key)
     if (entry === undefined) {
       entry = { key, path, handle: opener(), users: 0, written: false }
@@ -52,7 +53,7 @@ export class OpenFiles {
         if (this.#files.get(key) === entry) this.#files.delete(key)
         throw error
       })
-      if (writable) entry.written = true
+      if (access !== 'read') entry.written = true
       return await action(handle)
     } finally {
       entry.users--

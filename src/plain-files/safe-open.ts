@@ -15,6 +15,10 @@ import { plainFileError } from './errors.ts'
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = constants
 /** Absent on Windows. */
 const O_NOFOLLOW: number = constants.O_NOFOLLOW ?? 0
+/** Absent on macOS, too; nobody asks for it there (direct-writes.ts). */
+const O_DIRECT: number = constants.O_DIRECT ?? 0
+
+export type Access = 'read' | 'write' | 'direct'
 
 function isInside(boundary: string, path: string): boolean {
   return path === boundary || path.startsWith(boundary.endsWith(sep) ? boundary : boundary + sep)
@@ -44,9 +48,10 @@ export async function locate(path: string, boundary: string): Promise<string | u
   return real
 }
 
-/** Opens what `locate` found. */
-export function openThere(real: string, writable: boolean): Promise<FileHandle> {
-  return open(real, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW)
+/** Opens what `locate` found. `direct`: to be written past the page cache; EINVAL where that cannot be. */
+export function openThere(real: string, access: Access): Promise<FileHandle> {
+  const flags = access === 'read' ? O_RDONLY : access === 'write' ? O_RDWR : O_RDWR | O_DIRECT
+  return open(real, flags | O_NOFOLLOW)
 }
 
 /** Makes the file, of `bytes` bytes without any on the disk, and the folders to it, told to `made`. */

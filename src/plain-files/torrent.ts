@@ -19,14 +19,16 @@ import { Bitfield } from '../base/index.ts'
 import { systemError } from '../block-device/index.ts'
 import { fileSpans, parseInfo, type TorrentFile } from '../metainfo/index.ts'
 import type { About, StoredTorrent } from '../torrent-store/index.ts'
+import type { DirectWrites } from './direct-writes.ts'
 import { readAll, syncFolder, writeAll } from './durable.ts'
 import { plainFileError } from './errors.ts'
 import { FILE_RECORD_WORDS, type HaveNote, type InfoNote } from './notes.ts'
 import type { OpenFiles } from './open-files.ts'
-import { locate, makeFile, makeLink, openThere } from './safe-open.ts'
+import { type Access, locate, makeFile, makeLink, openThere } from './safe-open.ts'
 
 export interface PlainTorrentHost {
   readonly files: OpenFiles
+  readonly directWrites: DirectWrites
   readonly readOnly: boolean
   /** The real path of the folder. */
   readonly root: string
@@ -204,11 +206,31 @@ export class PlainTorrent implements StoredTorrent {
         const part = source.subarray(at, at + bytes)
         at += bytes
         if (layout.files[fileIndex]!.padding) continue
-        await this.#withFile(layout, fileIndex, true, (file) => writeAll(file, part, fileOffset))
+        await this.#writePart(layout, fileIndex, part, fileOffset)
         this.#touches.written.add(fileIndex)
       }
       this.#touch()
     })
+  }
+
+  /** Past the page cache as far as that is possible. */
+  async #writePart(
+    layout: Layout,
+    index: number,
+    part: Uint8Array,
+    fileOffset: number,
+  ): Promise<void> {
+    const { directWrites } = this.#host
+    let done = directWrites.bytesOf(part, fileOffset)
+    if (done > 0) {
+      const direct = part.subarray(0, done)
+      const withFile = (action: (file: FileHandle) => Promise<void>): Promise<void> =>
+        this.#withFile(layout, index, 'direct', action)
+      if (!(await directWrites.write(direct, fileOffset, withFile))) done = 0
+    }
+    if (done === part.length) return
+    const rest = part.subarray(done)
+    await this.#withFile(layout, index, 'write', (file) => writeAll(file, rest, fileOffset + done))
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -224,7 +246,7 @@ export class PlainTorrent implements StoredTorrent {
           part.fill(0)
           continue
         }
-        await this.#withFile(layout, fileIndex, false, async (file) => {
+        await this.#withFile(layout, fileIndex, 'read', async (file) => {
           const count = await readAll(file, part, fileOffset)
           if (count < bytes) throw changed(pathOf(layout, fileIndex), 'is shorter than it was')
         })
@@ -387,12 +409,16 @@ export class PlainTorrent implements StoredTorrent {
   #withFile<T>(
     layout: Layout,
     index: number,
-    writable: boolean,
+    access: Access,
     action: (file: FileHandle) => Promise<T>,
   ): Promise<T> {
     const path = pathOf(layout, index)
-    const opener = (): Promise<FileHandle> => this.#openFile(layout, index, path, writable)
-    return this.#host.files.use(path, writable, opener, action).catch((error: unknown) => {
+    const opener = async (): Promise<FileHandle> => {
+      // Made and looked at by one way only, whoever comes first.
+      if (access === 'direct') await this.#withFile(layout, index, 'write', async () => {})
+      return this.#openFile(layout, index, path, access)
+    }
+    return this.#host.files.use(path, access, opener, action).catch((error: unknown) => {
       throw error instanceof Error && 'mend' in error ? error : systemError('open', path, error)
     })
   }
@@ -401,13 +427,13 @@ export class PlainTorrent implements StoredTorrent {
     layout: Layout,
     index: number,
     path: string,
-    writable: boolean,
+    access: Access,
   ): Promise<FileHandle> {
     const file = layout.files[index]!
     const real = await locate(path, layout.boundary)
     if (real === undefined) {
       if (this.#isNoted(index)) throw changed(path, 'is not there any more')
-      if (!writable) throw changed(path, 'was never written')
+      if (access === 'read') throw changed(path, 'was never written')
       this.#touches.seen.add(index)
       const noteFolder = (folder: string): void => void this.#touches.madeIn.add(folder)
       const made = await makeFile(path, layout.boundary, file.bytes, noteFolder)
@@ -417,13 +443,14 @@ export class PlainTorrent implements StoredTorrent {
       await made.chmod(mode | ((mode & 0o444) >> 2))
       return made
     }
-    const handle = await openThere(real, writable)
+    const handle = await openThere(real, access)
     try {
       if (!this.#touches.seen.has(index)) {
         const found = await handle.stat({ bigint: true })
         if (!this.#isNoted(index)) {
           // Made before a crash, and not noted: no bit names it.
-          if (writable && found.size !== BigInt(file.bytes)) await handle.truncate(file.bytes)
+          if (access === 'write' && found.size !== BigInt(file.bytes))
+            await handle.truncate(file.bytes)
         } else if (!this.#isAsNoted(index, found)) {
           throw changed(path, 'was changed by somebody else')
         }
@@ -444,7 +471,7 @@ export class PlainTorrent implements StoredTorrent {
       for (let index = indices.pop(); index !== undefined; index = indices.pop()) {
         const path = pathOf(layout, index)
         this.#touches.written.delete(index)
-        await this.#withFile(layout, index, true, async (file) => {
+        await this.#withFile(layout, index, 'write', async (file) => {
           await file.datasync()
           this.#note(index!, await file.stat({ bigint: true }))
         })
@@ -466,7 +493,7 @@ export class PlainTorrent implements StoredTorrent {
         await this.#makeLink(layout, index, file.symlink)
         continue
       }
-      await this.#withFile(layout, index, true, async () => {})
+      await this.#withFile(layout, index, 'write', async () => {})
       this.#touches.written.add(index)
     }
   }
@@ -482,7 +509,7 @@ export class PlainTorrent implements StoredTorrent {
   // --- What is noted of files ---
 
   async #stat(real: string): Promise<{ size: bigint; mtimeNs: bigint }> {
-    const file = await openThere(real, false)
+    const file = await openThere(real, 'read')
     try {
       return await file.stat({ bigint: true })
     } finally {

@@ -8,8 +8,12 @@ class Kernel {
   readonly clock = new ManualClock(1_000)
   readonly order: string[] = []
   readonly answers: string[] = []
-  readonly #turnstile = new Turnstile(this.clock)
+  readonly #turnstile: Turnstile
   readonly #finish = new Map<string, (error?: Error) => void>()
+
+  constructor(atMost?: number) {
+    this.#turnstile = new Turnstile(this.clock, atMost)
+  }
 
   /** Capital letters are large. */
   write(names: string): void {
@@ -69,6 +73,19 @@ test('small ones keep their place in the line and hold up nobody', async () => {
   assert.equal(kernel.begun, 'abCdeF')
   await kernel.done('F')
   assert.equal(kernel.begun, 'abCdeFg')
+})
+
+test('no more large ones are under way than may be, and nobody passes them', async () => {
+  const kernel = new Kernel(2)
+  kernel.write('ABC')
+  for (let i = 0; i < 3; i++) kernel.clock.advance(ENTRY_MS)
+  assert.equal(kernel.begun, 'AB')
+  kernel.write('d')
+  assert.equal(kernel.begun, 'AB')
+  await kernel.done('B')
+  assert.equal(kernel.begun, 'ABC')
+  kernel.clock.advance(ENTRY_MS)
+  assert.equal(kernel.begun, 'ABCd')
 })
 
 test('a write that fails is told, and the next one begins', async () => {
