@@ -144,7 +144,7 @@ export class Connection implements SignalPeer {
     socket.on('drain', () => this.#noteUnsent())
     if ('onBytes' in socket) socket.onBytes = (memory, bytes) => this.receive(memory, bytes)
     else socket.on('data', (chunk: Buffer) => this.receive(chunk, chunk.length))
-    socket.write(shake.response, 'latin1')
+    this.#write(Buffer.from(shake.response, 'latin1'))
   }
 
   /** The first `bytes` of a chunk, whose memory is the caller's again when this returns. */
@@ -419,15 +419,23 @@ export class Connection implements SignalPeer {
     this.send(pong)
   }
 
+  /** Both have said goodbye, then, and it is for us to end the connection (RFC 6455, 7.1.1): at once where the system takes our frame. */
+  #answerClose(code: number): void {
+    this.flush()
+    const sent = this.#socket.sendNow?.(closeFrame(code)) ?? 0
+    if (sent > 0) this.destroy()
+    else this.close(code)
+  }
+
   #heardClose(bytes: Buffer, start: number, end: number): void {
     if (end - start === 0) {
-      this.close(CLOSE_NORMAL)
+      this.#answerClose(CLOSE_NORMAL)
       return
     }
     const code = end - start === 1 ? 0 : bytes.readUInt16BE(start)
     if (!isCloseCode(code)) this.#refuse(CLOSE_PROTOCOL)
     else if (!isUtf8(bytes.subarray(start + 2, end))) this.#refuse(CLOSE_NOT_UTF8)
-    else this.close(code)
+    else this.#answerClose(code)
   }
 
   /** Ends a connection that broke a rule. */
