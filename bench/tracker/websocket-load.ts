@@ -1,12 +1,25 @@
 /**
- * The load on a tracker of WebTorrent: `node websocket-load.js OPTIONS`, OPTIONS in JSON. Connections in swarms, each with one announce
+ * The load on a tracker of WebTorrent: `node websocket-load.js OPTIONS`, OPTIONS in JSON. Clients in swarms, each with one request
  * under way: when its answer has come the next goes out. What is sent was made and masked before; what comes is looked at as little
  * as can be. Prints a LoadResult as JSON.
+ *
+ * Clients announce again and again on a connection that stays, or they live as the client of WebTorrent does (bittorrent-tracker's),
+ * one after the other in each place:
+ *
+ *     connect, upgrade   a connection for each, under a peer id that was not there a moment ago
+ *     scrape             one of ten: WebTorrent itself never does, pages that list torrents do
+ *     started            with five offers, as many as the client makes however many peers it wants
+ *     announce           four times with five offers: who stays ten minutes, and trackers ask for one in two
+ *     completed          every second one, without offers
+ *     stopped, close     without offers; three of four. The fourth is just gone, as who closes its lid
+ *
+ * Every offer that comes before `stopped` is answered at once, also while the one who heard it waits for something else.
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { CLOSE, ID_BYTES, OPCODE_CLOSE, Script } from './websocket-script.ts'
 
 export interface LoadOptions {
   readonly port: number
@@ -17,6 +30,8 @@ export interface LoadOptions {
   readonly offers: number
   /** Whether offers that come are answered. */
   readonly answers: boolean
+  /** Whether clients come and go. */
+  readonly lives: boolean
   /** At least so long, and so many announces: compiled code is measured, also where a busy machine leaves little time. */
   readonly warmMs: number
   readonly warmAnnounces: number
@@ -25,6 +40,7 @@ export interface LoadOptions {
 }
 
 export interface LoadResult {
+  readonly lives: number
   readonly announces: number
   readonly offers: number
   readonly answers: number
@@ -38,135 +54,107 @@ export interface LoadResult {
 const TICKS_PER_SECOND = 100
 /** A server that is so much too slow is measured as it is. */
 const MOST_TIMES = 10
-const MASK = Buffer.of(0x5a, 0x17, 0xc3, 0x88)
-const ID_BYTES = 20
+/** Peer ids that a place has in turn: the last but one is long forgotten. */
+const IDS_PER_PLACE = 8
+const INTERVALS_PER_LIFE = 4
 
-/** What a browser offers for a data channel, with three candidates. */
-const SDP: string = [
-  'v=0',
-  'o=- 4611731400430051336 2 IN IP4 127.0.0.1',
-  's=-',
-  't=0 0',
-  'a=group:BUNDLE 0',
-  'a=extmap-allow-mixed',
-  'a=msid-semantic: WMS',
-  'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
-  'c=IN IP4 0.0.0.0',
-  ...['host', 'srflx raddr 0.0.0.0 rport 0', 'host'].map(
-    (type, n) =>
-      `a=candidate:${1467250027 + n} 1 udp 2122260223 192.0.2.${n + 1} 5${n}462 typ ${type} generation 0 network-id ${n + 1} network-cost 10`,
-  ),
-  'a=ice-ufrag:Wg3t',
-  'a=ice-pwd:Y2PpRmbKfoLkWY3ezk9sXjzr',
-  'a=ice-options:trickle',
-  `a=fingerprint:sha-256 ${Array.from({ length: 32 }, (_, n) => (n * 7 + 16).toString(16).toUpperCase()).join(':')}`,
-  'a=setup:actpass',
-  'a=mid:0',
-  'a=sctp-port:5000',
-  'a=max-message-size:262144',
-  '',
-].join('\r\n')
-
-function mask(payload: Buffer, from = 0): Buffer {
-  for (let i = 0; i < payload.length; i++) payload[i]! ^= MASK[(from + i) & 3]!
-  return payload
-}
-
-/** A masked frame of a text. */
-function frameOf(text: string): Buffer {
-  const payload = Buffer.from(text)
-  const head =
-    payload.length < 126
-      ? Buffer.of(0x81, 0x80 | payload.length)
-      : Buffer.of(0x81, 0xfe, payload.length >>> 8, payload.length & 255)
-  return Buffer.concat([head, MASK, mask(payload)])
-}
-
-const PLACE = 'PLACE-OF-A-LATER-ID_'
+/** Of all peers. */
+const heard = { lives: 0, announces: 0, offers: 0, answers: 0 }
 
 class Peer {
-  announces = 0
-  offersHeard = 0
-  answersSent = 0
-  running = true
+  readonly script: Script
   readonly #socket: Socket
-  readonly #announce: Buffer
-  readonly #answer: Buffer
-  readonly #toPeerAt: number
-  readonly #offerAt: number
+  /** Who has stopped answers no more. */
+  answers: boolean
   #rest: Buffer = Buffer.alloc(0)
+  #onReply: () => void = () => {}
 
-  constructor(socket: Socket, infoHash: string, number: number, options: LoadOptions) {
+  constructor(socket: Socket, script: Script, answers: boolean) {
     this.#socket = socket
-    const peerId = `-LD0001-${String(number).padStart(12, '0')}`
-    const offers = Array.from({ length: options.offers }, (_, n) => ({
-      offer: { type: 'offer', sdp: SDP },
-      offer_id: `${number}-${n}`.padEnd(ID_BYTES, 'o'),
-    }))
-    const common = { action: 'announce', info_hash: infoHash, peer_id: peerId }
-    const counts = { uploaded: 0, downloaded: 0, left: number % 4 === 0 ? 0 : 1_000_000 }
-    this.#announce = frameOf(
-      JSON.stringify({ numwant: options.offers, ...counts, offers, ...common }),
-    )
-    const answer = JSON.stringify({
-      ...common,
-      to_peer_id: PLACE,
-      answer: { type: 'answer', sdp: SDP.replace('actpass', 'active') },
-      offer_id: PLACE,
-    })
-    this.#answer = frameOf(answer)
-    const inHead = 8
-    this.#toPeerAt = inHead + Buffer.byteLength(answer.slice(0, answer.indexOf(PLACE)))
-    this.#offerAt = inHead + Buffer.byteLength(answer.slice(0, answer.lastIndexOf(PLACE)))
-    socket.on('data', (chunk) => this.#receive(chunk, options.answers))
+    this.script = script
+    this.answers = answers
+    socket.on('data', (chunk) => this.#receive(chunk))
   }
 
-  announce(): void {
-    this.#socket.write(this.#announce)
+  /** Calls back when it is answered. */
+  ask(request: Buffer, onReply: () => void): void {
+    this.#onReply = onReply
+    this.#socket.write(request)
   }
 
-  #receive(chunk: Buffer, answers: boolean): void {
+  #receive(chunk: Buffer): void {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
     let at = 0
-    while (bytes.length - at >= 4) {
+    while (bytes.length - at >= 2) {
       const short = bytes[at + 1]!
+      if (short === 126 && bytes.length - at < 4) break
       const start = at + (short === 126 ? 4 : 2)
       const end = start + (short === 126 ? bytes.readUInt16BE(at + 2) : short)
       if (end > bytes.length) break
-      this.#take(bytes, start, end, answers)
+      if ((bytes[at]! & 15) === OPCODE_CLOSE) this.#socket.end()
+      else this.#take(bytes, start, end)
       at = end
     }
     this.#rest = at === bytes.length ? Buffer.alloc(0) : Buffer.from(bytes.subarray(at))
   }
 
-  /** The answer to an announce is short, an offer is not, and only offers have the word. */
-  #take(bytes: Buffer, start: number, end: number, answers: boolean): void {
+  /** What answers a request is short, an offer is not, and only offers have the word. */
+  #take(bytes: Buffer, start: number, end: number): void {
+    const text = bytes.toString('latin1', start, end)
     if (end - start < 400) {
-      const text = bytes.toString('latin1', start, end)
-      if (!text.includes('"interval":')) throw new Error(`unexpected: ${text}`)
-      this.announces++
-      if (this.running) this.announce()
+      if (text.includes('"interval":')) heard.announces++
+      else if (!text.includes('"files":')) throw new Error(`unexpected: ${text}`)
+      this.#onReply()
       return
     }
-    const text = bytes.toString('latin1', start, end)
     if (!text.includes('"type":"offer"')) return
-    this.offersHeard++
-    if (answers) this.#say(idAfter(text, '"peer_id":"'), idAfter(text, '"offer_id":"'))
-  }
-
-  #say(toPeerId: string, offerId: string): void {
-    const out = Buffer.from(this.#answer)
-    out.write(toPeerId, this.#toPeerAt, 'latin1')
-    out.write(offerId, this.#offerAt, 'latin1')
-    for (const at of [this.#toPeerAt, this.#offerAt]) mask(out.subarray(at, at + ID_BYTES), at - 8)
-    this.#socket.write(out)
-    this.answersSent++
+    heard.offers++
+    if (!this.answers) return
+    const answer = this.script.answerTo(idAfter(text, '"peer_id":"'), idAfter(text, '"offer_id":"'))
+    this.#socket.write(answer)
+    heard.answers++
   }
 }
 
 function idAfter(text: string, key: string): string {
   const at = text.indexOf(key) + key.length
   return text.slice(at, at + ID_BYTES)
+}
+
+/** Announces for ever. */
+async function stay(script: Script, options: LoadOptions): Promise<void> {
+  const peer = new Peer(await open(options.port), script, options.answers)
+  const announce = (): void => peer.ask(script.announce, announce)
+  announce()
+}
+
+/** One after the other, for ever. */
+async function live(
+  scripts: readonly Script[],
+  place: number,
+  options: LoadOptions,
+): Promise<void> {
+  for (let life = place; ; life++) {
+    const script = scripts[life % scripts.length]!
+    const socket = await open(options.port)
+    const peer = new Peer(socket, script, options.answers)
+    const closed = once(socket, 'close')
+    const ask = (request: Buffer): Promise<void> =>
+      new Promise((resolve) => peer.ask(request, resolve))
+    if (life % 10 === 0) await ask(script.scrape)
+    await ask(script.started)
+    for (let n = 0; n < INTERVALS_PER_LIFE; n++) await ask(script.announce)
+    if (life % 2 === 0) await ask(script.completed)
+    if (life % 4 === 3) {
+      socket.destroy()
+    } else {
+      peer.answers = false
+      await ask(script.stopped)
+      socket.write(CLOSE)
+    }
+    await closed
+    heard.lives++
+  }
 }
 
 async function open(port: number): Promise<Socket> {
@@ -188,29 +176,39 @@ function cpuSecondsOf(pid: number): { readonly all: number; readonly user: numbe
 }
 
 async function main(options: LoadOptions): Promise<LoadResult> {
-  const peers: Peer[] = []
-  let infoHash = ''
-  for (let n = 0; n < options.connections; n++) {
-    if (n % options.peersPerSwarm === 0) infoHash = randomBytes(ID_BYTES).toString('latin1')
-    peers.push(new Peer(await open(options.port), infoHash, n, options))
-  }
-  for (const peer of peers) peer.announce()
+  const { connections, peersPerSwarm, offers } = options
+  const failed = new Promise<never>((_, reject) => {
+    let infoHash = ''
+    for (let n = 0; n < connections; n++) {
+      if (n % peersPerSwarm === 0) infoHash = randomBytes(ID_BYTES).toString('latin1')
+      const scriptOf = (id: number): Script => new Script(infoHash, n + id * connections, offers)
+      const begun = options.lives
+        ? live(
+            Array.from({ length: IDS_PER_PLACE }, (_, id) => scriptOf(id)),
+            n,
+            options,
+          )
+        : stay(scriptOf(0), options)
+      begun.catch(reject)
+    }
+  })
+  return Promise.race([failed, measure(options)])
+}
+
+async function measure(options: LoadOptions): Promise<LoadResult> {
   const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-  const sum = (of: (peer: Peer) => number): number => peers.reduce((all, one) => all + of(one), 0)
   const last = async (ms: number, announces: number): Promise<void> => {
     const begunMs = performance.now()
-    const before = sum((peer) => peer.announces)
+    const before = heard.announces
     await wait(ms)
-    while (sum((peer) => peer.announces) - before < announces) {
+    while (heard.announces - before < announces) {
       if (performance.now() - begunMs > MOST_TIMES * ms) return
       await wait(ms / 10)
     }
   }
   const snapshot = () => ({
+    ...heard,
     atMs: performance.now(),
-    announces: sum((peer) => peer.announces),
-    offers: sum((peer) => peer.offersHeard),
-    answers: sum((peer) => peer.answersSent),
     cpu: cpuSecondsOf(options.pid),
     own: process.cpuUsage(),
   })
@@ -220,6 +218,7 @@ async function main(options: LoadOptions): Promise<LoadResult> {
   const after = snapshot()
   const own = after.own.user + after.own.system - before.own.user - before.own.system
   return {
+    lives: after.lives - before.lives,
     announces: after.announces - before.announces,
     offers: after.offers - before.offers,
     answers: after.answers - before.answers,
