@@ -1,6 +1,6 @@
 /** What a user may name to be downloaded: a magnet link, a .torrent file, or its http(s) URL. */
 import { readFile, stat } from 'node:fs/promises'
-import { errnoOf } from '../base/index.ts'
+import { errnoOf, SeedbedError } from '../base/index.ts'
 import type { Network } from '../engine/index.ts'
 import {
   type Magnet,
@@ -12,6 +12,8 @@ import {
 import { nodeError } from './errors.ts'
 
 const FETCH_TIMEOUT_MS = 60_000
+/** Of a magnet link, which may be long, enough to know it by. */
+const NAME_CHARACTERS = 120
 
 export type FetchSource =
   | { readonly kind: 'magnet'; readonly magnet: Magnet }
@@ -24,9 +26,31 @@ export function looksLikeFetchSource(text: string): boolean {
 
 /** FETCH_UNKNOWN, FETCH_FAILED, and what the metainfo room throws for bad content. */
 export async function readFetchSource(text: string, network: Network): Promise<FetchSource> {
-  if (/^magnet:/i.test(text)) return { kind: 'magnet', magnet: parseMagnet(text) }
+  if (/^magnet:/i.test(text)) return named(text, () => magnetOf(text))
   const bytes = /^https?:\/\//i.test(text) ? await fetchTorrent(text, network) : await load(text)
-  return { kind: 'metainfo', metainfo: parseMetainfo(bytes) }
+  return named(text, () => ({ kind: 'metainfo', metainfo: parseMetainfo(bytes) }))
+}
+
+function magnetOf(text: string): FetchSource {
+  return { kind: 'magnet', magnet: parseMagnet(text) }
+}
+
+/** Of many that were asked for, which one it is that is wrong. */
+function named(text: string, parse: () => FetchSource): FetchSource {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof SeedbedError)) throw error
+    const { code, message, mend } = error
+    throw new SeedbedError(code, `${printable(text)}: ${message}`, {
+      cause: error,
+      ...(mend === undefined ? {} : { mend }),
+    })
+  }
+}
+
+function printable(text: string): string {
+  return text.length <= NAME_CHARACTERS ? text : `${text.slice(0, NAME_CHARACTERS)}…`
 }
 
 async function fetchTorrent(url: string, network: Network): Promise<Uint8Array> {

@@ -4,11 +4,12 @@
  * Invariants: one damaged torrent keeps no other from being served; a private torrent (BEP 27) is announced to its own
  * trackers only; what is in doubt is hashed before it is served.
  */
-import { bytesEqual, errnoOf, toHex } from '../base/index.ts'
+import { bytesEqual, errnoOf, inLanes, toHex } from '../base/index.ts'
 import type { AddOptions, Engine, EngineTorrent, TorrentWatcher } from '../engine/index.ts'
 import {
   HASH_BYTES,
   hasAllLayers,
+  type Magnet,
   type PieceLayers,
   parseInfo,
   type TorrentInfo,
@@ -38,6 +39,8 @@ export class Served {
   readonly #ownTiers: Tiers
   readonly #retries: Retries
   readonly #watcher: TorrentWatcher
+  /** What is being added, by all of its names. */
+  readonly #fetching = new Map<string, Promise<EngineTorrent>>()
 
   /** `ownTiers`: the node's own tracker. */
   constructor(options: NodeOptions, place: Place, engine: Engine, ownTiers: Tiers) {
@@ -72,14 +75,10 @@ export class Served {
 
   async openAll(): Promise<void> {
     const torrents = [...this.#place.store.torrents()]
-    torrents.sort((a, b) => b.aboutPosition - a.aboutPosition)
-    const isAsked = (): boolean => this.#options.signal?.aborted !== true
-    const next = async (): Promise<void> => {
-      for (let stored = torrents.pop(); stored && isAsked(); stored = torrents.pop()) {
-        await this.open(stored)
-      }
-    }
-    await Promise.all(Array.from({ length: OPENED_AT_ONCE }, next))
+    torrents.sort((a, b) => a.aboutPosition - b.aboutPosition)
+    await inLanes(torrents, OPENED_AT_ONCE, async (stored) => {
+      if (this.#options.signal?.aborted !== true) await this.open(stored)
+    })
   }
 
   async open(stored: StoredTorrent): Promise<void> {
@@ -163,9 +162,25 @@ export class Served {
 
   /** Downloads, unless it is there already. */
   async fetch(source: FetchSource, options: FetchOptions = {}): Promise<EngineTorrent> {
+    const { infoHash, infoHashV2 } = nameIn(source)
+    const names = [infoHash, infoHashV2?.subarray(0, HASH_BYTES) ?? infoHash].map(toHex)
+    const begun = (): Promise<unknown> | undefined =>
+      this.#fetching.get(names[0]!) ?? this.#fetching.get(names[1]!)
+    // Asked for twice it is one torrent: the second finds what the first has made.
+    for (let before = begun(); before !== undefined; before = begun()) await before.catch(() => {})
+    const fetching = this.#fetch(source, options)
+    for (const name of names) this.#fetching.set(name, fetching)
+    try {
+      return await fetching
+    } finally {
+      for (const name of names) this.#fetching.delete(name)
+    }
+  }
+
+  async #fetch(source: FetchSource, options: FetchOptions): Promise<EngineTorrent> {
     const { sequential = false } = options
     const only = options.only ?? selectionIn(source)
-    const named = source.kind === 'magnet' ? source.magnet : source.metainfo.info
+    const named = nameIn(source)
     const wanted = {
       sequential,
       reload: describeStored,
@@ -281,6 +296,10 @@ export class Served {
 
 function selectionOf(only: Selection): Pick<AddOptions, 'priorities'> {
   return { priorities: (info) => selectFiles(info, only) }
+}
+
+function nameIn(source: FetchSource): Magnet | TorrentInfo {
+  return source.kind === 'magnet' ? source.magnet : source.metainfo.info
 }
 
 /** What a magnet says is wanted (BEP 53). */

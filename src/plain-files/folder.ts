@@ -30,7 +30,7 @@ import {
   unlink,
 } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
-import { type Clock, errnoOf, fromHex, type SeedbedError, toHex } from '../base/index.ts'
+import { type Clock, errnoOf, fromHex, inLanes, type SeedbedError, toHex } from '../base/index.ts'
 import { lockUnopened, type Release, Scratch, systemError } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
@@ -136,15 +136,12 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   async load(): Promise<void> {
     const names = await readdir(this.#notes)
     const queue = names.filter((name) => /^[0-9a-f]{40}\.(info|removed)$/.test(name)).sort()
-    const next = async (): Promise<void> => {
-      for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-        // Spelled anew: a part of the name would keep all of it.
-        const key = toHex(fromHex(name.slice(0, 40))!)
-        if (name.endsWith('.info')) await this.#loadTorrent(key)
-        else if (!this.readOnly) await this.#finishRemoval(key)
-      }
-    }
-    await Promise.all(Array.from({ length: READS_AT_ONCE }, next))
+    await inLanes(queue, READS_AT_ONCE, async (name) => {
+      // Spelled anew: a part of the name would keep all of it.
+      const key = toHex(fromHex(name.slice(0, 40))!)
+      if (name.endsWith('.info')) await this.#loadTorrent(key)
+      else if (!this.readOnly) await this.#finishRemoval(key)
+    })
   }
 
   async #loadTorrent(key: string): Promise<void> {

@@ -3,10 +3,11 @@
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
-import { delay } from '../../base/index.ts'
+import { delay, inLanes } from '../../base/index.ts'
 import type { TorrentFormat } from '../../metainfo/index.ts'
 import {
   type EncryptionPolicy,
+  type FetchSource,
   imagePath,
   looksLikeFetchSource,
   makeDataDir,
@@ -15,6 +16,7 @@ import {
   readFetchSource,
   readSource,
   SeedbedNode,
+  type Source,
   systemClock,
   systemRandom,
   type UtpPolicy,
@@ -61,6 +63,10 @@ import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
 
 const PROGRESS_MS = 1000
+/** Of .torrent files and URLs. */
+const READ_AT_ONCE = 16
+/** Torrents that are made together share their flushes. */
+const ADDED_AT_ONCE = 16
 /** Reports of progress to one of status. */
 const STATUS_EVERY = 10
 
@@ -167,19 +173,28 @@ export function upCommand(): Command {
     .action(up)
 }
 
+/** What was asked for, in order. Rejects with what is wrong with the first that something is wrong with. */
+async function readArguments(
+  paths: readonly string[],
+  network: ReturnType<typeof nodeNetwork>,
+): Promise<{ fetches: FetchSource[]; shares: Source[] }> {
+  const fetches: FetchSource[] = []
+  const shares: Source[] = []
+  await inLanes([...paths.entries()], READ_AT_ONCE, async ([place, path]) => {
+    if (looksLikeFetchSource(path)) fetches[place] = await readFetchSource(path, network)
+    else shares[place] = await readSource(path)
+  })
+  // Their places are those on the command line: the lists have gaps, which go.
+  return { fetches: fetches.flat(), shares: shares.flat() }
+}
+
 async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   const output = new Output(options.json === true)
   const signals = catchSignals()
   const logger = makeLogger(options.logLevel)
   const network = nodeNetwork({ clock: systemClock, logger })
   // Everything that can be wrong with what was asked for is found before anything is made.
-  const wanted = await Promise.all(
-    paths.map(async (path) =>
-      looksLikeFetchSource(path)
-        ? { fetch: await readFetchSource(path, network) }
-        : { share: await readSource(path) },
-    ),
-  )
+  const { fetches, shares } = await readArguments(paths, network)
   const dataDir = options.data ?? defaultDataDir()
   await makeDataDir(dataDir)
   // From the first moment on: what comes before the node runs is answered by its start.
@@ -242,11 +257,13 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
   }
   running = node
   try {
-    for (const item of wanted) {
-      if (signals.signal.aborted) break
-      if (item.fetch !== undefined) await node.served.fetch(item.fetch, fetching)
-      else await node.sharing.share(item.share, signals.signal)
-    }
+    await inLanes(fetches, ADDED_AT_ONCE, async (source) => {
+      if (!signals.signal.aborted) await node.served.fetch(source, fetching)
+    })
+    // One after the other: each is read and written in order.
+    await inLanes(shares, 1, async (source) => {
+      if (!signals.signal.aborted) await node.sharing.share(source, signals.signal)
+    })
     if (!signals.signal.aborted) output.text('seeding; Ctrl-C stops')
     for (let second = 0; !signals.signal.aborted; second++) {
       if (second % STATUS_EVERY === 0) node.reportStatus()
