@@ -60,8 +60,11 @@ const FLUSH_MS = 50
 const STRIPE_TICK_MS = 5_000
 /** A stripe without progress for this long is written as far as it is verified. */
 const STRIPE_IDLE_MS = 30_000
-/** What was verified so long ago is written, too: with the tick and the next sync it is durable within a minute. */
-const STRIPE_LATE_MS = 45_000
+/**
+ * What was verified so long ago is written, too: with the tick and the next sync it is durable within five minutes. Long enough that a
+ * stripe of which 15 kB come in a second is still written once.
+ */
+const STRIPE_LATE_MS = 285_000
 const MAX_ACTIVE_EXTENTS = 64
 /** Peers that have gone and are remembered for what they sent. */
 const MAX_DEPARTED = 1_000
