@@ -11,10 +11,12 @@ export class Output {
   readonly json: boolean
   readonly #bar = new ProgressBar(process.stderr)
 
-  constructor(json: boolean) {
+  /** `outlivesReader`: who serves others goes on when nobody reads what it says, and ends as it should. */
+  constructor(json: boolean, outlivesReader = false) {
     this.json = json
-    // A reader that went away (`seedbed ls | head`) is no error.
     process.stdout.on('error', (error) => {
+      if (outlivesReader) return
+      // A reader that went away (`seedbed ls | head`) is no error.
       if (errnoOf(error) === 'EPIPE') process.exit(0)
       throw error
     })

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -161,3 +168,20 @@ test(
     assert.ok((await residentKib('fast')) < portable)
   },
 )
+
+test('a tracker whose output nobody reads any more keeps its swarms at the end', async () => {
+  const kept = join(root, 'unread')
+  const path = file(
+    'unread.yaml',
+    `tracker: {http: {addr: ""}, udp: {addr: "127.0.0.1:0"}, storage: {config: {snapshot: ${kept}}}}`,
+  )
+  const running = start(['tracker', '--json', '--config', path])
+  await running.event('ready')
+  // As when Ctrl-C ends `tee` first.
+  running.process.stdout!.destroy()
+  const [status] = (
+    await Promise.all([once(running.process, 'exit'), running.process.kill('SIGINT')])
+  )[0] as [number | null]
+  assert.equal(status, 0)
+  assert.ok(existsSync(kept))
+})

@@ -43,7 +43,8 @@ export function trackerCommand(): Command {
 }
 
 async function tracker(options: TrackerCommandOptions): Promise<void> {
-  const output = new Output(options.json === true)
+  const serves = options.check !== true && options.printDefaults !== true
+  const output = new Output(options.json === true, serves)
   if (options.printDefaults === true) {
     process.stdout.write(renderDefaults())
     return
