@@ -71,8 +71,8 @@ export class Throttle {
   /** For `Share` alone. */
   take(share: Share, taker: Taker, unit: number, count: number): number {
     const isTurn = taker === this.#serving
-    const own = share.bucket.level()
-    const all = this.#bucket.level()
+    const own = share.bucket.level(share.crowd > 0)
+    const all = this.#bucket.level(this.#waiting.size > 0)
     const crowded = share.crowd > 0 || (this.limited && this.#waiting.size > 0)
     const there = Math.min(own, all, isTurn ? this.#portion : Number.POSITIVE_INFINITY)
     if (there <= 0 || (crowded && !isTurn)) {
@@ -102,7 +102,7 @@ export class Throttle {
   }
 
   #queue(share: Share): void {
-    const rests = share.bucket.level() <= 0
+    const rests = share.bucket.level(true) <= 0
     if (rests) this.#waiting.delete(share)
     else this.#resting.delete(share)
     share.served = Math.max(share.served, this.#reached - ARREARS_BYTES)
@@ -120,7 +120,7 @@ export class Throttle {
   #wake(): void {
     this.#cancelTimer = undefined
     for (const share of [...this.#resting]) this.#queue(share)
-    while (this.#waiting.size > 0 && this.#bucket.level() > 0) this.#round()
+    while (this.#waiting.size > 0 && this.#bucket.level(true) > 0) this.#round()
     if (this.#waiting.size > 0 || this.#resting.size > 0) this.#wakeLater()
     else this.#sleep()
   }
@@ -137,9 +137,9 @@ export class Throttle {
   /** Each is brought up to the same mark, the one behind most first, as far as it goes. */
   #round(): void {
     const order = [...this.#waiting].sort((a, b) => a.served - b.served)
-    const mark = markOf(order, this.#bucket.level())
+    const mark = markOf(order, this.#bucket.level(true))
     for (const share of order) {
-      if (this.#bucket.level() <= 0) return
+      if (this.#bucket.level(true) <= 0) return
       if (!this.#waiting.delete(share)) continue
       this.#reached = Math.max(this.#reached, share.served)
       this.#serve(share, mark - share.served)
@@ -152,7 +152,7 @@ export class Throttle {
     const taker: Taker =
       first !== undefined && share.takers.has(first) ? first : share.takers.values().next().value!
     share.first = undefined
-    this.#portion = Math.max(CHUNK_BYTES, Math.min(part, share.bucket.level() / share.crowd))
+    this.#portion = Math.max(CHUNK_BYTES, Math.min(part, share.bucket.level(true) / share.crowd))
     share.takers.delete(taker)
     this.#serving = taker
     try {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ManualClock } from '../../src/base/index.ts'
+import { type Clock, ManualClock } from '../../src/base/index.ts'
 import type { EngineTorrent } from '../../src/engine/index.ts'
 import { type Share, type Taker, Throttle } from '../../src/engine/throttle.ts'
 import { TokenBucket } from '../../src/engine/token-bucket.ts'
@@ -34,7 +34,11 @@ const totalOf = (takers: readonly Glutton[]): number =>
 
 test('a bucket gives what its rate gives, and one taking more', () => {
   const takings = fc.array(
-    fc.record({ waitMs: fc.nat(3_000), bytes: fc.integer({ min: 1, max: 200_000 }) }),
+    fc.record({
+      waitMs: fc.nat(3_000),
+      wanted: fc.boolean(),
+      bytes: fc.integer({ min: 1, max: 200_000 }),
+    }),
     { maxLength: 60 },
   )
   fc.assert(
@@ -43,9 +47,9 @@ test('a bucket gives what its rate gives, and one taking more', () => {
       const bucket = new TokenBucket(clock, rate)
       let taken = 0
       let largest = 0
-      for (const { waitMs, bytes } of all) {
+      for (const { waitMs, wanted, bytes } of all) {
         clock.advance(waitMs)
-        if (bucket.level() <= 0) continue
+        if (bucket.level(wanted) <= 0) continue
         bucket.take(bytes)
         taken += bytes
         largest = Math.max(largest, bytes)
@@ -54,6 +58,45 @@ test('a bucket gives what its rate gives, and one taking more', () => {
       assert.ok(taken <= (elapsedMs * rate) / 1000 + largest + 1e-3, `${taken}`)
     }),
   )
+})
+
+test('who waits has the whole rate, however late the timers are; who does not want has saved little', () => {
+  let nowMs = 0
+  let due: (() => void)[] = []
+  const clock = {
+    ...new ManualClock(0),
+    monotonicMs: () => nowMs,
+    after: (_delayMs: number, task: () => void) => {
+      due.push(task)
+      return () => {
+        due = due.filter((other) => other !== task)
+      }
+    },
+  } as Clock
+  const rate = 1_000_000
+  // Of all torrents, and of one.
+  for (const [all, own] of [
+    [rate, undefined],
+    [undefined, rate],
+  ]) {
+    const throttle = new Throttle(clock, all)
+    const share = throttle.share(own)
+    const taker = new Glutton(share)
+    taker.onTurn()
+    const beganMs = nowMs
+    for (let i = 0; i < 20; i++) {
+      nowMs += 700
+      for (const task of due.splice(0)) task()
+    }
+    const elapsedMs = nowMs - beganMs
+    assert.ok(Math.abs(taker.taken - elapsedMs * 1_000) <= 5 * CHUNK, `${taker.taken}`)
+    share.leave(taker)
+    nowMs += 60_000
+    const before = taker.taken
+    taker.onTurn()
+    assert.ok(taker.taken - before <= 200_000 + 5 * CHUNK, `${taker.taken - before}`)
+    share.leave(taker)
+  }
 })
 
 test('two thousand torrents have the same part of a limit, whichever asks first', () => {
