@@ -14,7 +14,7 @@
  * Invariants: every peer in `peers` has told, or will tell, that it is closed; after `close` there is none; of two connections to one
  * peer id one is kept, the same on both sides; nobody from a banned host is there.
  */
-import { bytesEqual, type Logger, toHex } from '../base/index.ts'
+import { bytesEqual, type Logger, toHex, toLatin1 } from '../base/index.ts'
 import type { HashRange, PieceLayers, TorrentInfo } from '../metainfo/index.ts'
 import type { PeerAddress } from './announce/types.ts'
 import type { Budget } from './budget.ts'
@@ -68,6 +68,8 @@ export interface SwarmHost {
 
 export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   readonly peers: Set<Peer> = new Set()
+  /** Those that have shaken hands. */
+  readonly #byId = new Map<string, Peer>()
   readonly peerId: Uint8Array
   readonly listenPort: number
   readonly prefersEncryption: boolean
@@ -279,8 +281,9 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
       this.#connector.isSelf(peer)
       return !peer.outgoing
     }
-    for (const other of this.peers) {
-      if (other === peer || other.peerId === undefined || !bytesEqual(other.peerId, id)) continue
+    const key = toLatin1(id)
+    const other = this.#byId.get(key)
+    if (other !== undefined) {
       // Both connected at once: both sides keep the connection that the smaller peer id made.
       const mine = toHex(this.peerId) < toHex(id)
       if (other.outgoing === peer.outgoing || peer.outgoing !== mine) {
@@ -290,6 +293,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
       this.#connector.isTwice(other)
       other.close()
     }
+    this.#byId.set(key, peer)
     return true
   }
 
@@ -487,6 +491,8 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
 
   onPeerClosed(peer: Peer, error: Error | undefined): void {
     this.peers.delete(peer)
+    const key = peer.peerId === undefined ? undefined : toLatin1(peer.peerId)
+    if (key !== undefined && this.#byId.get(key) === peer) this.#byId.delete(key)
     this.#superSeed?.gone(peer)
     this.#suggestions.gone(peer)
     this.choking.gone(peer)
