@@ -11,17 +11,16 @@ import { promisify } from 'node:util'
 import { interleave, median } from '../statistics.ts'
 import { lineOf, type SuiteContext } from '../suite.ts'
 import { announceRequests, fillRequests, infoHashes } from './http-requests.ts'
+import { nginx } from './nginx.ts'
 import {
   type Absent,
   bittorrentTracker,
   type Contender,
   compile,
-  freePort,
   LOAD_CPU,
   opentracker,
   type RunningServer,
   seedbed,
-  startServer,
 } from './servers.ts'
 
 const SUITE = 'tracker'
@@ -231,40 +230,4 @@ function handle(context: SuiteContext): void {
       note,
     }),
   )
-}
-
-/** One process that answers everything with the same body. */
-function nginx(directory: string, bodyBytes: number): Contender | Absent {
-  const found = spawnSync('nginx', ['-v'], { encoding: 'utf8' })
-  if (found.error !== undefined) {
-    return { name: 'nginx', title: 'nginx', absent: 'nginx is not installed' }
-  }
-  const [, version = ''] = /nginx\/(\S+)/.exec(found.stderr) ?? []
-  return {
-    name: 'nginx',
-    title: `nginx ${version}`,
-    async start() {
-      const port = await freePort()
-      const config = join(directory, 'nginx.conf')
-      writeFileSync(
-        config,
-        `worker_processes 1;
-master_process off;
-daemon off;
-pid ${directory}/nginx.pid;
-error_log ${directory}/nginx.log;
-events { worker_connections 4096; multi_accept on; }
-http {
-  access_log off;
-  keepalive_requests 1000000000;
-  server {
-    listen 127.0.0.1:${port} deferred;
-    location / { default_type text/plain; return 200 "${'d'.padEnd(bodyBytes, 'x')}"; }
-  }
-}
-`,
-      )
-      return startServer(['nginx', '-c', config, '-e', `${directory}/nginx.log`], port, 'connects')
-    },
-  }
 }

@@ -116,16 +116,23 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+export interface CertificateFiles {
+  readonly cert: string
+  readonly key: string
+}
+
 export interface SeedbedOptions {
   readonly frontEnd: 'fast' | 'portable'
   readonly workers?: number
-  readonly protocol: 'udp' | 'http' | 'ws'
+  readonly protocol: 'udp' | 'http' | 'https' | 'ws'
   readonly processors?: string
+  /** For https. */
+  readonly tls?: CertificateFiles
 }
 
 /** `seedbed tracker` by a configuration, for one protocol. */
 export function seedbed(directory: string, name: string, options: SeedbedOptions): Contender {
-  const { frontEnd, workers = 1, protocol, processors } = options
+  const { frontEnd, workers = 1, protocol, processors, tls = { cert: '', key: '' } } = options
   return {
     name,
     title: name,
@@ -142,7 +149,7 @@ export function seedbed(directory: string, name: string, options: SeedbedOptions
   front_end: ${frontEnd}
   workers: ${workers}
   announce_interval: 1h
-  http: {addr: ${address('http')}, max_connections: 100000}
+  http: {addr: ${address('http')}, https_addr: ${address('https')}, tls_cert_path: "${tls.cert}", tls_key_path: "${tls.key}", max_connections: 100000}
   udp: {addr: ${address('udp')}}
   websocket: {messages_per_second: 10000, message_burst: 100000, max_connections_per_address: 100000}
   storage: {config: {peer_lifetime: 12h}}

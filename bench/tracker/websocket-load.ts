@@ -17,8 +17,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { cpuSecondsOf } from './cpu-seconds.ts'
 import { CLOSE, ID_BYTES, OPCODE_CLOSE, Script } from './websocket-script.ts'
 
 export interface LoadOptions {
@@ -51,7 +51,6 @@ export interface LoadResult {
   readonly ownCpuSeconds: number
 }
 
-const TICKS_PER_SECOND = 100
 /** A server that is so much too slow is measured as it is. */
 const MOST_TIMES = 10
 /** Peer ids that a place has in turn: the last but one is long forgotten. */
@@ -166,13 +165,6 @@ async function open(port: number): Promise<Socket> {
   const [chunk] = (await once(socket, 'data')) as [Buffer]
   if (!chunk.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(String(chunk))
   return socket
-}
-
-function cpuSecondsOf(pid: number): { readonly all: number; readonly user: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [user, system] = [Number(fields[11]), Number(fields[12])]
-  return { all: (user + system) / TICKS_PER_SECOND, user: user / TICKS_PER_SECOND }
 }
 
 async function main(options: LoadOptions): Promise<LoadResult> {
