@@ -1,10 +1,14 @@
 /** Hashing in a thread: the same digests, there when it pays and gone when it does not, and its death survived. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ManualClock, seededRandom, silentLogger } from '../../src/base/index.ts'
+import { ManualClock, seededRandom, silentLogger, systemClock } from '../../src/base/index.ts'
 import { type HashAnswer, type Hasher, inlineHasher } from '../../src/engine/hasher.ts'
+import { type Engine, startEngine } from '../../src/engine/index.ts'
 import { ThreadHasher } from '../../src/engine/node-hasher.ts'
-import type { PieceRecipe } from '../../src/metainfo/index.ts'
+import type { PieceRecipe, TorrentFormat } from '../../src/metainfo/index.ts'
+import { FakeInternet } from './fake-network.ts'
+import type { FakeVolume } from './fake-volume.ts'
+import { assertSame, Swarm } from './swarm.ts'
 
 const PIECE = 256 * 1024
 const V1: PieceRecipe = { sha1: true, fillerBytes: 0, leaves: 0, height: 0 }
@@ -161,3 +165,45 @@ test('closed with tasks open, it loses them; after that all is hashed in the cal
   assert.ok(typeof (await hash(hasher, V1, [bytes])) === 'object')
   assert.equal(hasher.threaded, false)
 })
+
+for (const [format, pieceBytes] of [
+  ['v1', 64 * 1024],
+  ['v1', 1024 * 1024],
+  ['v2', 128 * 1024],
+  ['hybrid', 512 * 1024],
+] as const satisfies readonly (readonly [TorrentFormat, number])[]) {
+  test(`a torrent of ${format} in pieces of ${pieceBytes / 1024} KiB is downloaded through the thread`, async () => {
+    const origin = new Swarm(5)
+    const content = origin.published(format, [3_000_000, 200_000, 5], pieceBytes)
+    const internet = new FakeInternet(systemClock, { latencyMs: 1, bytesPerMs: 100_000 })
+    // On a clock that stands still a second is fast for ever.
+    const hasher = made()
+    await begun(hasher)
+    const start = (host: string, volume: FakeVolume): Promise<Engine> =>
+      startEngine({
+        volume,
+        network: internet.host(host),
+        clock: systemClock,
+        random: seededRandom(1 + host.length),
+        logger: silentLogger,
+        peerPort: 6881,
+        bind: ['0.0.0.0'],
+        cacheBytes: 4 * origin.blockBytes,
+        maxConnections: 10,
+        ...(host === '10.0.0.22' ? { hasher } : {}),
+      })
+    const whole = await origin.holding(content)
+    const empty = origin.volume()
+    const seeder = await start('10.0.0.1', whole)
+    const leecher = await start('10.0.0.22', empty)
+    const layers = content.layers!
+    seeder.open(whole.get(content.info.infoHash)!, content.info, { trackers: [], layers })
+    const peers = [{ host: '10.0.0.1', port: 6881 }]
+    const torrent = await leecher.add(content.info, { trackers: [], layers, peers })
+    await new Promise<void>((resolve) => torrent.on('complete', () => resolve()))
+    assert.ok(hasher.threaded)
+    await Promise.all([seeder.stop(), leecher.stop()])
+    assertSame(empty, content)
+    assert.equal(hasher.threaded, false, 'it ends with the engine')
+  })
+}
