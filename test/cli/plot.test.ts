@@ -57,7 +57,7 @@ test('what cannot be drawn is said', async () => {
   assert.equal((await seedbed(['plot', ...out])).status, 2, 'no log')
   assert.equal((await seedbed(['plot', 'log', '--article', ...out])).status, 2)
   assert.equal((await seedbed(['plot', '--article', '--out', 'x.gif'])).status, 2)
-  assert.equal((await seedbed(['plot', join(root, 'x.png'), ...out])).status, 10)
+  assert.equal((await seedbed(['plot', join(root, 'x.png'), ...out])).status, 2)
   assert.equal((await seedbed(['plot', join(root, 'nothing'), ...out])).status, 11)
   const nowhere = ['--out', join(root, 'no', 'such', 'x.png')]
   assert.equal((await seedbed(['plot', '--article', ...nowhere])).status, 8)
