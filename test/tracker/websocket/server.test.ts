@@ -401,6 +401,26 @@ overFrontEnds((frontEnd) => {
     }
   })
 
+  test('where both have said goodbye the connection is ended, whatever the other side does', async (t) => {
+    const { tracker, url } = await start(t)
+    const { hostname, port } = new URL(url)
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+    t.after(() => socket.destroy())
+    let heard = Buffer.alloc(0)
+    socket.on('data', (chunk: Buffer) => {
+      heard = Buffer.concat([heard, chunk])
+    })
+    const ended = once(socket, 'end')
+    socket.write(
+      'GET / HTTP/1.1\r\nHost: tracker\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    )
+    await until(() => heard.includes('\r\n\r\n'))
+    socket.write(masked(0x88, Buffer.of(3, 0xe8)))
+    await ended
+    assert.deepEqual(heard.subarray(-4), Buffer.of(0x88, 2, 3, 0xe8))
+    await until(() => tracker.stats().websocket.connections === 0)
+  })
+
   test('a message in single bytes is heard', async (t) => {
     const { url } = await start(t)
     const a = await SignalClient.open(t, url)
