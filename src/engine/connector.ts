@@ -206,7 +206,7 @@ export class Connector {
     const understood = peer.peerId !== undefined
     const attempt = { encrypted, reached: made.reached(), understood }
     const otherWay = encryptsNext(this.#context.encryption, attempt) !== encrypted
-    const isHalf = otherWay && address.last?.isHalf !== true
+    const isHalf = otherWay && address.last?.isHalf !== true && !this.#isHere(address.host)
     address.last = { ...attempt, transport: peer.transport, isHalf }
     const { nowMs } = this.#torrent
     if (isHalf) {
@@ -219,6 +219,12 @@ export class Connector {
     const useful = understood && (moved || nowMs - peer.connectedMs >= USEFUL_MS)
     this.#addresses.ended(address, useful, nowMs, made.restMs)
     return understood ? 'met' : 'unmet'
+  }
+
+  /** Somebody from there has connected to us: who connected to each other at once keep one connection, and hang up the other. */
+  #isHere(host: string): boolean {
+    for (const peer of this.#incoming.keys()) if (peer.host === host) return true
+    return false
   }
 
   ban(host: string): void {

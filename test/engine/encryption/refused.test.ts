@@ -64,6 +64,28 @@ test('who understands neither way has failed once, and is tried both ways again 
   await swarm.stop()
 })
 
+test('who hangs up because it has connected to us is not connected to again at once', async () => {
+  const swarm = new Swarm(67)
+  const content = swarm.content(4 * PIECE, PIECE)
+  let knocks = 0
+  await swarm.internet.host(SEEDER.host).listen([SEEDER.host], SEEDER.port, (socket) => {
+    knocks++
+    socket.destroy()
+  })
+  const leecher = await swarm.engine(LEECHER.host, swarm.volume())
+  const torrent = await leecher.add(content.info, { trackers: [] })
+  const peer = new RawPeer(swarm, SEEDER.host, LEECHER.host)
+  peer.socket.onConnect = () => peer.handshake(content.info.infoHash)
+  await swarm.until(() => peer.log.length > 0, 5_000)
+  torrent.addPeers([SEEDER])
+  await swarm.until(() => knocks > 0, 900)
+  const endMs = swarm.clock.monotonicMs() + 1_900
+  await swarm.until(() => swarm.clock.monotonicMs() >= endMs, 5_000)
+  assert.equal(knocks, 1)
+  assert.equal(torrent.progress().peers, 1)
+  await swarm.stop()
+})
+
 test('whoever was not tried at all comes before the other half of an attempt', async () => {
   const swarm = new Swarm(63)
   const content = swarm.content(4 * PIECE, PIECE)
