@@ -106,7 +106,7 @@ garbageTest(
 
 garbageTest('a request that comes whole leaves no garbage', import.meta.url, () => {
   const { connections, wire, counters } = setUp()
-  const query = `info_hash=%${'41'.repeat(1)}${'b'.repeat(19)}&peer_id=-SB0100-000000000000&uploaded=1&downloaded=2&left=3`
+  const query = `info_hash=%${'41'.repeat(1)}${'b'.repeat(19)}&peer_id=-SE0100-000000000000&uploaded=1&downloaded=2&left=3`
   const request = (port: number, connection: string): Buffer =>
     Buffer.from(
       `GET /announce?${query}&port=${port}&ip=9.9.9.9 HTTP/1.1\r\nHost: x\r\n${connection}\r\n`,

@@ -13,7 +13,7 @@ import {
   until,
 } from './http-fronts.ts'
 
-const ANNOUNCE = `/announce?info_hash=${'a'.repeat(20)}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1`
+const ANNOUNCE = `/announce?info_hash=${'a'.repeat(20)}&peer_id=-SE0100-000000000000&uploaded=0&downloaded=0&left=1`
 const request = (port: number, headers = ''): string =>
   `GET ${ANNOUNCE}&port=${port} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`
 

@@ -15,7 +15,7 @@ import { HttpHandler, type HttpHandlerOptions } from '../../src/tracker/http-han
 const HERE = Uint8Array.of(127, 0, 0, 1)
 const HERE6 = new Uint8Array(16).fill(0x20)
 const HASH = 'aaaaaaaaaaaaaaaaaaaa'
-const GOOD = `info_hash=${HASH}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1&port=6881`
+const GOOD = `info_hash=${HASH}&peer_id=-SE0100-000000000000&uploaded=0&downloaded=0&left=1&port=6881`
 
 function setUp(allowIpSpoofing = false, more: Partial<HttpHandlerOptions> = {}, hooks?: HookList) {
   const store = createPeerStore({ clock: new ManualClock(), random: seededRandom(1) })

@@ -26,7 +26,7 @@ import {
 import { parseProxyHeader } from '../../src/tracker/proxy-protocol.ts'
 import { type Certificate, FIRST, SECOND } from './certificates.ts'
 
-const ANNOUNCE = `GET /announce?info_hash=${'a'.repeat(20)}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1&port=258 HTTP/1.1\r\n\r\n`
+const ANNOUNCE = `GET /announce?info_hash=${'a'.repeat(20)}&peer_id=-SE0100-000000000000&uploaded=0&downloaded=0&left=1&port=258 HTTP/1.1\r\n\r\n`
 
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
 

@@ -8,7 +8,7 @@ import { seededRandom, silentLogger, systemClock } from '../../src/base/index.ts
 import { loadConfig, startTrackerService, type TrackerService } from '../../src/tracker/index.ts'
 import { choosing, overFrontEnds } from './front-ends.ts'
 
-const QUERY = `?info_hash=${'a'.repeat(20)}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1`
+const QUERY = `?info_hash=${'a'.repeat(20)}&peer_id=-SE0100-000000000000&uploaded=0&downloaded=0&left=1`
 
 async function startBy(
   frontEnd: 'fast' | 'portable',
@@ -133,7 +133,7 @@ tracker:
     assert.equal(await announce(), 'd14:failure reason18:unapproved torrente')
     const reload = (hooks: string) =>
       service.reload(loadConfig({ environment: choosing(frontEnd), text: yaml(hooks) }).config)
-    await reload('{name: client approval, options: {blacklist: [SB0100]}}')
+    await reload('{name: client approval, options: {blacklist: [SE0100]}}')
     assert.equal(await announce(), 'd14:failure reason17:unapproved cliente')
     await assert.rejects(
       reload('{name: torrent approval, options: {whitelist_file: /nowhere/list}}'),

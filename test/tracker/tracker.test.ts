@@ -25,7 +25,7 @@ const HAS_IPV6 = Object.values(networkInterfaces())
   .flat()
   .some((entry) => entry?.address === '::1')
 const HOSTS = HAS_IPV6 ? (['127.0.0.1', '::1'] as const) : (['127.0.0.1'] as const)
-const ANNOUNCE = `/announce?info_hash=${HASH}&peer_id=-SB0100-000000000000&uploaded=0&downloaded=0&left=1`
+const ANNOUNCE = `/announce?info_hash=${HASH}&peer_id=-SE0100-000000000000&uploaded=0&downloaded=0&left=1`
 
 async function startBy(
   frontEnd: 'fast' | 'portable',

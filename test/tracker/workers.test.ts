@@ -231,7 +231,7 @@ test('tokens are checked by keys that come and go', onLinux, async (t) => {
 test('every worker knows the clients of a list, and those of the next', onLinux, async (t) => {
   const approving = (list: string): string =>
     `prehooks: [{name: client approval, options: {${list}}}]`
-  const service = await start(t, approving('whitelist: [SB0100, TR4060]'))
+  const service = await start(t, approving('whitelist: [SE0100, TR4060]'))
   const clients = clientsOf(t, service.udp[0]!.port)
   const id = await clients[0]!.connect()
   const ask = async (peerId: string): Promise<Set<string>> => {
@@ -241,12 +241,12 @@ test('every worker knows the clients of a list, and those of the next', onLinux,
   }
   const approved = new Set([''])
   const refused = new Set(['unapproved client'])
-  assert.deepEqual(await ask('-SB0100-000000000000'), approved)
+  assert.deepEqual(await ask('-SE0100-000000000000'), approved)
   assert.deepEqual(await ask('-TR4060-000000000000'), approved)
   assert.deepEqual(await ask('-UT3550-000000000000'), refused)
   assert.equal(service.stats().store.leechers4, 1)
-  await service.reload(configOf(approving('blacklist: [SB0100]')))
-  assert.deepEqual(await ask('-SB0100-000000000000'), refused)
+  await service.reload(configOf(approving('blacklist: [SE0100]')))
+  assert.deepEqual(await ask('-SE0100-000000000000'), refused)
   assert.deepEqual(await ask('-UT3550-000000000000'), approved)
 })
 

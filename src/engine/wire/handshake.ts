@@ -85,9 +85,10 @@ export function beginsAsHandshake(bytes: Uint8Array, offset: number, count: numb
   return true
 }
 
-const PEER_ID_PREFIX = fromLatin1('-SB0100-')
+/** `SE` stands for nobody in the tables of libtorrent, Transmission and BiglyBT; `SB` is Swiftbit's. */
+const PEER_ID_PREFIX = fromLatin1('-SE0100-')
 
-/** Our peer id (BEP 20, Azureus style): `-SB0100-` and twelve random bytes. */
+/** Our peer id (BEP 20, Azureus style): `-SE0100-` and twelve random bytes. */
 export function makePeerId(random: Random): Uint8Array {
   const peerId = new Uint8Array(20)
   random.fill(peerId)

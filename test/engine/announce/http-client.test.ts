@@ -14,7 +14,7 @@ import { REQUEST } from './samples.ts'
 
 const QUERY =
   'info_hash=%00%01%02%03%04%05%06%07%08%09%0A%0B%0C%0D%0E%0F%10%11%12%13' +
-  '&peer_id=-SB0100-abcdefghijkl&port=6881&uploaded=1&downloaded=1099511627778&left=3' +
+  '&peer_id=-SE0100-abcdefghijkl&port=6881&uploaded=1&downloaded=1099511627778&left=3' +
   '&key=01ab23cd&numwant=50&compact=1&no_peer_id=1'
 
 test('the announce URL is this one', () => {

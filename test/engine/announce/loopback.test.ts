@@ -17,7 +17,7 @@ import type { PeerAddress } from '../../../src/engine/announce/types.ts'
 import { nodeNetwork } from '../../../src/engine/node-network.ts'
 
 const INFO_HASH = Uint8Array.from({ length: 20 }, (_, i) => 255 - 13 * i)
-const PEER_ID = new Uint8Array(Buffer.from("-SB0100-'%&= +#\0\xff!;~", 'latin1'))
+const PEER_ID = new Uint8Array(Buffer.from("-SE0100-'%&= +#\0\xff!;~", 'latin1'))
 const EVENTS = ['none', 'completed', 'started', 'stopped']
 
 interface TestTracker {

@@ -3,7 +3,7 @@ import type { AnnounceRequest } from '../../../src/engine/announce/types.ts'
 
 export const REQUEST: AnnounceRequest = {
   infoHash: Uint8Array.from({ length: 20 }, (_, i) => i),
-  peerId: new Uint8Array(Buffer.from('-SB0100-abcdefghijkl')),
+  peerId: new Uint8Array(Buffer.from('-SE0100-abcdefghijkl')),
   port: 6881,
   key: 0x01ab23cd,
   event: 'started',

@@ -70,6 +70,6 @@ test('a peer id names the client and is otherwise random', () => {
   const first = makePeerId(random)
   const second = makePeerId(random)
   assert.equal(first.length, 20)
-  assert.equal(toLatin1(first.subarray(0, 8)), '-SB0100-')
+  assert.equal(toLatin1(first.subarray(0, 8)), '-SE0100-')
   assert.notDeepEqual(first, second)
 })

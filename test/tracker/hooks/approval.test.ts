@@ -29,7 +29,7 @@ const randomHashes = (count: number, seed: number): Uint8Array => {
 
 const hex = (hashes: Uint8Array, n: number): string => toHex(hashes.subarray(n * 20, n * 20 + 20))
 
-function announceOf(infoHash: string, peerId = '-SB0100-000000000000'): AnnounceRequest {
+function announceOf(infoHash: string, peerId = '-SE0100-000000000000'): AnnounceRequest {
   const request = new AnnounceRequest()
   request.infoHash.set(Buffer.from(infoHash, 'hex'))
   request.peerId.set(Buffer.from(peerId, 'latin1'))
