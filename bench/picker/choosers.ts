@@ -33,6 +33,8 @@ export const STRATEGIES = [
 ] as const
 export type Strategy = (typeof STRATEGIES)[number]
 
+const STILL_MS = 0
+
 const BOUNDED: ReadonlySet<Strategy> = new Set(['affinity', 'guarded', 'extent', 'dealt'])
 
 /** Whether the number of active extents means something to it. */
@@ -45,8 +47,8 @@ export interface Chooser {
   /** The peer would rather send this piece. */
   suggest(peer: number, piece: number): void
   /** A piece to ask of the peer, or -1. */
-  pick(peer: number, has: Uint32Array, nowMs: number): number
-  received(peer: number, piece: number, nowMs: number): void
+  pick(peer: number, has: Uint32Array): number
+  received(peer: number, piece: number): void
   cancelled(peer: number, piece: number): void
 }
 
@@ -146,12 +148,14 @@ class PieceChooser implements Chooser {
   }
 }
 
-/** The engine's picker, with a buffer for every stripe that it begins; its chunks are taken a piece at a time. */
+/**
+ * The engine's picker, with a buffer for every stripe that it begins; its chunks are taken a piece at a time. Its clock stands still, so that
+ * nothing that was asked of one peer is asked of another.
+ */
 class EngineChooser implements Chooser {
   readonly #picker: Picker
   readonly #pieceCount: number
   readonly #peers = new Map<number, PickerPeer>()
-  readonly #flying: Uint32Array
   readonly #out: Int32Array
   readonly #chunks: number
 
@@ -159,7 +163,6 @@ class EngineChooser implements Chooser {
     const geometry = new Geometry(pieceCount * pieceBytes, pieceBytes, stripeBytes)
     this.#pieceCount = pieceCount
     this.#chunks = geometry.chunksPerPiece
-    this.#flying = wordsFor(pieceCount)
     this.#out = new Int32Array(2 * this.#chunks)
     this.#picker = new Picker({
       geometry,
@@ -167,7 +170,6 @@ class EngineChooser implements Chooser {
       random,
       admit: () => true,
       maxActive: active,
-      lateMs: Number.POSITIVE_INFINITY,
     })
   }
 
@@ -188,36 +190,27 @@ class EngineChooser implements Chooser {
     suggest(this.#peers.get(peer)!, piece)
   }
 
-  pick(peer: number, _has: Uint32Array, nowMs: number): number {
-    const from = this.#peers.get(peer)!
+  pick(peer: number): number {
     const out = this.#out
-    const count = this.#picker.pick(from, this.#chunks, nowMs, out)
+    const count = this.#picker.pick(this.#peers.get(peer)!, this.#chunks, STILL_MS, out)
     if (count === 0) return -1
     const piece = out[0]!
-    if (isIn(this.#flying, piece)) {
-      // Its end-game.
-      for (let i = 0; i < count; i++) this.#picker.release(from, out[2 * i]!, out[2 * i + 1]!)
-      return -1
-    }
     assert(count === this.#chunks && out[2 * count - 2] === piece, 'not one piece was picked')
-    put(this.#flying, piece)
     return piece
   }
 
-  received(peer: number, piece: number, nowMs: number): void {
+  received(peer: number, piece: number): void {
     const from = this.#peers.get(peer)!
     for (let chunk = 0; chunk < this.#chunks; chunk++) {
-      this.#picker.beginReceive(from, piece, chunk, nowMs)
-      this.#picker.received(from, piece, chunk, nowMs)
+      this.#picker.beginReceive(from, piece, chunk, STILL_MS)
+      this.#picker.received(from, piece, chunk, STILL_MS)
     }
     this.#picker.pieceVerified(piece)
-    drop(this.#flying, piece)
   }
 
   cancelled(peer: number, piece: number): void {
     const from = this.#peers.get(peer)!
     for (let chunk = 0; chunk < this.#chunks; chunk++) this.#picker.release(from, piece, chunk)
-    drop(this.#flying, piece)
   }
 }
 

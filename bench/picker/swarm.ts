@@ -378,7 +378,7 @@ class Swarm {
       if (isIn(other.has, piece)) this.#offers[to * count + i]!--
     }
     this.#vain.fill(0, to * count, (to + 1) * count)
-    peer.chooser!.received(from, piece, this.#now * 1000)
+    peer.chooser!.received(from, piece)
     peer.disk!.add(piece)
   }
 
@@ -428,7 +428,7 @@ class Swarm {
     if (slot.from === 0) {
       this.#dealer?.deal(to, slot.rate, (piece) => peer.chooser!.suggest(0, piece))
     }
-    const piece = peer.chooser!.pick(slot.from, this.#peers[slot.from]!.has, this.#now * 1000)
+    const piece = peer.chooser!.pick(slot.from, this.#peers[slot.from]!.has)
     if (piece < 0) {
       this.#vain[to * this.#peers.length + slot.from] = 1
       return false

@@ -8,11 +8,11 @@
  *   `------------------------------------------- the piece fails its hash, or the chunk its own
  * ```
  *
- * Chunks are numbered across the extent: `(piece - firstPiece) * chunksPerPiece + chunk`. A number
+ * Chunks are numbered across the extent: `(piece - firstPiece) * chunksPerPiece + chunk` (`at`). A number
  * without a chunk (behind a short last piece, or in a piece that we have) is `absent`.
  *
  * Invariants: a free chunk has no owner; a requested one has one or two, different ones; of a received
- * one `owner` is the peer that delivered it; `free` and `left` are the counts their names say.
+ * one `owner` is the peer that delivered it; `free`, `left` and those of each piece are the counts their names say.
  */
 import type { Bitfield } from '../base/index.ts'
 import type { Geometry } from './geometry.ts'
@@ -26,6 +26,7 @@ export const SOLE_MS = 60_000
 export const NOBODY = 0
 
 export class ActiveExtent {
+  readonly geometry: Geometry
   readonly index: number
   readonly firstPiece: number
   readonly pieceCount: number
@@ -33,10 +34,14 @@ export class ActiveExtent {
   readonly owner: Int32Array
   /** Asked as well, because the owner is late or the end is near. */
   readonly second: Int32Array
+  /** Was asked for it before and told to cancel; what it had sent by then is welcome. */
+  readonly former: Int32Array
   /** When it was last asked for; when it began to arrive. */
   readonly sinceMs: Float64Array
   /** Chunks not received of each piece; 0 for a piece that we have. */
   readonly pieceLeft: Uint32Array
+  /** Free chunks of each piece. */
+  readonly pieceFree: Uint32Array
   /** Free chunks. */
   free = 0
   /** Chunks not received. */
@@ -52,6 +57,7 @@ export class ActiveExtent {
   nextLateScanMs = 0
 
   constructor(geometry: Geometry, have: Bitfield, index: number, nowMs: number) {
+    this.geometry = geometry
     this.index = index
     this.firstPiece = geometry.firstPiece(index)
     this.pieceCount = geometry.endPiece(index) - this.firstPiece
@@ -59,40 +65,73 @@ export class ActiveExtent {
     this.state = new Uint8Array(chunks)
     this.owner = new Int32Array(chunks)
     this.second = new Int32Array(chunks)
+    this.former = new Int32Array(chunks)
     this.sinceMs = new Float64Array(chunks)
     this.pieceLeft = new Uint32Array(this.pieceCount)
+    this.pieceFree = new Uint32Array(this.pieceCount)
     this.openStripe = geometry.firstStripe(this.firstPiece)
     this.lastProgressMs = nowMs
     for (let i = 0; i < this.pieceCount; i++) {
-      if (!have.has(this.firstPiece + i)) this.freePiece(geometry, this.firstPiece + i)
+      if (!have.has(this.firstPiece + i)) this.freePiece(this.firstPiece + i)
     }
   }
 
+  at(piece: number, chunk: number): number {
+    return (piece - this.firstPiece) * this.geometry.chunksPerPiece + chunk
+  }
+
+  pieceAt(at: number): number {
+    return this.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
+  }
+
+  chunkAt(at: number): number {
+    return at % this.geometry.chunksPerPiece
+  }
+
   /** Every chunk of the piece is free (again). */
-  freePiece(geometry: Geometry, piece: number): void {
-    const at = (piece - this.firstPiece) * geometry.chunksPerPiece
+  freePiece(piece: number): void {
+    const { geometry } = this
+    const first = this.at(piece, 0)
     const count = geometry.chunkCount(piece)
-    for (let i = at; i < at + count; i++) {
-      this.state[i] = ChunkState.free
-      this.owner[i] = NOBODY
-      this.second[i] = NOBODY
-    }
     this.pieceLeft[piece - this.firstPiece] = count
-    this.free += count
     this.left += count
-    this.cursor = Math.min(this.cursor, at)
+    for (let at = first; at < first + count; at++) this.#free(at)
     this.openStripe = Math.min(this.openStripe, geometry.firstStripe(piece))
   }
 
   /** A chunk that was received is free again. */
-  freeChunk(at: number, piece: number): void {
+  freeChunk(at: number): void {
+    this.pieceLeft[this.pieceAt(at) - this.firstPiece]!++
+    this.left++
+    this.#free(at)
+  }
+
+  #free(at: number): void {
     this.state[at] = ChunkState.free
     this.owner[at] = NOBODY
     this.second[at] = NOBODY
-    this.pieceLeft[piece - this.firstPiece]!++
+    this.former[at] = NOBODY
+    this.pieceFree[this.pieceAt(at) - this.firstPiece]!++
     this.free++
-    this.left++
     this.cursor = Math.min(this.cursor, at)
+  }
+
+  /** A free chunk is asked of the peer. */
+  request(at: number, peer: number, nowMs: number): void {
+    this.state[at] = ChunkState.requested
+    this.owner[at] = peer
+    this.sinceMs[at] = nowMs
+    this.pieceFree[this.pieceAt(at) - this.firstPiece]!--
+    this.free--
+  }
+
+  /** The chunk has arrived. */
+  receive(at: number, nowMs: number): void {
+    this.state[at] = ChunkState.received
+    this.second[at] = NOBODY
+    this.left--
+    this.pieceLeft[this.pieceAt(at) - this.firstPiece]!--
+    this.lastProgressMs = nowMs
   }
 
   /** Takes one owner off a chunk that has not been received; it is free when nobody is left. */
@@ -105,11 +144,7 @@ export class ActiveExtent {
       this.state[at] = ChunkState.requested
     } else if (this.second[at] !== peer) return false
     this.second[at] = NOBODY
-    if (this.owner[at] === NOBODY) {
-      this.state[at] = ChunkState.free
-      this.free++
-      this.cursor = Math.min(this.cursor, at)
-    }
+    if (this.owner[at] === NOBODY) this.#free(at)
     return true
   }
 

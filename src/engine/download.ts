@@ -114,6 +114,7 @@ export class Download {
       order: this.order,
       random: context.random,
       maxActive: 1,
+      cancel: (peer, piece, chunk) => this.#cancel(peer, piece, chunk),
       isMemoryShort: () => context.pool.isShort,
       admit: (stripe, extent, beginsRun) => this.stripes.admit(stripe, extent, beginsRun),
     })
@@ -142,14 +143,11 @@ export class Download {
     this.#limitExtents()
   }
 
-  /** A chunk has been put into its stripe; `other` is the picker's peer that was asked for it too, or 0. */
-  onChunk(piece: number, chunk: number, other: number): void {
-    if (other !== 0) {
-      for (const peer of this.#swarm.peers) {
-        if (peer.pieces.picking?.id === other) peer.download.cancel(piece, chunk)
-      }
+  /** The picker's peer of this id, which was asked for the chunk, is not to send it. */
+  #cancel(id: number, piece: number, chunk: number): void {
+    for (const peer of this.#swarm.peers) {
+      if (peer.pieces.picking?.id === id) peer.download.cancel(piece, chunk)
     }
-    this.stripes.landed(piece)
   }
 
   /** Chunks that were asked of somebody are free: others are asked soon. */

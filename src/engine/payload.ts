@@ -208,9 +208,9 @@ export class Payload {
 
   // --- What peers bring ---
 
-  /** A chunk of the piece has been put into its stripe; `other` was asked for it as well, or 0. */
-  onChunk(piece: number, chunk: number, other: number): void {
-    this.#download!.onChunk(piece, chunk, other)
+  /** A chunk of the piece has been put into its stripe. */
+  onChunk(piece: number): void {
+    this.#download!.stripes.landed(piece)
   }
 
   /** Chunks that were asked of a peer are free for others. */

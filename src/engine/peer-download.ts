@@ -195,7 +195,7 @@ export class PeerDownload implements Taker {
     this.#torrent.traffic.downloadShare.leave(this)
   }
 
-  /** Another peer delivered the chunk first. */
+  /** Another peer has delivered the chunk, or will sooner. */
   cancel(piece: number, chunk: number): void {
     const length = this.#torrent.payload.content!.geometry.chunkLength(piece, chunk)
     this.#writer.message(messages.REQUEST_BYTES, (bytes, at) =>
@@ -235,12 +235,8 @@ export class PeerDownload implements Taker {
     }
     if (this.#intoScratch) download.stripes.put(piece, begin, this.#scratch!.subarray(0, length))
     if (this.#slowStart && this.#depth < this.#maxDepth) this.#depth++
-    const chunk = begin / CHUNK_BYTES
-    this.#torrent.payload.onChunk(
-      piece,
-      chunk,
-      download.picker.received(picking, piece, chunk, nowMs),
-    )
+    download.picker.received(picking, piece, begin / CHUNK_BYTES, nowMs)
+    this.#torrent.payload.onChunk(piece)
   }
 
   /** Late chunks and lost races are to be expected; a stream of what nobody asked for is not. */

@@ -16,8 +16,8 @@ export interface PeerTorrent {
 /** The torrent's payload as the parts of a peer see it. */
 export interface PeerPayload {
   readonly content: Content | undefined
-  /** A chunk of the piece has been put into its stripe; `other` was asked for it as well, or 0. */
-  onChunk(piece: number, chunk: number, other: number): void
+  /** A chunk of the piece has been put into its stripe. */
+  onChunk(piece: number): void
   /** Chunks that were asked of this peer are free for others. */
   onReleased(): void
 }

@@ -5,25 +5,28 @@
  * It takes the extent whose rarest missing piece is the rarest (rarity.ts), hands out its chunks in
  * order to whoever has them, and starts another only when a peer finds nothing free in those begun:
  * first its neighbours of the same run (geometry.ts), then the rarest of all. Stripes fill quickly, are
- * written whole and in runs, and the order between runs stays rarest-first.
+ * written whole and in runs, and the order between runs stays rarest-first. While the disk keeps up, pieces that next to
+ * nobody has go before that order (scarce.ts), and extents with rarer ones are begun beside those in progress.
  *
  * Invariants (`check`):
  * - A chunk of a piece that we have is never picked.
  * - At most `maxActive` extents are begun by picking, but for urgent ones (pick-order.ts), which come first;
  *   each is finished, or abandoned whole.
  * - A chunk is asked of a second peer only when it is late, or when the peer finds nothing else at all
- *   (end-game); never of a third. Whoever loses the race is reported, to be told to cancel.
- * - Chunks are handed out only in stripes that `admit` has found a buffer for, in ascending order
- *   within an extent.
+ *   (second-requests.ts); never of a third. Whoever loses it is told to cancel.
+ * - Chunks are handed out only in stripes that `admit` has found a buffer for.
  * - `outstanding` of a peer is the number of chunks that it owns and that have not been received.
  */
 import { assert, type Bitfield, type Random } from '../base/index.ts'
-import { ActiveExtent, ChunkState, NOBODY, SOLE_MS } from './active-extent.ts'
+import { ActiveExtent, ChunkState, NOBODY } from './active-extent.ts'
+import { Asking } from './asking.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
 import { askable, mayAsk, type PickerPeer } from './picker-peer.ts'
 import { RarityIndex } from './rarity.ts'
 import { Runs } from './runs.ts'
+import { SCARCE_COPIES, Scarce } from './scarce.ts'
+import { SecondRequests } from './second-requests.ts'
 
 export interface PickerOptions {
   readonly geometry: Geometry
@@ -33,6 +36,8 @@ export interface PickerOptions {
   /** Finds memory for a stripe of an extent, or refuses (and is asked again). True if it is open. */
   readonly admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
   readonly maxActive: number
+  /** The peer (its id) is to be told to cancel the chunk. */
+  readonly cancel?: (peer: number, piece: number, chunk: number) => void
   /** The disk does not keep up: runs are to be long. Default: it does. */
   readonly isMemoryShort?: () => boolean
   /** A chunk not delivered after this time may be asked of another peer. */
@@ -42,9 +47,6 @@ export interface PickerOptions {
 }
 
 const LATE_MS = 4_000
-const LATE_SCAN_MS = 250
-/** Duplicates that one peer may have in the end-game. */
-const ENDGAME_CHUNKS = 16
 const NONE = -1
 
 export class Picker {
@@ -54,7 +56,11 @@ export class Picker {
   readonly #have: Bitfield
   readonly #admit: (stripe: number, extent: number, beginsRun: boolean) => boolean
   readonly #runs: Runs
-  readonly #lateMs: number
+  readonly #scarce: Scarce
+  readonly #isMemoryShort: () => boolean
+  readonly #cancel: (peer: number, piece: number, chunk: number) => void
+  readonly #seconds: SecondRequests
+  readonly #asking = new Asking()
   readonly #order: PickOrder | undefined
   readonly #peers = new Map<number, PickerPeer>()
   /** In the order of their beginning. */
@@ -67,10 +73,13 @@ export class Picker {
     this.maxActive = options.maxActive
     this.#have = options.have
     this.#admit = options.admit
-    this.#lateMs = options.lateMs ?? LATE_MS
     this.#order = options.order
     this.rarity = new RarityIndex(options.geometry, options.have, options.random)
-    this.#runs = new Runs(options.geometry, this.rarity, options.isMemoryShort ?? (() => false))
+    this.#isMemoryShort = options.isMemoryShort ?? ((): boolean => false)
+    this.#runs = new Runs(options.geometry, this.rarity, this.#isMemoryShort)
+    this.#scarce = new Scarce(this.rarity, options.random)
+    this.#cancel = options.cancel ?? ((): void => {})
+    this.#seconds = new SecondRequests(this.#peers, options.lateMs ?? LATE_MS, this.#cancel)
   }
 
   get active(): readonly ActiveExtent[] {
@@ -148,37 +157,37 @@ export class Picker {
    * deliver from now on. Returns how many. Allocates only when an extent begins.
    */
   pick(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
-    let count = 0
     if (peer.wanted === 0 || max <= 0) return 0
-    if (this.#order?.hasWindows === true) this.#beginUrgent(this.#order, peer, nowMs)
-    if (peer.suggested.length > 0 && this.#order?.isPlain !== false) {
-      count = this.#takeSuggested(peer, max, nowMs, out)
-      if (count === max) return count
+    const asking = this.#asking
+    asking.begin(peer, max, nowMs, out)
+    if (this.#order?.hasWindows === true) this.#beginUrgent(this.#order, asking)
+    if (this.#order?.isPlain !== false) {
+      if (peer.suggested.length > 0) this.#takeSuggested(asking)
+      if (!this.#isMemoryShort() && this.#scarce.isPossible(this.#peers.size)) {
+        this.#takeScarce(asking)
+      }
     }
     for (const extent of this.#active) {
-      if (extent.free > 0) count = this.#takeFree(extent, peer, count, max, nowMs, out)
-      else if (extent.left > 0 && nowMs >= extent.nextLateScanMs) {
-        count = this.#takeLate(extent, peer, count, max, nowMs, out)
-      }
-      if (count === max) return count
+      if (asking.full) break
+      if (extent.free > 0) this.#takeFree(extent, asking)
+      else if (extent.left > 0) this.#seconds.takeLate(extent, asking)
     }
-    while (count < max && this.#active.length < this.maxActive) {
-      const extent = this.#begin(peer, nowMs)
+    while (!asking.full && this.#active.length < this.maxActive) {
+      const extent = this.#begin(asking)
       if (extent === undefined) break
-      count = this.#takeFree(extent, peer, count, max, nowMs, out)
+      this.#takeFree(extent, asking)
     }
-    if (count === 0 && peer.outstanding < ENDGAME_CHUNKS && this.#nothingFree(peer)) {
-      count = this.#takeTail(peer, Math.min(max, ENDGAME_CHUNKS - peer.outstanding), nowMs, out)
-    }
-    return count
+    if (asking.count === 0 && this.#nothingFree(peer)) this.#seconds.takeOver(this.#active, asking)
+    return asking.count
   }
 
   /** The chunk begins to arrive. False when it is not the peer's to deliver, or arrives from another. */
   beginReceive(peer: PickerPeer, piece: number, chunk: number, nowMs: number): boolean {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))
     if (extent === undefined) return false
-    const at = this.#at(extent, piece, chunk)
+    const at = extent.at(piece, chunk)
     const state = extent.state[at]
+    if (state === ChunkState.requested) this.#takeBack(extent, at, peer)
     if (state === ChunkState.receiving) {
       if (extent.second[at] === peer.id) this.release(peer, piece, chunk)
       return false
@@ -193,26 +202,36 @@ export class Picker {
     return true
   }
 
-  /**
-   * The chunk has arrived whole, after `beginReceive`. Returns the id of another peer that was asked
-   * for it and should be told to cancel, or NOBODY.
-   */
-  received(peer: PickerPeer, piece: number, chunk: number, nowMs: number): number {
+  /** Whoever was told to cancel a chunk, and had sent it before it heard, delivers it after all. */
+  #takeBack(extent: ActiveExtent, at: number, peer: PickerPeer): void {
+    if (extent.former[at] !== peer.id) return
+    extent.former[at] = NOBODY
+    if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return
+    this.#dropSecond(extent, at)
+    extent.second[at] = peer.id
+    peer.outstanding++
+  }
+
+  /** Whoever was asked second is told to cancel. */
+  #dropSecond(extent: ActiveExtent, at: number): void {
+    const second = extent.second[at]!
+    if (second === NOBODY) return
+    this.#peers.get(second)!.outstanding--
+    extent.second[at] = NOBODY
+    this.#cancel(second, extent.pieceAt(at), extent.chunkAt(at))
+  }
+
+  /** The chunk has arrived whole, after `beginReceive`. */
+  received(peer: PickerPeer, piece: number, chunk: number, nowMs: number): void {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
-    const at = this.#at(extent, piece, chunk)
+    const at = extent.at(piece, chunk)
     assert(
       extent.state[at] === ChunkState.receiving && extent.owner[at] === peer.id,
       `chunk ${chunk} of piece ${piece} was received twice`,
     )
-    const other = extent.second[at]!
-    if (other !== NOBODY) this.#peers.get(other)!.outstanding--
-    extent.second[at] = NOBODY
-    extent.state[at] = ChunkState.received
+    this.#dropSecond(extent, at)
+    extent.receive(at, nowMs)
     peer.outstanding--
-    extent.left--
-    extent.pieceLeft[piece - extent.firstPiece]!--
-    extent.lastProgressMs = nowMs
-    return other
   }
 
   /** True when every chunk of the piece has been received and it waits for its hash. */
@@ -224,7 +243,7 @@ export class Picker {
   /** True when chunk `chunk` of a piece in progress has been received. */
   hasChunk(piece: number, chunk: number): boolean {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))
-    return extent?.state[this.#at(extent, piece, chunk)] === ChunkState.received
+    return extent?.state[extent.at(piece, chunk)] === ChunkState.received
   }
 
   isHad(piece: number): boolean {
@@ -238,7 +257,7 @@ export class Picker {
   isOwner(peer: PickerPeer, piece: number, chunk: number): boolean {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))
     if (extent === undefined) return false
-    const at = this.#at(extent, piece, chunk)
+    const at = extent.at(piece, chunk)
     if (extent.state[at] === ChunkState.received) return false
     return extent.owner[at] === peer.id || extent.second[at] === peer.id
   }
@@ -246,8 +265,7 @@ export class Picker {
   /** The peer will not deliver the chunk (reject, cancel). False when it was not its to deliver. */
   release(peer: PickerPeer, piece: number, chunk: number): boolean {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))
-    if (extent === undefined || !extent.disown(this.#at(extent, piece, chunk), peer.id))
-      return false
+    if (extent === undefined || !extent.disown(extent.at(piece, chunk), peer.id)) return false
     peer.outstanding--
     return true
   }
@@ -281,7 +299,7 @@ export class Picker {
   /** Who delivered the chunks of a piece that is whole. */
   senders(piece: number): Int32Array {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
-    const at = this.#at(extent, piece, 0)
+    const at = extent.at(piece, 0)
     return extent.owner.slice(at, at + this.geometry.chunkCount(piece))
   }
 
@@ -291,7 +309,7 @@ export class Picker {
    */
   pieceFailed(piece: number): void {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
-    extent.freePiece(this.geometry, piece)
+    extent.freePiece(piece)
     extent.soles ??= new Map()
     extent.soles.set(piece, { peer: NOBODY, sinceMs: 0 })
   }
@@ -299,7 +317,7 @@ export class Picker {
   /** Of a piece that is whole these chunks are wrong: they are free again, the others stay. */
   chunksFailed(piece: number, chunks: readonly number[]): void {
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))!
-    for (const chunk of chunks) extent.freeChunk(this.#at(extent, piece, chunk), piece)
+    for (const chunk of chunks) extent.freeChunk(extent.at(piece, chunk))
   }
 
   /**
@@ -329,10 +347,10 @@ export class Picker {
   }
 
   /** What is needed soon is begun beyond `maxActive`, as far as there is memory, and asked for first. */
-  #beginUrgent(order: PickOrder, peer: PickerPeer, nowMs: number): void {
+  #beginUrgent(order: PickOrder, asking: Asking): void {
     for (;;) {
-      const index = order.urgent(askable(peer), (extent) => this.#byIndex.has(extent))
-      if (index < 0 || this.#begin(peer, nowMs, index) === undefined) return
+      const index = order.urgent(askable(asking.peer), (extent) => this.#byIndex.has(extent))
+      if (index < 0 || this.#begin(asking, index) === undefined) return
       this.reorder()
     }
   }
@@ -363,34 +381,56 @@ export class Picker {
    * What the peer suggests, of extents in progress, and of others that are as rare as what would be begun in their
    * place. A suggestion is kept until we have the piece.
    */
-  #takeSuggested(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
-    let count = 0
+  #takeSuggested(asking: Asking): void {
+    const { suggested } = asking.peer
     let kept = 0
-    const { suggested } = peer
     for (const piece of suggested) {
       if (this.#have.has(piece)) continue
       suggested[kept++] = piece
-      if (count === max || !mayAsk(peer, piece)) continue
-      const extent = this.#extentFor(piece, peer, nowMs)
-      if (extent === undefined || !this.#mayTake(extent, piece, peer, nowMs)) continue
-      count = this.#takePiece(extent, piece, peer, count, max, nowMs, out)
+      if (asking.full || !mayAsk(asking.peer, piece)) continue
+      const extent = this.#extentFor(piece, asking)
+      if (extent !== undefined) this.#takePiece(extent, piece, asking)
     }
     suggested.length = kept
-    return count
   }
 
   /** The extent of a suggested piece, begun if need be; undefined where that may not be. */
-  #extentFor(piece: number, peer: PickerPeer, nowMs: number): ActiveExtent | undefined {
+  #extentFor(piece: number, asking: Asking): ActiveExtent | undefined {
     const index = this.geometry.extentOf(piece)
     const active = this.#byIndex.get(index)
     if (active !== undefined || this.#active.length >= this.maxActive) return active
-    const best = this.#choose(peer)
+    const best = this.#choose(asking.peer)
     if (best === NONE || !this.rarity.isAsRare(index, best)) return undefined
-    return this.#begin(peer, nowMs, index)
+    return this.#begin(asking, index)
+  }
+
+  /** Scarce pieces of extents in progress; and while there are rarer ones elsewhere, these are begun. */
+  #takeScarce(asking: Asking): void {
+    const { peer } = asking
+    while (!asking.full) {
+      const copies = this.#scarce.leastCopies(this.#active, peer)
+      if (this.#beginRarer(copies, asking)) continue
+      if (copies > SCARCE_COPIES) return
+      const before = asking.count
+      this.#scarce.take(this.#active, peer, copies, (extent, piece) => {
+        this.#takePiece(extent, piece, asking)
+        return !asking.full
+      })
+      if (asking.count === before) return
+    }
+  }
+
+  /** Begins an extent with a scarce piece rarer than `copies`; false when there is none, or no room. */
+  #beginRarer(copies: number, asking: Asking): boolean {
+    if (copies === 0 || this.#active.length >= this.maxActive) return false
+    const index = this.#choose(asking.peer)
+    if (index === NONE) return false
+    const least = this.rarity.leastCopies(index)
+    return least <= SCARCE_COPIES && least < copies && this.#begin(asking, index) !== undefined
   }
 
   /** Takes the best extent for this peer; undefined when there is none or no memory for it. */
-  #begin(peer: PickerPeer, nowMs: number, wanted = NONE): ActiveExtent | undefined {
+  #begin({ peer, nowMs }: Asking, wanted = NONE): ActiveExtent | undefined {
     const index = wanted === NONE ? this.#choose(peer) : wanted
     if (index < 0) return undefined
     const extent = new ActiveExtent(this.geometry, this.#have, index, nowMs)
@@ -417,148 +457,54 @@ export class Picker {
     return true
   }
 
-  #takeFree(
-    extent: ActiveExtent,
-    peer: PickerPeer,
-    from: number,
-    max: number,
-    nowMs: number,
-    out: Int32Array,
-  ): number {
+  /** Free chunks of the extent, in ascending order. */
+  #takeFree(extent: ActiveExtent, asking: Asking): void {
     const { state } = extent
-    const { chunksPerPiece } = this.geometry
-    let count = from
     let at = extent.cursor
     let passed = true
-    while (count < max && extent.free > 0) {
+    while (!asking.full && extent.free > 0) {
       at = state.indexOf(ChunkState.free, at)
-      if (at < 0) return count
-      const index = Math.floor(at / chunksPerPiece)
-      const end = (index + 1) * chunksPerPiece
-      const piece = extent.firstPiece + index
-      if (!this.#mayTake(extent, piece, peer, nowMs)) {
-        passed = false
-        at = end
-        continue
-      }
-      count = this.#takePiece(extent, piece, peer, count, max, nowMs, out)
-      const free = state.indexOf(ChunkState.free, at)
+      if (at < 0) return
+      const piece = extent.pieceAt(at)
+      const end = extent.at(piece + 1, 0)
+      if (!mayAsk(asking.peer, piece) || !this.#takePiece(extent, piece, asking)) passed = false
       // No buffer for the next stripe, or enough was taken.
-      if (free >= 0 && free < end) return count
+      else if (extent.pieceFree[piece - extent.firstPiece]! > 0) return
       if (passed) extent.cursor = end
       at = end
     }
-    return count
   }
 
-  #mayTake(extent: ActiveExtent, piece: number, peer: PickerPeer, nowMs: number): boolean {
-    return mayAsk(peer, piece) && extent.claim(piece, peer.id, nowMs)
-  }
-
-  /** The free chunks of one piece, in order, as far as there are buffers for them. */
-  #takePiece(
-    extent: ActiveExtent,
-    piece: number,
-    peer: PickerPeer,
-    from: number,
-    max: number,
-    nowMs: number,
-    out: Int32Array,
-  ): number {
+  /**
+   * The free chunks of one piece, in order, as far as there are buffers for them. False when it is another peer's alone.
+   */
+  #takePiece(extent: ActiveExtent, piece: number, asking: Asking): boolean {
     const { geometry } = this
-    const { state } = extent
-    let count = from
-    const first = this.#at(extent, piece, 0)
-    const end = first + geometry.chunksPerPiece
-    for (let at = first; at < end && count < max; at++) {
-      if (state[at] !== ChunkState.free) continue
+    const { peer, nowMs } = asking
+    if (!extent.claim(piece, peer.id, nowMs)) return false
+    const first = extent.at(piece, 0)
+    const end = first + geometry.chunkCount(piece)
+    for (let at = first; at < end && !asking.full; at++) {
+      if (extent.state[at] !== ChunkState.free) continue
       const offset = piece * geometry.pieceBytes + (at - first) * CHUNK_BYTES
       const stripe = Math.floor(offset / geometry.stripeBytes)
-      if (stripe >= extent.openStripe && !this.#openUpTo(extent, stripe)) return count
-      state[at] = ChunkState.requested
-      extent.owner[at] = peer.id
-      extent.sinceMs[at] = nowMs
-      extent.free--
+      if (stripe >= extent.openStripe && !this.#openUpTo(extent, stripe)) return true
+      extent.request(at, peer.id, nowMs)
       peer.outstanding++
-      count = this.#put(extent, at, count, out)
+      asking.put(piece, at - first)
     }
-    return count
-  }
-
-  /** Chunks of the extent that their owner should have delivered by now, the longest-awaited first. */
-  #takeLate(
-    extent: ActiveExtent,
-    peer: PickerPeer,
-    from: number,
-    max: number,
-    nowMs: number,
-    out: Int32Array,
-  ): number {
-    let count = from
-    let anyLate = false
-    for (let at = 0; at < extent.state.length; at++) {
-      if (extent.state[at] !== ChunkState.requested) continue
-      if (nowMs - extent.sinceMs[at]! < this.#lateMs) continue
-      anyLate = true
-      if (count === max) break
-      if (this.#share(extent, at, peer, nowMs)) count = this.#put(extent, at, count, out)
-    }
-    if (!anyLate) extent.nextLateScanMs = nowMs + LATE_SCAN_MS
-    return count
+    return true
   }
 
   /** Every chunk that the peer could send has been asked of somebody, and no extent is left to begin. */
   #nothingFree(peer: PickerPeer): boolean {
     for (const extent of this.#active) {
       if (extent.free === 0) continue
-      const { chunksPerPiece } = this.geometry
-      for (let at = extent.cursor; at < extent.state.length; at++) {
-        if (extent.state[at] !== ChunkState.free) continue
-        if (mayAsk(peer, extent.firstPiece + Math.floor(at / chunksPerPiece))) return false
+      for (let i = 0; i < extent.pieceCount; i++) {
+        if (extent.pieceFree[i]! > 0 && mayAsk(peer, extent.firstPiece + i)) return false
       }
     }
     return this.rarity.choose(askable(peer), this.#runs.last) < 0
-  }
-
-  /** End-game: the youngest requests of others, which would be the last to arrive. */
-  #takeTail(peer: PickerPeer, max: number, nowMs: number, out: Int32Array): number {
-    let count = 0
-    for (let i = this.#active.length - 1; i >= 0 && count < max; i--) {
-      const extent = this.#active[i]!
-      for (let at = extent.state.length - 1; at >= 0 && count < max; at--) {
-        if (extent.state[at] !== ChunkState.requested || extent.second[at] !== NOBODY) continue
-        if (this.#share(extent, at, peer, nowMs)) count = this.#put(extent, at, count, out)
-      }
-    }
-    return count
-  }
-
-  /** Makes the peer the second owner of a requested chunk; of two late owners the first one loses it. */
-  #share(extent: ActiveExtent, at: number, peer: PickerPeer, nowMs: number): boolean {
-    const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
-    if (!mayAsk(peer, piece)) return false
-    const sole = extent.soles?.get(piece)
-    if (sole !== undefined && nowMs - sole.sinceMs < SOLE_MS) return false
-    if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return false
-    if (extent.second[at] !== NOBODY) {
-      this.#peers.get(extent.owner[at]!)!.outstanding--
-      extent.owner[at] = extent.second[at]!
-    }
-    extent.second[at] = peer.id
-    extent.sinceMs[at] = nowMs
-    peer.outstanding++
-    return true
-  }
-
-  #put(extent: ActiveExtent, at: number, count: number, out: Int32Array): number {
-    const { chunksPerPiece } = this.geometry
-    out[2 * count] = extent.firstPiece + Math.floor(at / chunksPerPiece)
-    out[2 * count + 1] = at % chunksPerPiece
-    return count + 1
-  }
-
-  #at(extent: ActiveExtent, piece: number, chunk: number): number {
-    return (piece - extent.firstPiece) * this.geometry.chunksPerPiece + chunk
   }
 
   /** Throws when an invariant does not hold. For tests: reads everything. */
@@ -569,12 +515,14 @@ export class Picker {
       assert(this.#byIndex.get(extent.index) === extent, 'an active extent cannot be found')
       let free = 0
       let left = 0
+      const pieceFree = new Uint32Array(extent.pieceCount)
       for (const [at, state] of extent.state.entries()) {
-        const piece = extent.firstPiece + Math.floor(at / this.geometry.chunksPerPiece)
+        const piece = extent.pieceAt(at)
         const owner = extent.owner[at]!
         const second = extent.second[at]!
         if (state === ChunkState.free) {
           free++
+          pieceFree[piece - extent.firstPiece]!++
           assert(owner === NOBODY && second === NOBODY, 'a free chunk has an owner')
           assert(at >= extent.cursor, 'a free chunk lies before the cursor')
         }
@@ -590,6 +538,10 @@ export class Picker {
         }
       }
       assert(free === extent.free && left === extent.left, 'an extent counts its chunks wrong')
+      assert(
+        pieceFree.every((count, i) => count === extent.pieceFree[i]),
+        'an extent counts the free chunks of a piece wrong',
+      )
     }
     for (const peer of this.#peers.values()) {
       assert(peer.outstanding === (owed.get(peer.id) ?? 0), 'a peer owes another number of chunks')

@@ -56,6 +56,16 @@ export class RarityIndex {
     return this.#availability[piece]! + this.seeds
   }
 
+  /** Copies of the piece among the peers that have not everything. */
+  copies(piece: number): number {
+    return this.#availability[piece]!
+  }
+
+  /** Of the extent's rarest missing piece, among the peers that have not everything. */
+  leastCopies(extent: number): number {
+    return this.#rarity[extent]!
+  }
+
   addSeed(): void {
     this.seeds++
     if (this.seeds === 1) this.#rebuild()

@@ -23,6 +23,8 @@ class Board {
   readonly admitted: number[] = []
   refuse = false
   short = true
+  /** By name: `a3.1`. */
+  readonly cancelled: string[] = []
   nowMs = 0
   readonly #names = new Map<number, string>()
   readonly #out = new Int32Array(4096)
@@ -51,6 +53,8 @@ class Board {
       random: seededRandom(seed),
       maxActive: active,
       isMemoryShort: () => this.short,
+      cancel: (peer, piece, chunk) =>
+        this.cancelled.push(`${this.#names.get(peer)}${piece}.${chunk}`),
       admit: (index) => {
         if (!this.refuse && !this.admitted.includes(index)) this.admitted.push(index)
         return !this.refuse || this.admitted.includes(index)
@@ -77,18 +81,17 @@ class Board {
     ).join(' ')
   }
 
-  /** The peer delivers; returns the name of who is told to cancel. */
+  /** The peer delivers; returns who is told to cancel what. */
   deliver(peer: PickerPeer, what: string): string {
-    let cancelled = ''
+    this.cancelled.length = 0
     for (const one of what.split(' ')) {
       const [piece, chunk] = one.split('.').map(Number)
       assert.ok(this.picker.beginReceive(peer, piece!, chunk!, this.nowMs), `${one} is awaited`)
-      const other = this.picker.received(peer, piece!, chunk!, this.nowMs)
-      if (other !== NOBODY) cancelled += this.#names.get(other)
+      this.picker.received(peer, piece!, chunk!, this.nowMs)
       if (this.picker.isWhole(piece!)) this.picker.pieceVerified(piece!)
       this.picker.check()
     }
-    return cancelled
+    return this.cancelled.join(' ')
   }
 
   draw(): string {
@@ -282,21 +285,49 @@ test('a slow peer does not hold an extent hostage: its late chunks go to another
   board.nowMs = 10_000
   assert.equal(board.pick(a, 2), '0.0 0.1')
   assert.equal(board.draw(), 'SSss|aa..|....|....')
-  assert.equal(board.deliver(a, '0.0 0.1'), 'ss')
+  assert.equal(board.deliver(a, '0.0 0.1'), 's0.0 s0.1')
 })
 
-test('end-game: the last chunks are asked of two, and the loser is told to cancel', () => {
-  const board = new Board({ total: 4, piece: 2, stripe: 4 })
+test('end-game: chunks that are about to arrive are asked of two, and the loser is told to cancel', () => {
+  const board = new Board({ total: 2, piece: 2, stripe: 4 })
   const a = board.peer('a')
   const b = board.peer('b')
   const c = board.peer('c')
-  board.pick(a, 4)
-  assert.equal(board.pick(b, 2), '1.1 1.0', 'the youngest first')
-  assert.equal(board.draw(), 'aaAA')
-  board.pick(c, 4)
-  assert.equal(board.draw(), 'AAAA', 'never of a third')
-  assert.equal(board.deliver(a, '1.0'), 'b')
-  assert.equal(board.deliver(b, '1.1'), 'a')
+  board.pick(a, 2)
+  assert.equal(board.pick(b, 2), '', 'they have only been asked for')
+  board.nowMs = 300
+  assert.equal(board.pick(b, 2), '0.1 0.0', 'the youngest first')
+  assert.equal(board.draw(), 'AA')
+  board.nowMs = 600
+  assert.equal(board.pick(c, 4), '', 'never of a third')
+  assert.equal(board.deliver(a, '0.0'), 'b0.0')
+  assert.equal(board.deliver(b, '0.1'), 'a0.1')
+})
+
+test('who has nothing to do takes over what waits in the queue of another, until both owe alike', () => {
+  const board = new Board({ total: 8, piece: 4, stripe: 8 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 8)
+  board.nowMs = 300
+  assert.equal(board.pick(b, 8), '1.3 1.2 1.1')
+  assert.deepEqual(board.cancelled, ['a1.3', 'a1.2', 'a1.1'])
+  assert.equal(board.draw(), 'aaaaabbb')
+})
+
+test('what was on its way when its peer was told to cancel is taken', () => {
+  const board = new Board({ total: 8, piece: 4, stripe: 8 })
+  const a = board.peer('a')
+  const b = board.peer('b')
+  board.pick(a, 8)
+  board.nowMs = 300
+  board.pick(b, 3)
+  assert.equal(board.draw(), 'aaaaabbb')
+  assert.equal(board.deliver(a, '1.3'), 'b1.3')
+  assert.equal(board.draw(), 'aaaaabb#')
+  assert.equal(board.deliver(b, '1.2'), '')
+  assert.ok(!board.picker.beginReceive(a, 1, 2, 300), 'b was faster')
+  board.picker.check()
 })
 
 test('a chunk that arrives from one is not taken from another at the same time', () => {
@@ -304,12 +335,53 @@ test('a chunk that arrives from one is not taken from another at the same time',
   const a = board.peer('a')
   const b = board.peer('b')
   board.pick(a, 2)
+  board.nowMs = 300
   board.pick(b, 2)
-  assert.ok(board.picker.beginReceive(a, 0, 0, 0))
-  assert.ok(!board.picker.beginReceive(b, 0, 0, 0))
+  assert.ok(board.picker.beginReceive(a, 0, 0, 300))
+  assert.ok(!board.picker.beginReceive(b, 0, 0, 300))
   board.picker.check()
   board.picker.removePeer(a)
   assert.equal(board.draw(), '.b')
+})
+
+test('while the disk keeps up what next to nobody has goes first, from a place of chance on', () => {
+  const taken = (short: boolean, seed: number): string => {
+    const board = new Board({ total: 16, piece: 1, stripe: 16, seed })
+    board.short = short
+    const seeder = board.peer('s')
+    board.peer('a', 'xxxxxx.........x')
+    board.peer('b', 'xxxx...........x')
+    board.peer('c', 'xxxx............')
+    return board.pick(seeder, 4)
+  }
+  assert.equal(taken(true, 1), '0.0 1.0 2.0 3.0')
+  const picked = Array.from({ length: 8 }, (_, seed) => taken(false, seed))
+  for (const pieces of picked) {
+    for (const one of pieces.split(' ')) assert.match(one, /^([6-9]|1[0-4])\.0$/)
+  }
+  assert.ok(new Set(picked).size > 2, 'not all leechers take the same')
+})
+
+test('a rarer extent is begun beside those in progress, within the bound', () => {
+  const board = new Board({ total: 12, piece: 1, stripe: 4, active: 2 })
+  const seeder = board.peer('s')
+  const others = [board.peer('a', 'xxxxxxxx....'), board.peer('b', 'xxxxxxxx....')]
+  board.short = false
+  assert.equal(board.pick(others[0]!, 1).split('.')[0]! < '8', true)
+  const picked = board.pick(seeder, 2)
+  for (const one of picked.split(' ')) assert.match(one, /^(8|9|10|11)\.0$/, 'of the rarest')
+  assert.equal(board.picker.active.length, 2)
+})
+
+test('a piece that was begun goes before other scarce ones', () => {
+  const board = new Board({ total: 16, piece: 4, stripe: 16 })
+  board.short = false
+  const seeder = board.peer('s')
+  const other = board.peer('t')
+  board.peer('a', '....')
+  board.peer('b', '....')
+  const first = board.pick(seeder, 2).split(' ')[0]!.split('.')[0]
+  assert.equal(board.pick(other, 2), `${first}.2 ${first}.3`)
 })
 
 test('a piece that failed is free again, and one peer alone delivers it', () => {
