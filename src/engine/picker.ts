@@ -204,7 +204,7 @@ export class Picker {
 
   /** Whoever was told to cancel a chunk, and had sent it before it heard, delivers it after all. */
   #takeBack(extent: ActiveExtent, at: number, peer: PickerPeer): void {
-    if (extent.former[at] !== peer.id) return
+    if (extent.former[at] !== peer.id || !peer.has.has(extent.pieceAt(at))) return
     extent.former[at] = NOBODY
     if (extent.owner[at] === peer.id || extent.second[at] === peer.id) return
     this.#dropSecond(extent, at)
