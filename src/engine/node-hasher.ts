@@ -10,7 +10,7 @@
  *
  * One is enough: what hashes 2 GB/s is never behind what reads sockets.
  *
- * Invariants: there is at most one thread, and after one that died no other; after `close` there is none, and no timer.
+ * Invariants: there is at most one thread, none with fewer than MIN_PROCESSORS, and after one that died no other; after `close` there is none, and no timer.
  */
 import type { Clock, Logger } from '../base/index.ts'
 import { allocateShared } from '../block-device/index.ts'
@@ -21,6 +21,11 @@ import { type HashAnswer, type Hasher, type HashTask, inlineHasher } from './has
 /** In WINDOW_MS: more than a network of a gigabit brings, which takes a sixteenth of a processor to hash. */
 const FAST_BYTES = 32 * 1024 * 1024
 const WINDOW_MS = 250
+/**
+ * With two, the other one is busy with the writing of what was hashed, the network and, where they are near, the peers: a thread would
+ * cost a tenth more of both and bring nothing.
+ */
+const MIN_PROCESSORS = 3
 /** A piece of less is hashed in the call: to hand it over costs half as much, and the thread as much again. */
 const SMALL_BYTES = 64 * 1024
 const IDLE_MS = 10_000
@@ -28,6 +33,8 @@ const IDLE_MS = 10_000
 export interface ThreadHasherOptions {
   readonly clock: Clock
   readonly logger: Logger
+  /** That the process may use. */
+  readonly processors: number
   /** Bytes in a quarter of a second from which on the thread is worth having. */
   readonly fastBytes?: number
   /** What the thread runs, if it is another program than the usual. */
@@ -45,11 +52,12 @@ export class ThreadHasher implements Hasher {
   #lastFastMs = 0
   #thread: HashThread | undefined
   #cancelWatch: () => void = () => {}
-  #mayStart = true
+  #mayStart: boolean
 
   constructor({
     clock,
     logger,
+    processors,
     fastBytes = FAST_BYTES,
     program = digestProgram,
   }: ThreadHasherOptions) {
@@ -57,6 +65,7 @@ export class ThreadHasher implements Hasher {
     this.#logger = logger
     this.#fastBytes = fastBytes
     this.#program = program
+    this.#mayStart = processors >= MIN_PROCESSORS
     this.#sinceMs = clock.monotonicMs()
   }
 

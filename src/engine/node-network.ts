@@ -32,8 +32,11 @@ export interface NodeNetworkOptions {
   readonly localAddress?: string
 }
 
-/** A quarter less CPU a byte than reads of 64 KiB when data waits; larger gains nothing more. */
-const DEFAULT_READ_BUFFER_BYTES = 256 * 1024
+/**
+ * What it holds is still in the nearest caches when it is copied to its stripe: of 1 GiB 1.38 CPU s, with 128 KiB 1.40, with 256 KiB
+ * 1.47, and twice as much waits in stripes.
+ */
+const DEFAULT_READ_BUFFER_BYTES = 64 * 1024
 
 /**
  * Windows of several peers of uTP arrive while something else is done; the usual 208 KiB hold ninety packets. The system

@@ -174,8 +174,7 @@ function startEngineOf(
     clock: options.clock,
     random: options.random,
     logger: options.logger,
-    // With one processor there is nobody to hand it to.
-    ...(availableParallelism() === 1 ? {} : { hasher: new ThreadHasher(options) }),
+    hasher: new ThreadHasher({ ...options, processors: availableParallelism() }),
     peerPort: options.peerPort,
     bind: options.bind,
     cacheBytes: options.cacheBytes,

@@ -50,7 +50,7 @@ async function ended(hasher: ThreadHasher): Promise<void> {
 }
 
 const made = (clock = new ManualClock(), program?: URL): ThreadHasher =>
-  new ThreadHasher({ clock, logger: silentLogger, ...(program && { program }) })
+  new ThreadHasher({ clock, logger: silentLogger, processors: 3, ...(program && { program }) })
 
 test('the thread finds what is found in the call, of many pieces at once and of pieces in parts', async () => {
   const hasher = made()
@@ -82,7 +82,12 @@ function hex({ sha1, root }: Exclude<HashAnswer, string>): object {
 
 test('slow downloads have no thread, and are answered in the call', async () => {
   const clock = new ManualClock()
-  const hasher = new ThreadHasher({ clock, logger: silentLogger, fastBytes: 4 * PIECE })
+  const hasher = new ThreadHasher({
+    clock,
+    logger: silentLogger,
+    processors: 3,
+    fastBytes: 4 * PIECE,
+  })
   const bytes = filled(hasher, 1)
   for (let i = 0; i < 20; i++) {
     let isAnswered = false
@@ -95,6 +100,17 @@ test('slow downloads have no thread, and are answered in the call', async () => 
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(hasher.threaded, false)
   await hasher.close()
+})
+
+test('with two processors there is no thread, however fast it is', async () => {
+  const clock = new ManualClock()
+  const two = new ThreadHasher({ clock, logger: silentLogger, processors: 2 })
+  two.count(2 ** 30)
+  const three = made()
+  await begun(three)
+  assert.equal(two.threaded, false)
+  assert.ok(typeof (await hash(two, V1, [filled(two, 1)])) === 'object')
+  await Promise.all([two.close(), three.close()])
 })
 
 test('the thread ends when it was slow for ten seconds, after the last of its tasks, and begins again', async () => {
