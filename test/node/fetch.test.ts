@@ -4,22 +4,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import {
-  SeedbedError,
-  silentLogger,
-  systemClock,
-  systemRandom,
-  toHex,
-} from '../../src/base/index.ts'
+import { SeedbedError, silentLogger, systemClock, toHex } from '../../src/base/index.ts'
 import { encodeMetainfo } from '../../src/metainfo/index.ts'
 import {
   type FetchSource,
   type NodeEvent,
   nodeNetwork,
   readFetchSource,
-  SeedbedNode,
 } from '../../src/node/index.ts'
 import { torrentOf } from '../torrent-store/torrent.ts'
+import { startFolderNode } from './folder-node.ts'
 
 const network = nodeNetwork({ clock: systemClock, logger: silentLogger })
 
@@ -55,21 +49,7 @@ test('torrents that are added at once, one of them twice, are there once each', 
     sources.push(await readFetchSource(path, network))
   }
   const events: NodeEvent[] = []
-  const node = await SeedbedNode.start({
-    clock: systemClock,
-    random: systemRandom(),
-    devices: [join(root, 'folder')],
-    folder: true,
-    dataDir: root,
-    tracker: { port: 0, hosts: ['127.0.0.1'] },
-    peerPort: 0,
-    bind: ['127.0.0.1'],
-    cacheBytes: 16 * 2 ** 20,
-    maxConnections: 10,
-    network,
-    logger: silentLogger,
-    onEvent: (event) => void events.push(event),
-  })
+  const node = await startFolderNode(root, join(root, 'folder'), events)
   t.after(() => node.stop())
   const magnet = `magnet:?xt=urn:btih:${toHex(new Uint8Array(20).fill(9))}`
   sources.push(await readFetchSource(magnet, network))

@@ -5,11 +5,12 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts'
-import { type NodeEvent, nodeNetwork, readSource, SeedbedNode } from '../../src/node/index.ts'
+import { systemClock } from '../../src/base/index.ts'
+import { type NodeEvent, readSource } from '../../src/node/index.ts'
 import { openPlainFolder } from '../../src/plain-files/index.ts'
 import { hasCode } from '../filesystem/support.ts'
 import { torrentOf } from '../torrent-store/torrent.ts'
+import { startFolderNode } from './folder-node.ts'
 
 function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -19,30 +20,6 @@ function isListening(port: number): Promise<boolean> {
       socket.destroy()
       resolve(true)
     })
-  })
-}
-
-function startIn(
-  root: string,
-  folder: string,
-  events: NodeEvent[],
-  signal?: AbortSignal,
-): Promise<SeedbedNode> {
-  return SeedbedNode.start({
-    clock: systemClock,
-    random: systemRandom(),
-    devices: [folder],
-    folder: true,
-    dataDir: root,
-    tracker: { port: 0, hosts: ['127.0.0.1'] },
-    peerPort: 0,
-    bind: ['127.0.0.1'],
-    cacheBytes: 16 * 2 ** 20,
-    maxConnections: 10,
-    network: nodeNetwork({ clock: systemClock, logger: silentLogger }),
-    logger: silentLogger,
-    ...(signal === undefined ? {} : { signal }),
-    onEvent: (event) => void events.push(event),
   })
 }
 
@@ -59,13 +36,13 @@ test('a node that is told to end while it checks what is in doubt does, and chec
   await store.close()
   utimesSync(join(folder, 'content', 'a'), new Date(), new Date(1e12))
   const events: NodeEvent[] = []
-  const ended = await startIn(root, folder, events, AbortSignal.abort('SIGTERM'))
+  const ended = await startFolderNode(root, folder, events, AbortSignal.abort('SIGTERM'))
   await ended.stop()
   assert.deepEqual(
     events.map(({ event }) => event),
     ['ready'],
   )
-  const node = await startIn(root, folder, events)
+  const node = await startFolderNode(root, folder, events)
   assert.equal(node.store.get(info.infoHash)!.have.count, 10)
   await node.stop()
 })
@@ -77,7 +54,7 @@ test('a node whose storage cannot be synced says so, and leaves nothing open beh
   writeFileSync(file, Buffer.alloc(100_000, 'content'))
   const folder = join(root, 'folder')
   const events: NodeEvent[] = []
-  const node = await startIn(root, folder, events)
+  const node = await startFolderNode(root, folder, events)
   await node.sharing.share(await readSource(file))
   const [ready] = events.filter((event) => event.event === 'ready')
   const { port } = ready!.tracker!
