@@ -1,12 +1,15 @@
 /**
- * One connection to a peer: handshakes, liveness, and the way of each message to the part it is for.
+ * One connection to a peer: what it is made of, and the way of each message to the part it is for.
  *
  * ```
  * connect -> handshake -> bitfield / have all / have none, extended handshake -> messages -> closed
  *
- *             .-- pieces    what it has               (peer-pieces.ts)
- * socket -> reader -- download  what we ask of it     (peer-download.ts)
- *             `-- upload    what it asks of us        (peer-upload.ts)   -> writer -> socket
+ *               .-- handshake    who it is                   (peer-handshake.ts)
+ *               |-- extensions   what each takes besides     (peer-extensions.ts)
+ * socket -> reader -- pieces     what it has                 (peer-pieces.ts)
+ *      |        |-- download     what we ask of it           (peer-download.ts)   each of them -> writer -> socket
+ *      |        `-- upload       what it asks of us          (peer-upload.ts)
+ *      `----------- liveness     whether it is there at all  (peer-liveness.ts)
  * ```
  *
  * The peer decides nothing about the torrent: the torrent (`PeerHost`) owns the picker, the stripes and
@@ -18,7 +21,7 @@
  * - What a peer sends wrongly ends this connection and nothing else.
  * - After `close` nothing is called, received or sent; the host is told once.
  */
-import { type Bitfield, bytesEqual, SeedbedError } from '../base/index.ts'
+import { type Bitfield, SeedbedError } from '../base/index.ts'
 import type { HashRange } from '../metainfo/index.ts'
 import type { Budget } from './budget.ts'
 import type { ChokeCandidate } from './choker.ts'
@@ -27,20 +30,16 @@ import { OverSocket } from './encryption/socket.ts'
 import { protocolError } from './errors.ts'
 import type { PeerSocket, Transport } from './network.ts'
 import { PeerDownload } from './peer-download.ts'
+import { type ExtensionsTorrent, OUR_IDS, PeerExtensions } from './peer-extensions.ts'
+import { type HandshakeTorrent, PeerHandshake } from './peer-handshake.ts'
+import { PeerLiveness } from './peer-liveness.ts'
 import { PeerPieces } from './peer-pieces.ts'
 import type { PeerTorrent } from './peer-torrent.ts'
 import { PeerUpload } from './peer-upload.ts'
 import { PeerWriter } from './peer-writer.ts'
-import type { TorrentNames } from './torrent-names.ts'
-import { MAX_REQUESTS } from './upload-queue.ts'
 import { DONT_HAVE, encodeDontHave, parseDontHave } from './wire/dont-have.ts'
-import {
-  EXTENDED_HANDSHAKE_ID,
-  type ExtendedHandshake,
-  encodeExtendedHandshake,
-  parseExtendedHandshake,
-} from './wire/extended.ts'
-import { HANDSHAKE_BYTES, type Handshake, writeHandshake } from './wire/handshake.ts'
+import { EXTENDED_HANDSHAKE_ID } from './wire/extended.ts'
+import type { Handshake } from './wire/handshake.ts'
 import {
   HASH_REQUEST_BYTES,
   writeHashes,
@@ -50,47 +49,10 @@ import {
 import * as messages from './wire/messages.ts'
 import { WireReader, type WireSink } from './wire/reader.ts'
 
-/** Our numbers for the extensions that we speak. */
-export const UT_METADATA_ID = 1
-const UT_PEX_ID = 2
-const DONT_HAVE_ID = 3
-const HOLEPUNCH_ID = 4
-/** A private torrent (BEP 27) gossips about nobody. */
-const PRIVATE_EXTENSIONS: ReadonlyMap<string, number> = new Map([
-  ['ut_metadata', UT_METADATA_ID],
-  [DONT_HAVE, DONT_HAVE_ID],
-])
-const OUR_EXTENSIONS: ReadonlyMap<string, number> = new Map([
-  ...PRIVATE_EXTENSIONS,
-  ['ut_pex', UT_PEX_ID],
-])
-/** Holes are punched over uTP alone. */
-const UTP_EXTENSIONS: ReadonlyMap<string, number> = new Map([
-  ...OUR_EXTENSIONS,
-  ['ut_holepunch', HOLEPUNCH_ID],
-])
-const CLIENT = 'seedbed 0.1'
-
-const HANDSHAKE_TIMEOUT_MS = 20_000
-const IDLE_TIMEOUT_MS = 150_000
-const KEEP_ALIVE_MS = 100_000
-/** Without reading what waits for it. */
-const STALL_TIMEOUT_MS = 60_000
-
 /** The torrent as its peers see it. */
-export interface PeerHost extends PeerTorrent {
-  readonly names: TorrentNames
-  readonly peerId: Uint8Array
-  readonly listenPort: number
-  /** Of those who connect to us. */
-  readonly prefersEncryption: boolean
-  readonly infoBytes: Uint8Array | undefined
+export interface PeerHost extends PeerTorrent, HandshakeTorrent, ExtensionsTorrent {
   /** For what peers have said in part, or do not read. */
   readonly messageMemory: Budget
-  /** BEP 21: nothing will be downloaded. */
-  readonly uploadOnly: boolean
-  /** Where the DHT reaches us from this address; undefined when it is not to be spoken of. */
-  dhtPort(host: string): number | undefined
   onDhtPort(peer: Peer, port: number): void
   /** BEP 16: we say that we have nothing, and then reveal one piece after the other. */
   readonly superSeeds: boolean
@@ -105,9 +67,7 @@ export interface PeerHost extends PeerTorrent {
   onInterest(peer: Peer): void
   onMetadata(peer: Peer, payload: Uint8Array): void
   onPex(peer: Peer, payload: Uint8Array): void
-  readonly speaksUtp: boolean
   onHolepunch(peer: Peer, payload: Uint8Array): void
-  readonly isPrivate: boolean
   onExtended(peer: Peer): void
   /** BEP 52. The bytes are the receiver's only during the call. */
   onHashRequest(peer: Peer, root: Uint8Array, range: HashRange): void
@@ -119,42 +79,32 @@ export interface PeerHost extends PeerTorrent {
 export class Peer implements WireSink, ChokeCandidate {
   readonly host: string
   readonly port: number
-  readonly outgoing: boolean
-  readonly connectedMs: number
+  readonly extensions: PeerExtensions
   readonly pieces: PeerPieces
   readonly download: PeerDownload
   readonly upload: PeerUpload
-  /** 20 bytes; undefined until the handshake. */
-  peerId: Uint8Array | undefined
-  extended: ExtendedHandshake | undefined
   closed = false
-  /** The torrent's name in our handshake. */
-  #name: Uint8Array | undefined
   readonly #torrent: PeerHost
   readonly #socket: PeerSocket
   readonly #reader: WireReader
   readonly #writer: PeerWriter
-  #supportsFast = false
-  #supportsV2 = false
+  readonly #handshake: PeerHandshake
+  readonly #liveness: PeerLiveness
   #saidPort = false
-  #heardMs: number
-  #drainedMs: number
 
   /** `name` is the torrent's when we connect; undefined when the peer did, which names it then. */
   constructor(torrent: PeerHost, socket: PeerSocket, name: Uint8Array | undefined) {
     this.#torrent = torrent
     this.#socket = socket
-    this.#name = name
-    this.outgoing = name !== undefined
     this.host = socket.remoteAddress
     this.port = socket.remotePort
-    this.connectedMs = torrent.nowMs
-    this.#heardMs = torrent.nowMs
-    this.#drainedMs = torrent.nowMs
     this.#reader = new WireReader(this, { memory: torrent.messageMemory })
     this.#writer = new PeerWriter(socket, torrent, torrent.messageMemory, () =>
       this.close(protocolError('a peer that does not read', 'floods')),
     )
+    this.#handshake = new PeerHandshake(torrent, name)
+    this.#liveness = new PeerLiveness(this.#writer, torrent.nowMs)
+    this.extensions = new PeerExtensions(torrent, this.#writer, this.host)
     this.pieces = new PeerPieces()
     this.download = new PeerDownload(torrent, this.pieces, this.#writer)
     this.upload = new PeerUpload(torrent, this.#writer)
@@ -165,6 +115,20 @@ export class Peer implements WireSink, ChokeCandidate {
 
   get transport(): Transport {
     return this.#socket.transport
+  }
+
+  get connectedMs(): number {
+    return this.#liveness.connectedMs
+  }
+
+  /** We connected. */
+  get outgoing(): boolean {
+    return this.#handshake.outgoing
+  }
+
+  /** 20 bytes; undefined until the handshake. */
+  get peerId(): Uint8Array | undefined {
+    return this.#handshake.peerId
   }
 
   // --- As the choker sees it ---
@@ -202,16 +166,7 @@ export class Peer implements WireSink, ChokeCandidate {
 
   /** The connection stands: our handshake goes first when we made it. */
   sendHandshake(): void {
-    const bytes = Buffer.allocUnsafe(HANDSHAKE_BYTES)
-    const { names, peerId } = this.#torrent
-    const infoHash = this.#name ?? names.primary
-    writeHandshake(bytes, {
-      infoHash,
-      peerId,
-      supportsV2: names.v2 !== undefined,
-      supportsDht: this.#torrent.dhtPort(this.host) !== undefined,
-    })
-    this.#writer.send(bytes)
+    this.#handshake.send(this.#writer, this.host)
   }
 
   /** Cuts the connection. Harmless when it is cut already. */
@@ -230,7 +185,7 @@ export class Peer implements WireSink, ChokeCandidate {
   receive(bytes: Uint8Array): void {
     if (this.closed) return
     this.#torrent.readClock()
-    this.#heardMs = this.#torrent.nowMs
+    this.#liveness.heard(this.#torrent.nowMs)
     try {
       this.#reader.push(bytes)
     } catch (error) {
@@ -250,7 +205,7 @@ export class Peer implements WireSink, ChokeCandidate {
   #drained(): void {
     if (this.closed) return
     this.#torrent.readClock()
-    this.#drainedMs = this.#torrent.nowMs
+    this.#liveness.drained(this.#torrent.nowMs)
     this.#writer.drained()
     this.upload.drained()
   }
@@ -258,10 +213,7 @@ export class Peer implements WireSink, ChokeCandidate {
   // --- Handshakes ---
 
   onHandshake(handshake: Handshake): void {
-    this.peerId = handshake.peerId
-    this.#supportsFast = handshake.supportsFast
-    this.#takeName(handshake)
-    if (this.closed) return
+    this.#handshake.receive(handshake)
     this.download.answersEach = handshake.supportsFast
     this.upload.knowsRejects = handshake.supportsFast
     if (!this.#torrent.onHandshake(this)) {
@@ -272,12 +224,12 @@ export class Peer implements WireSink, ChokeCandidate {
     if (!this.outgoing) this.sendHandshake()
     const { content } = this.#torrent.payload
     if (content === undefined) {
-      if (this.#supportsFast) this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
+      if (handshake.supportsFast) this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
     } else {
       this.#begin(content)
       this.#sayWhatWeHave(content.verified)
     }
-    if (handshake.supportsExtended) this.#sendExtendedHandshake()
+    if (handshake.supportsExtended) this.extensions.sendHandshake()
     if (handshake.supportsDht) this.#sendDhtPort()
     this.#writer.uncork()
     this.#torrent.onMet(this)
@@ -289,23 +241,9 @@ export class Peer implements WireSink, ChokeCandidate {
     this.#writer.message(messages.PORT_BYTES, (bytes, at) => messages.writePort(bytes, at, port))
   }
 
-  /** Who connects names the torrent; the answer may have its other name, that of v2, if that was offered. */
-  #takeName(handshake: Handshake): void {
-    const { names } = this.#torrent
-    const { supportsV2 } = handshake
-    const infoHash = names.own(handshake.infoHash)
-    if (infoHash === undefined) {
-      this.close(protocolError('a handshake for another torrent'))
-      return
-    }
-    const { v2 } = names
-    this.#supportsV2 = supportsV2 || (v2 !== undefined && bytesEqual(infoHash, v2))
-    if (!this.outgoing) this.#name = this.speaksV2 ? v2 : infoHash
-  }
-
   /** It knows v2 (BEP 52), and the torrent has a v2 part, as far as we know. */
   get speaksV2(): boolean {
-    return this.#supportsV2 && this.#torrent.names.v2 !== undefined
+    return this.#handshake.speaksV2
   }
 
   /** The metadata is known now: what the peer said it has gets its meaning. */
@@ -336,8 +274,9 @@ export class Peer implements WireSink, ChokeCandidate {
     const hides = this.#torrent.superSeeds
     if (hides) this.upload.hideAll()
     if (hides || verified.count === 0) {
-      if (this.#supportsFast) this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
-    } else if (verified.full && this.#supportsFast) {
+      if (this.#handshake.supportsFast)
+        this.#writer.message(messages.BARE_BYTES, messages.writeHaveNone)
+    } else if (verified.full && this.#handshake.supportsFast) {
       this.#writer.message(messages.BARE_BYTES, messages.writeHaveAll)
     } else {
       const size = messages.BITFIELD_HEADER_BYTES + verified.bytes.length
@@ -345,44 +284,21 @@ export class Peer implements WireSink, ChokeCandidate {
     }
   }
 
-  get #extensions(): ReadonlyMap<string, number> {
-    const { isPrivate, speaksUtp } = this.#torrent
-    return isPrivate ? PRIVATE_EXTENSIONS : speaksUtp ? UTP_EXTENSIONS : OUR_EXTENSIONS
-  }
-
-  #sendExtendedHandshake(): void {
-    this.sendExtended(
-      EXTENDED_HANDSHAKE_ID,
-      encodeExtendedHandshake({
-        messages: this.#extensions,
-        client: CLIENT,
-        port: this.#torrent.listenPort,
-        prefersEncryption: this.#torrent.prefersEncryption,
-        requestQueue: MAX_REQUESTS,
-        metadataBytes: this.#torrent.infoBytes?.length,
-        yourAddress: this.host,
-        uploadOnly: this.#torrent.uploadOnly,
-      }),
-    )
-  }
-
   /** The size of the info dictionary that it offers (BEP 9), a claim. */
   get metadataBytes(): number | undefined {
-    const id = this.extended?.messages.get('ut_metadata') ?? 0
-    return id > 0 ? this.extended?.metadataBytes : undefined
+    return this.extensions.metadataBytes
   }
 
   /** A ut_metadata message; nothing when the peer does not speak it. */
   sendMetadata(payload: Uint8Array): void {
-    const id = this.extended?.messages.get('ut_metadata') ?? 0
-    if (id > 0) this.sendExtended(id, payload)
+    this.extensions.send('ut_metadata', payload)
   }
 
   /** Where it listens; undefined while that is not known. */
   get listenPort(): number | undefined {
     if (this.peerId === undefined) return undefined
     // A web seed has none.
-    return this.outgoing ? this.port || undefined : this.extended?.port
+    return this.outgoing ? this.port || undefined : this.extensions.theirs?.port
   }
 
   get isSeed(): boolean {
@@ -391,47 +307,37 @@ export class Peer implements WireSink, ChokeCandidate {
 
   /** It is best connected to encrypted: it has been, or says so. */
   get encrypts(): boolean {
-    return this.#socket instanceof OverSocket || this.extended?.prefersEncryption === true
+    return this.#socket instanceof OverSocket || this.extensions.theirs?.prefersEncryption === true
   }
 
   /** Whether it wants to be told of other peers (BEP 11). */
   get wantsPex(): boolean {
-    return (this.extended?.messages.get('ut_pex') ?? 0) > 0
+    return this.extensions.takes('ut_pex')
   }
 
   /** It can meet others through us, and bring us to others (BEP 55). */
   get holepunches(): boolean {
-    return (this.extended?.messages.get('ut_holepunch') ?? 0) > 0
+    return this.extensions.takes('ut_holepunch')
   }
 
   sendHolepunch(payload: Uint8Array): void {
-    const id = this.extended?.messages.get('ut_holepunch') ?? 0
-    if (id > 0) this.sendExtended(id, payload)
+    this.extensions.send('ut_holepunch', payload)
   }
 
   sendPex(payload: Uint8Array): void {
-    const id = this.extended?.messages.get('ut_pex') ?? 0
-    if (id > 0) this.sendExtended(id, payload)
-  }
-
-  /** An extended message with the receiver's number for it. */
-  sendExtended(id: number, payload: Uint8Array): void {
-    this.#writer.message(messages.EXTENDED_HEADER_BYTES + payload.length, (bytes, at) =>
-      messages.writeExtended(bytes, at, id, payload),
-    )
+    this.extensions.send('ut_pex', payload)
   }
 
   // --- What it says, and whom that concerns ---
 
   onExtended(id: number, payload: Uint8Array): void {
     if (id === EXTENDED_HANDSHAKE_ID) {
-      this.extended = parseExtendedHandshake(payload)
-      this.download.requestQueue = this.extended.requestQueue
+      this.download.requestQueue = this.extensions.onHandshake(payload).requestQueue
       this.#torrent.onExtended(this)
-    } else if (id === UT_METADATA_ID) this.#torrent.onMetadata(this, payload)
-    else if (id === UT_PEX_ID) this.#torrent.onPex(this, payload)
-    else if (id === HOLEPUNCH_ID) this.#torrent.onHolepunch(this, payload)
-    else if (id === DONT_HAVE_ID) this.#onDontHave(parseDontHave(payload))
+    } else if (id === OUR_IDS.ut_metadata) this.#torrent.onMetadata(this, payload)
+    else if (id === OUR_IDS.ut_pex) this.#torrent.onPex(this, payload)
+    else if (id === OUR_IDS.ut_holepunch) this.#torrent.onHolepunch(this, payload)
+    else if (id === OUR_IDS[DONT_HAVE]) this.#onDontHave(parseDontHave(payload))
   }
 
   #onDontHave(piece: number): void {
@@ -576,53 +482,40 @@ export class Peer implements WireSink, ChokeCandidate {
   /** We have these pieces no more. False when it cannot be told so (BEP 54), and would go on asking. */
   piecesLost(pieces: ReadonlySet<number>): boolean {
     if (this.peerId === undefined) return true
-    const id = this.extended?.messages.get(DONT_HAVE) ?? 0
-    if (id === 0) return false
+    if (!this.extensions.takes(DONT_HAVE)) return false
     this.upload.lost(pieces)
     this.#writer.cork()
-    for (const piece of pieces) this.sendExtended(id, encodeDontHave(piece))
+    for (const piece of pieces) this.extensions.send(DONT_HAVE, encodeDontHave(piece))
     this.#writer.uncork()
     return true
   }
 
   /** BEP 21: who hears that we want nothing need not offer; and that we want again, need not stay away. */
   tellUploadOnly(): void {
-    if (this.extended !== undefined) this.#sendExtendedHandshake()
+    if (this.extensions.theirs !== undefined) this.extensions.sendHandshake()
   }
 
   /** It wants nothing of us: it has all, or says so (BEP 21). */
   get wantsNothing(): boolean {
-    return this.pieces.isSeed || this.extended?.uploadOnly === true
+    return this.pieces.isSeed || this.extensions.theirs?.uploadOnly === true
   }
 
   /** Once a second. */
   tick(nowMs: number, elapsedMs: number): void {
     this.download.rate.tick(elapsedMs)
     this.upload.rate.tick(elapsedMs)
-    const reason = this.#overdue(nowMs)
+    const isMet = this.peerId !== undefined
+    const reason = this.#liveness.overdue(nowMs, isMet) ?? this.#owes(nowMs)
     if (reason !== undefined) {
       this.close(reason)
       return
     }
-    if (this.peerId === undefined) return
-    if (nowMs - this.#writer.spokeMs >= KEEP_ALIVE_MS) {
-      this.#writer.message(messages.KEEP_ALIVE_BYTES, messages.writeKeepAlive)
-    }
+    if (!isMet) return
+    this.#liveness.keepAlive(nowMs)
     this.download.tick()
   }
 
-  #overdue(nowMs: number): Error | undefined {
-    if (this.peerId === undefined) {
-      const isLate = nowMs - this.connectedMs > HANDSHAKE_TIMEOUT_MS
-      return isLate ? protocolError('no handshake', 'slowHandshakes') : undefined
-    }
-    if (nowMs - this.#heardMs > IDLE_TIMEOUT_MS) {
-      return protocolError('nothing heard for too long', 'stalls')
-    }
-    if (!this.#writer.blocked) this.#drainedMs = nowMs
-    else if (nowMs - this.#drainedMs > STALL_TIMEOUT_MS) {
-      return protocolError('nothing read for too long', 'stalls')
-    }
+  #owes(nowMs: number): Error | undefined {
     if (!this.download.isOverdue(nowMs)) return undefined
     return protocolError('chunks owed for too long', 'stalls')
   }

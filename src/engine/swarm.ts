@@ -373,7 +373,7 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   }
 
   onExtended(peer: Peer): void {
-    const { yourAddress } = peer.extended!
+    const { yourAddress } = peer.extensions.theirs!
     if (yourAddress !== undefined) this.#context.ownAddress.heard(peer.host, yourAddress)
     this.#metadata?.add(peer, this.nowMs)
   }
