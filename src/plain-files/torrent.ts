@@ -1,6 +1,12 @@
 /**
- * A torrent in a folder of ordinary files: its bytes go to and come from the files that they are of, which
- * are made, sparse and of their full size, when their first byte is written.
+ * A torrent in a folder of ordinary files (content-files.ts): which of its pieces are there, as far as that is to be believed.
+ *
+ * ```
+ * absent --- markHave ---> held --- its file is not as noted, or the note is damaged ---> in doubt
+ *    ^                      | ^                                                             | |
+ *    |                      | '----------------------- markHave: hashed again --------------' |
+ *    '------ clearHave -----'------------------------- clearHave -----------------------------'
+ * ```
  *
  * A have-bit is believed as long as the files beneath have the size and time that they had when it was
  * noted. Each file is looked at when it is opened first; `doubted` looks at all of them. What is in doubt stays so, over a
@@ -13,22 +19,16 @@
  *   that could not be made durable takes the bits marked since the last note with it.
  * - After `retire` no file of the torrent is open or opened.
  */
-import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Bitfield } from '../base/index.ts'
-import { systemError } from '../block-device/index.ts'
-import { fileSpans, parseInfo, type TorrentFile } from '../metainfo/index.ts'
+import { parseInfo, type TorrentFile } from '../metainfo/index.ts'
 import type { About, StoredTorrent } from '../torrent-store/index.ts'
-import type { DirectWrites } from './direct-writes.ts'
-import { readAll, syncFolder, writeAll } from './durable.ts'
+import { ContentFiles, type ContentHost } from './content-files.ts'
 import { plainFileError } from './errors.ts'
-import { FILE_RECORD_WORDS, type HaveNote, type InfoNote } from './notes.ts'
-import type { OpenFiles } from './open-files.ts'
-import { type Access, locate, makeFile, makeLink, openThere } from './safe-open.ts'
+import { FileRecords } from './file-records.ts'
+import type { HaveNote, InfoNote } from './notes.ts'
 
-export interface PlainTorrentHost {
-  readonly files: OpenFiles
-  readonly directWrites: DirectWrites
+export interface PlainTorrentHost extends ContentHost {
   readonly readOnly: boolean
   /** The real path of the folder. */
   readonly root: string
@@ -48,31 +48,15 @@ export interface PlainTorrentHost {
   nextNumber(): number
 }
 
-interface Layout {
-  readonly files: readonly TorrentFile[]
-  readonly totalBytes: number
-  /** The content: a folder, or the only file. */
-  readonly content: string
-  readonly boundary: string
-  readonly multiFile: boolean
-}
-
 /** What of an InfoNote is kept in memory. */
 export type Place = Pick<InfoNote, 'totalBytes' | 'pieceBytes' | 'addedAtMs' | 'place' | 'root'>
 
-/** What a file in doubt is noted with: no file has such a time and no bytes, so it is in doubt for the next who opens it, too. */
-const DOUBTED_RECORD: readonly [bytes: bigint, mtimeNs: bigint] = [0n, 1n]
-const SYNCS_AT_ONCE = 4
 /** Between the places of two torrents; four thousand of them come before the numbers begin again. */
 const POSITION_STEP = 2 ** 40
 const POSITIONS = 4096
 
-/** What has happened to a torrent's files since the folder was opened: to those of thousands of idle ones, nothing. */
+/** What has happened to a torrent since the folder was opened: to thousands of idle ones, nothing. */
 class Touched {
-  /** Files that were found as noted, or made. */
-  readonly seen = new Set<number>()
-  readonly written = new Set<number>()
-  readonly madeIn = new Set<string>()
   /** Bits that are gone though their bytes may be right: until they are marked, or cleared, they are in doubt. */
   readonly lost = new Set<number>()
   readonly underWay = new Set<Promise<unknown>>()
@@ -94,8 +78,10 @@ export class PlainTorrent implements StoredTorrent {
   readonly #number: number
   #notedUploadedBytes = 0
   #notedDownloadedBytes = 0
-  #records: BigUint64Array = new BigUint64Array(0)
-  #layout: Promise<Layout> | undefined
+  readonly #records: FileRecords
+  /** Known once they were needed. */
+  #files: ContentFiles | undefined
+  #opening: Promise<ContentFiles> | undefined
   #touched: Touched | undefined
   /** The bits of the last note, when others were set since. */
   #noted: Uint8Array | undefined
@@ -121,8 +107,8 @@ export class PlainTorrent implements StoredTorrent {
     this.pieceCount = Math.ceil(place.totalBytes / place.pieceBytes)
     const have = note ? Bitfield.fromWire(note.have, this.pieceCount) : null
     this.have = have ?? new Bitfield(this.pieceCount)
+    this.#records = new FileRecords(have === null ? undefined : note?.records)
     if (note && have !== null) {
-      this.#records = note.records
       this.uploadedBytes = note.uploadedBytes
       this.downloadedBytes = note.downloadedBytes
       this.#notedUploadedBytes = note.uploadedBytes
@@ -200,57 +186,18 @@ export class PlainTorrent implements StoredTorrent {
     this.#assertWritable()
     this.#checkRange(offset, source.length)
     await this.#during(async () => {
-      const layout = await this.#open()
-      let at = 0
-      for (const { fileIndex, fileOffset, bytes } of fileSpans(layout, offset, source.length)) {
-        const part = source.subarray(at, at + bytes)
-        at += bytes
-        if (layout.files[fileIndex]!.padding) continue
-        await this.#writePart(layout, fileIndex, part, fileOffset)
-        this.#touches.written.add(fileIndex)
-      }
+      const files = await this.#open()
+      await files.write(offset, source)
       this.#touch()
     })
-  }
-
-  /** Past the page cache as far as that is possible. */
-  async #writePart(
-    layout: Layout,
-    index: number,
-    part: Uint8Array,
-    fileOffset: number,
-  ): Promise<void> {
-    const { directWrites } = this.#host
-    let done = directWrites.bytesOf(part, fileOffset)
-    if (done > 0) {
-      const direct = part.subarray(0, done)
-      const withFile = (action: (file: FileHandle) => Promise<void>): Promise<void> =>
-        this.#withFile(layout, index, 'direct', action)
-      if (!(await directWrites.write(direct, fileOffset, withFile))) done = 0
-    }
-    if (done === part.length) return
-    const rest = part.subarray(done)
-    await this.#withFile(layout, index, 'write', (file) => writeAll(file, rest, fileOffset + done))
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
     this.#assertLive()
     this.#checkRange(offset, target.length)
     await this.#during(async () => {
-      const layout = await this.#open()
-      let at = 0
-      for (const { fileIndex, fileOffset, bytes } of fileSpans(layout, offset, target.length)) {
-        const part = target.subarray(at, at + bytes)
-        at += bytes
-        if (layout.files[fileIndex]!.padding) {
-          part.fill(0)
-          continue
-        }
-        await this.#withFile(layout, fileIndex, 'read', async (file) => {
-          const count = await readAll(file, part, fileOffset)
-          if (count < bytes) throw changed(pathOf(layout, fileIndex), 'is shorter than it was')
-        })
-      }
+      const files = await this.#open()
+      await files.read(offset, target)
     })
   }
 
@@ -284,16 +231,11 @@ export class PlainTorrent implements StoredTorrent {
   async doubted(): Promise<readonly number[]> {
     this.#assertLive()
     return this.#during(async () => {
-      const layout = await this.#open()
+      const files = await this.#open()
       this.#failure = undefined
-      for (let index = 0; index < layout.files.length; index++) {
-        const file = layout.files[index]!
+      for (const [index, file] of files.files.entries()) {
         if (file.bytes === 0 || file.padding || !this.#holdsAnyOf(file)) continue
-        const real = await locate(pathOf(layout, index), layout.boundary)
-        const found = real === undefined ? undefined : await this.#stat(real)
-        if (found === undefined || !this.#isAsNoted(index, found)) this.#doubt(file)
-        this.#note(index, found)
-        this.#touches.seen.add(index)
+        if (!(await files.recheck(index))) this.#doubt(file)
       }
       return [...this.#touches.lost].sort((a, b) => a - b)
     })
@@ -315,24 +257,24 @@ export class PlainTorrent implements StoredTorrent {
     this.#unsynced = false
     const have = this.have.bytes.slice()
     const { uploadedBytes, downloadedBytes } = this
-    if ((this.#touched?.written.size ?? 0) > 0 || this.#noted !== undefined)
-      await this.#makeDurable()
-    const records = this.#records.slice()
-    if ((this.#touched?.lost.size ?? 0) > 0) await this.#noteDoubts(have, records)
-    return { have, uploadedBytes, downloadedBytes, records }
+    if (this.#files?.isWritten === true || this.#noted !== undefined) {
+      const files = await this.#open()
+      await files.makeDurable(this.have.full && this.root === undefined)
+    }
+    const inDoubt = (this.#touched?.lost.size ?? 0) > 0 ? await this.#noteDoubts(have) : []
+    return { have, uploadedBytes, downloadedBytes, records: this.#records.words(inDoubt) }
   }
 
   /** What is in doubt is noted as held, in files that are not as they were noted: who opens it next doubts it as well. */
-  async #noteDoubts(have: Uint8Array, records: BigUint64Array): Promise<void> {
-    const layout = await this.#open()
+  async #noteDoubts(have: Uint8Array): Promise<number[]> {
+    const { files } = await this.#open()
     const { lost } = this.#touches
     for (const piece of lost) have[piece >>> 3]! |= 0x80 >>> (piece & 7)
-    for (const [index, file] of layout.files.entries()) {
-      if (file.bytes === 0 || file.padding) continue
-      if (this.#isAnyOf(file, (piece) => lost.has(piece))) {
-        records.set(DOUBTED_RECORD, FILE_RECORD_WORDS * index)
-      }
-    }
+    return [...files.keys()].filter((index) => {
+      const file = files[index]!
+      if (file.bytes === 0 || file.padding) return false
+      return this.#isAnyOf(file, (piece) => lost.has(piece))
+    })
   }
 
   /** What `prepareNote` returned is durable. */
@@ -356,22 +298,10 @@ export class PlainTorrent implements StoredTorrent {
 
   /** Notes size and time of files that were written elsewhere: all of them, `modifiedMs` as they were read. */
   async noteShared(modifiedMs: readonly (number | undefined)[]): Promise<void> {
-    const layout = await this.#open()
-    for (const index of layout.files.keys()) {
+    const files = await this.#open()
+    for (const index of files.files.keys()) {
       const modified = modifiedMs[index]
-      if (modified === undefined) continue
-      const path = pathOf(layout, index)
-      const real = await locate(path, layout.boundary)
-      const found = real === undefined ? undefined : await this.#stat(real)
-      if (
-        found === undefined ||
-        found.size !== BigInt(layout.files[index]!.bytes) ||
-        Math.abs(Number(found.mtimeNs) / 1e6 - modified) >= 1
-      ) {
-        throw changed(path, 'changed while it was being read')
-      }
-      this.#note(index, found)
-      this.#touches.seen.add(index)
+      if (modified !== undefined) await files.adopt(index, modified)
     }
     for (let piece = 0; piece < this.pieceCount; piece++) this.have.set(piece)
     this.#touch()
@@ -385,152 +315,22 @@ export class PlainTorrent implements StoredTorrent {
 
   // --- Files ---
 
-  #open(): Promise<Layout> {
-    this.#layout ??= this.#load()
-    this.#layout.catch(() => {
-      this.#layout = undefined
-    })
-    return this.#layout
-  }
-
-  async #load(): Promise<Layout> {
-    const info = parseInfo((await this.#host.readInfoNote(this.infoHash)).infoBytes)
-    const words = info.files.length * FILE_RECORD_WORDS
-    if (this.#records.length !== words) this.#records = new BigUint64Array(words)
-    return {
-      files: info.files,
-      totalBytes: info.totalBytes,
-      content: this.contentPath,
-      boundary: this.root ?? this.#host.root,
-      multiFile: info.multiFile,
-    }
-  }
-
-  #withFile<T>(
-    layout: Layout,
-    index: number,
-    access: Access,
-    action: (file: FileHandle) => Promise<T>,
-  ): Promise<T> {
-    const path = pathOf(layout, index)
-    const opener = async (): Promise<FileHandle> => {
-      // Made and looked at by one way only, whoever comes first.
-      if (access === 'direct') await this.#withFile(layout, index, 'write', async () => {})
-      return this.#openFile(layout, index, path, access)
-    }
-    return this.#host.files.use(path, access, opener, action).catch((error: unknown) => {
-      throw error instanceof Error && 'mend' in error ? error : systemError('open', path, error)
-    })
-  }
-
-  async #openFile(
-    layout: Layout,
-    index: number,
-    path: string,
-    access: Access,
-  ): Promise<FileHandle> {
-    const file = layout.files[index]!
-    const real = await locate(path, layout.boundary)
-    if (real === undefined) {
-      if (this.#isNoted(index)) throw changed(path, 'is not there any more')
-      if (access === 'read') throw changed(path, 'was never written')
-      this.#touches.seen.add(index)
-      const noteFolder = (folder: string): void => void this.#touches.madeIn.add(folder)
-      const made = await makeFile(path, layout.boundary, file.bytes, noteFolder)
-      if (file.executable !== true) return made
-      // To be run by whoever may read it.
-      const { mode } = await made.stat()
-      await made.chmod(mode | ((mode & 0o444) >> 2))
-      return made
-    }
-    const handle = await openThere(real, access)
-    try {
-      if (!this.#touches.seen.has(index)) {
-        const found = await handle.stat({ bigint: true })
-        if (!this.#isNoted(index)) {
-          // Made before a crash, and not noted: no bit names it.
-          if (access === 'write' && found.size !== BigInt(file.bytes))
-            await handle.truncate(file.bytes)
-        } else if (!this.#isAsNoted(index, found)) {
-          throw changed(path, 'was changed by somebody else')
-        }
-        this.#touches.seen.add(index)
-      }
-      return handle
-    } catch (error) {
-      await handle.close()
+  #open(): Promise<ContentFiles> {
+    this.#opening ??= this.#load().catch((error: unknown) => {
+      this.#opening = undefined
       throw error
-    }
+    })
+    return this.#opening
   }
 
-  async #makeDurable(): Promise<void> {
-    const layout = await this.#open()
-    if (this.have.full && this.root === undefined) await this.#makeEmptyFiles(layout)
-    const indices = [...this.#touches.written]
-    const next = async (): Promise<void> => {
-      for (let index = indices.pop(); index !== undefined; index = indices.pop()) {
-        const path = pathOf(layout, index)
-        this.#touches.written.delete(index)
-        await this.#withFile(layout, index, 'write', async (file) => {
-          await file.datasync()
-          this.#note(index!, await file.stat({ bigint: true }))
-        })
-        const loss = this.#host.files.takeLoss(path)
-        if (loss !== undefined) throw systemError('sync', path, loss)
-      }
-    }
-    const results = await Promise.allSettled(Array.from({ length: SYNCS_AT_ONCE }, next))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-    const folders = [...this.#touches.madeIn]
-    this.#touches.madeIn.clear()
-    for (const folder of folders) await syncFolder(folder)
+  async #load(): Promise<ContentFiles> {
+    const info = parseInfo((await this.#host.readInfoNote(this.infoHash)).infoBytes)
+    const boundary = this.root ?? this.#host.root
+    this.#files = new ContentFiles(this.#host, info, this.#records, this.contentPath, boundary)
+    return this.#files
   }
 
-  async #makeEmptyFiles(layout: Layout): Promise<void> {
-    for (const [index, file] of layout.files.entries()) {
-      if (file.bytes > 0 || file.padding || this.#touches.seen.has(index)) continue
-      if (file.symlink !== undefined) {
-        await this.#makeLink(layout, index, file.symlink)
-        continue
-      }
-      await this.#withFile(layout, index, 'write', async () => {})
-      this.#touches.written.add(index)
-    }
-  }
-
-  /** A link as the torrent describes it; where something is already, that stays. */
-  async #makeLink(layout: Layout, index: number, to: readonly string[]): Promise<void> {
-    const path = pathOf(layout, index)
-    this.#touches.seen.add(index)
-    const noteFolder = (folder: string): void => void this.#touches.madeIn.add(folder)
-    await makeLink(path, layout.boundary, join(layout.content, ...to), noteFolder)
-  }
-
-  // --- What is noted of files ---
-
-  async #stat(real: string): Promise<{ size: bigint; mtimeNs: bigint }> {
-    const file = await openThere(real, 'read')
-    try {
-      return await file.stat({ bigint: true })
-    } finally {
-      await file.close()
-    }
-  }
-
-  #isNoted(index: number): boolean {
-    return this.#records[FILE_RECORD_WORDS * index + 1] !== 0n
-  }
-
-  #isAsNoted(index: number, found: { size: bigint; mtimeNs: bigint }): boolean {
-    const at = FILE_RECORD_WORDS * index
-    return this.#records[at] === found.size && this.#records[at + 1] === found.mtimeNs
-  }
-
-  #note(index: number, found: { size: bigint; mtimeNs: bigint } | undefined): void {
-    const at = FILE_RECORD_WORDS * index
-    this.#records[at] = found?.size ?? 0n
-    this.#records[at + 1] = found?.mtimeNs ?? 0n
-  }
+  // --- Doubts ---
 
   #holdsAnyOf(file: TorrentFile): boolean {
     return this.#isAnyOf(file, (piece) => this.have.has(piece) || this.#touches.lost.has(piece))
@@ -596,14 +396,4 @@ export class PlainTorrent implements StoredTorrent {
       throw plainFileError('FILES_RANGE', `piece ${piece} of ${this.pieceCount}`)
     }
   }
-}
-
-function pathOf(layout: Layout, index: number): string {
-  return layout.multiFile ? join(layout.content, ...layout.files[index]!.path) : layout.content
-}
-
-function changed(path: string, how: string): Error {
-  return plainFileError('FILES_CHANGED', `${path} ${how}`, {
-    mend: 'Check it with `seedbed scrub`, then start again: what is missing is downloaded anew.',
-  })
 }
