@@ -4,11 +4,11 @@
  * Defaults. Clients announce every 15 minutes and may every minute; a leecher that finds nobody comes back after one. Peers
  * live 31 minutes: one lost announce does not expel them. Garbage is looked for every two minutes, a few thousand swarms at a time.
  */
-import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Clock, Logger, Random } from '../base/index.ts'
 import type { SharedPeerStore } from '../peer-store/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { AnnouncePolicy } from './announce.ts'
+import { type CertificateTexts, secureContextOf } from './certificate.ts'
 import { parseNetwork, TrustedProxies } from './client-address.ts'
 import type { Endpoint } from './config/fields.ts'
 import { MAX_LIFETIME_SECONDS, MAX_SKEW_SECONDS } from './connection-id.ts'
@@ -61,7 +61,7 @@ export interface HttpOptions extends FrontEndOptions {
   /** Minutes after which who was refused by a hook may come back, or `never` (BEP 31). Default: not said. */
   readonly refusalRetry?: number | 'never'
   /** PEM, for the addresses of `listen.https`. */
-  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly tls?: CertificateTexts
 }
 
 export interface UdpOptions extends FrontEndOptions {
@@ -221,7 +221,7 @@ export function settle(options: TrackerPolicy): Settings {
       realIpHeader,
       externalIp: http.externalIp ?? false,
       ...(http.refusalRetry === undefined ? {} : { refusalRetry: http.refusalRetry }),
-      ...(http.tls === undefined ? {} : { tls: secureContext(http.tls) }),
+      ...(http.tls === undefined ? {} : { tls: secureContextOf(http.tls) }),
       timed: http.timed ?? false,
       keepAlive: http.keepAlive ?? true,
       maxConnections: number(options, 'maxHttpConnections', 4096, 1, 1e6),
@@ -293,18 +293,6 @@ function number<T extends object>(
   if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)
     return Number(value)
   throw invalid(`${name} is ${String(value)}: it must be a whole number from ${least} to ${most}`)
-}
-
-function secureContext({ cert, key }: { cert: string; key: string }): SecureContext {
-  try {
-    return createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
-  } catch (cause) {
-    const why = (cause as Error).message
-    throw trackerError('TRACKER_TLS', `certificate and key do not serve: ${why}`, {
-      mend: 'tls_cert_path is the certificate with its chain, tls_key_path the key of it; both in PEM.',
-      cause,
-    })
-  }
 }
 
 function invalid(message: string): Error {

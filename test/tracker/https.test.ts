@@ -1,5 +1,6 @@
 /** HTTPS and the PROXY protocol: whose connection it is, and new certificates under old connections. */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
@@ -141,6 +142,13 @@ test('a certificate without its key is refused, and the one before stays', async
   const { install, dial, reload } = await setUp(t)
   install(SECOND, FIRST.key)
   await assert.rejects(reload(), { code: 'TRACKER_TLS' })
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  install(SECOND, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
+  await assert.rejects(
+    reload(),
+    { code: 'TRACKER_TLS' },
+    'of another kind, which OpenSSL would take',
+  )
   install({ cert: 'nonsense', key: 'nonsense' })
   await assert.rejects(reload(), { code: 'TRACKER_TLS' })
   assert.equal(nameOf(await dial()), 'first')
