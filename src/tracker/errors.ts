@@ -27,3 +27,11 @@ export function unreadable(file: string, cause: unknown): SeedbedError {
     cause,
   })
 }
+
+export function unwritable(file: string, cause: unknown): SeedbedError {
+  const why = errnoOf(cause) ?? String(cause)
+  return trackerError('TRACKER_ACCOUNTING', `cannot write ${file}: ${why}`, {
+    mend: 'Its folder must be there, and the user of this process be allowed to write in it.',
+    cause,
+  })
+}

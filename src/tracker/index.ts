@@ -2,6 +2,7 @@
 export { type Endpoint, showEndpoint } from './config/fields.ts'
 export type { HttpConfig, UdpConfig } from './config/front-end-settings.ts'
 export { type ConfigSource, type LoadedConfig, loadConfig, loadConfigFile } from './config/load.ts'
+export { checkNamedFiles } from './config/named-files.ts'
 export { renderDefaults, renderReference } from './config/render.ts'
 export type { RateLimitConfig, StoreConfig, TrackerConfig } from './config/settings.ts'
 export type { WebSocketConfig } from './config/websocket-settings.ts'

@@ -57,6 +57,20 @@ test('mistakes are named and end with status 2', async () => {
   assert.equal((await seedbed(['tracker', '--config', join(root, 'none.yaml')])).status, 2)
 })
 
+test('--check reads the files that are named, and ends with status 2 for one that does not serve', async () => {
+  const list = file('approved', 'nonsense\n')
+  const path = file(
+    'approval.yaml',
+    `tracker:\n  prehooks: [{name: torrent approval, options: {whitelist_file: ${list}}}]\n`,
+  )
+  const check = () => seedbed(['tracker', '--check', '--config', path])
+  const { status, stderr } = await check()
+  assert.equal(status, 2)
+  assert.match(stderr, /approval\.yaml:2:\d+: .*whitelist_file: .*approved:1: not an info-hash/)
+  file('approved', '')
+  assert.deepEqual([(await check()).status, (await check()).stderr], [0, ''])
+})
+
 test('what it says to announce to is a route that there is', async () => {
   const path = file(
     'private.yaml',

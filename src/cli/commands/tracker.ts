@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander'
 import { systemClock, systemRandom } from '../../base/index.ts'
 import {
+  checkNamedFiles,
   type Endpoint,
   handedSockets,
   type LoadedConfig,
@@ -33,7 +34,7 @@ export function trackerCommand(): Command {
         'SEEDBED_TRACKER_CONFIG',
       ),
     )
-    .addOption(new Option('--check', 'only check the configuration'))
+    .addOption(new Option('--check', 'only check the configuration, and the files that it names'))
     .addOption(
       new Option('--print-defaults', 'print a configuration of all defaults, with comments'),
     )
@@ -53,9 +54,11 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     options.config === undefined
       ? loadConfig({ environment: process.env })
       : loadConfigFile(options.config, process.env)
-  const { config, notices } = load()
+  const loaded = load()
+  const { config, notices } = loaded
   for (const notice of notices) output.notice(notice)
   if (options.check === true) {
+    await checkNamedFiles(loaded)
     output.result({ event: 'checked', notices }, 'the configuration is right')
     return
   }

@@ -7,8 +7,16 @@
  * Under `chihaya:` a front end without `addr` does not run, as there, nor does signalling unless it is said; all else is the same.
  */
 import { readFileSync } from 'node:fs'
+import type { SeedbedError } from '../../base/index.ts'
 import { trackerError, unreadable } from '../errors.ts'
-import { type Located, type LocatedEntry, overlay, parseLocated } from './located.ts'
+import {
+  type Located,
+  type LocatedEntry,
+  overlay,
+  parseLocated,
+  placeOf,
+  type Report,
+} from './located.ts'
 import { type AnyMember, membersOf, presetOf, type Reports, readSection } from './schema.ts'
 import { type TrackerConfig, trackerSchema } from './settings.ts'
 
@@ -20,6 +28,10 @@ export interface LoadedConfig {
   readonly config: TrackerConfig
   /** What was taken but does not do what its writer may expect: `place: what`. */
   readonly notices: readonly string[]
+  /** `tracker`, or `chihaya`. */
+  readonly root: string
+  /** Where the value at a path below the root was written: `file:line:column`, or the name of an environment variable. */
+  placeOf(...path: readonly (string | number)[]): string
 }
 
 export interface ConfigSource {
@@ -52,17 +64,24 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
     problems.length > 0 ? { root: null, name: 'tracker' } : rootOf(document, reports)
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(ENVIRONMENT_PREFIX) || value === undefined) continue
-    root = layOver(root, variable, value)
+    root = layOver(root, variable, value, reports.problem)
   }
   const presets = name === 'chihaya' ? withoutFrontEnds() : presetOf(trackerSchema)
   const config = root === null ? presets : readSection(trackerSchema, root, name, reports, presets)
   if (problems.length === 0) checkTogether(config, root?.at ?? file, reports)
-  if (problems.length === 0) return { config, notices }
+  if (problems.length > 0) throw mistakes(problems)
+  const tree = root
+  return { config, notices, root: name, placeOf: (...path) => placeOf(tree, path, file) }
+}
+
+/** TRACKER_CONFIG of all of `problems`, a line each. */
+export function mistakes(
+  problems: readonly string[],
+  mend = 'docs/tracker-config.md lists every key; `seedbed tracker --print-defaults` prints them all.',
+): SeedbedError {
   const listed = problems.slice(0, LISTED_PROBLEMS)
   if (problems.length > listed.length) listed.push(`and ${problems.length - listed.length} more`)
-  throw trackerError('TRACKER_CONFIG', listed.join('\n'), {
-    mend: 'docs/tracker-config.md lists every key; `seedbed tracker --print-defaults` prints them all.',
-  })
+  return trackerError('TRACKER_CONFIG', listed.join('\n'), { mend })
 }
 
 function rootOf(
@@ -105,13 +124,23 @@ function withoutFrontEnds(): TrackerConfig {
 }
 
 /** `SEEDBED_TRACKER__A__B=value` as a.b: value. */
-function layOver(root: Located | null, variable: string, value: string): Located {
+function layOver(
+  root: Located | null,
+  variable: string,
+  value: string,
+  problem: Report,
+): Located | null {
   const path = variable.slice(ENVIRONMENT_PREFIX.length).toLowerCase().split('__')
   const last = path.at(-1)!
   if (last.endsWith('_file') && memberAt(path) === undefined) {
     const target = [...path.slice(0, -1), last.slice(0, -'_file'.length)]
     if (memberAt(target)?.kind === 'field') {
-      return overlay(root, target, readText(value, MAX_VALUE_FILE_BYTES).trim(), variable)
+      try {
+        return overlay(root, target, readText(value, MAX_VALUE_FILE_BYTES).trim(), variable)
+      } catch (error) {
+        problem(variable, (error as Error).message)
+        return root
+      }
     }
   }
   return overlay(root, path, value, variable)

@@ -111,3 +111,21 @@ export function overlay(
   entries.set(key!, { keyAt: at, value: below })
   return { value: entries, at: tree?.at ?? at }
 }
+
+/** Where the value at `path` (keys, and places in lists) was written; for what was not, the nearest above it, or `otherwise`. */
+export function placeOf(
+  tree: Located | null,
+  path: readonly (string | number)[],
+  otherwise: string,
+): string {
+  if (tree === null) return otherwise
+  const [first, ...rest] = path
+  const { value, at } = tree
+  if (typeof first === 'number' && Array.isArray(value)) {
+    return placeOf((value as readonly Located[])[first] ?? null, rest, at)
+  }
+  if (typeof first === 'string' && value instanceof Map) {
+    return placeOf((value as ReadonlyMap<string, LocatedEntry>).get(first)?.value ?? null, rest, at)
+  }
+  return at
+}

@@ -22,7 +22,7 @@ import {
   EVENT_STARTED,
   EVENT_STOPPED,
 } from '../announce-request.ts'
-import { trackerError } from '../errors.ts'
+import { unwritable } from '../errors.ts'
 import { type AccountedAnnounce, AccountingRing } from './accounting-ring.ts'
 import { AccountingTable } from './accounting-table.ts'
 import type { Hook } from './hook.ts'
@@ -144,11 +144,7 @@ export class Accounting implements Hook {
     try {
       await appendFile(this.#file, '')
     } catch (cause) {
-      const why = errnoOf(cause) ?? String(cause)
-      throw trackerError('TRACKER_ACCOUNTING', `cannot write ${this.#file}: ${why}`, {
-        mend: 'Its folder must be there, and the user of this process be allowed to write in it.',
-        cause,
-      })
+      throw unwritable(this.#file, cause)
     }
     this.#writeLater()
   }

@@ -81,22 +81,13 @@ export class PasskeyApproval implements Hook {
 
   /** False when the file is as it was. */
   async #load(): Promise<boolean> {
-    try {
-      const { mtimeMs, size, ino } = await stat(this.#file)
-      const stamp = `${mtimeMs} ${size} ${ino}`
-      if (stamp === this.#stamp) return false
-      if (size > MAX_FILE_BYTES)
-        throw trackerError('TRACKER_LIST', `${this.#file} has more than 512 MiB`)
-      this.#keys = PasskeyTable.of(parsePasskeys(await readFile(this.#file, 'latin1'), this.#file))
-      this.#naming = new OwnerNaming(this.#keys)
-      this.#stamp = stamp
-      this.#changed()
-      return true
-    } catch (error) {
-      const errno = errnoOf(error)
-      if (errno === undefined || errno.startsWith('TRACKER_')) throw error
-      throw unreadable(this.#file, error)
-    }
+    const found = await loadPasskeys(this.#file, this.#stamp)
+    if (found === undefined) return false
+    this.#keys = PasskeyTable.of(found.owners)
+    this.#naming = new OwnerNaming(this.#keys)
+    this.#stamp = found.stamp
+    this.#changed()
+    return true
   }
 
   #lookLater(): void {
@@ -104,6 +95,27 @@ export class PasskeyApproval implements Hook {
     this.#cancel = this.#clock.after(LOOK_MS, () => {
       void this.refresh().then(() => this.#lookLater())
     })
+  }
+}
+
+/**
+ * What the file holds; undefined when its stamp is `known`. Rejects with TRACKER_LIST (`file:line`), or
+ * TRACKER_CONFIG_UNREADABLE.
+ */
+export async function loadPasskeys(
+  file: string,
+  known = '',
+): Promise<{ readonly owners: ReadonlyMap<string, string>; readonly stamp: string } | undefined> {
+  try {
+    const { mtimeMs, size, ino } = await stat(file)
+    const stamp = `${mtimeMs} ${size} ${ino}`
+    if (stamp === known) return undefined
+    if (size > MAX_FILE_BYTES) throw trackerError('TRACKER_LIST', `${file} has more than 512 MiB`)
+    return { owners: parsePasskeys(await readFile(file, 'latin1'), file), stamp }
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined || errno.startsWith('TRACKER_')) throw error
+    throw unreadable(file, error)
   }
 }
 

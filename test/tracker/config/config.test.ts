@@ -305,6 +305,9 @@ test('the environment lies over the file', () => {
     mistakes('', { SEEDBED_TRACKER__HTTP__MAX_NUMWANT: 'x' })[0]!,
     /^SEEDBED_TRACKER__HTTP__MAX_NUMWANT: tracker.http.max_numwant: "x" is not/,
   )
+  assert.deepEqual(mistakes('', { SEEDBED_TRACKER__UDP__PRIVATE_KEY_FILE: '/nowhere/at/all' }), [
+    'SEEDBED_TRACKER__UDP__PRIVATE_KEY_FILE: cannot read /nowhere/at/all: ENOENT',
+  ])
   assert.throws(() => loadConfigFile('/nowhere/at/all.yaml'), { code: 'TRACKER_CONFIG_UNREADABLE' })
 })
 
