@@ -3,14 +3,12 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
-import { encryptionPolicies, imagePath, type PeerLimits, utpPolicies } from '../node/index.ts'
+import { imagePath } from '../node/index.ts'
 import { parseBytes } from './format.ts'
 
 export { jsonOption, logLevelOption, makeLogger } from './log-options.ts'
 
-const MIB = 2 ** 20
 export const DEFAULT_TRACKER_PORT = 6969
-export const DEFAULT_PEER_PORT = 6881
 
 export interface CommonOptions {
   readonly json?: boolean
@@ -50,144 +48,6 @@ export const onlyOption = (): Option =>
 
 export const sequentialOption = (): Option =>
   new Option('--sequential', 'download the beginning before the end, not the rarest first')
-
-export const peerPortOption = (preset: number): Option =>
-  new Option('--peer-port <n>', 'port for peers, TCP and UDP; 0 lets the system choose')
-    .default(preset)
-    .argParser(parsePort)
-
-export const bindOption = (): Option =>
-  new Option('--bind <address...>', 'addresses to listen on').default(['0.0.0.0', '::'])
-
-export const cacheOption = (): Option =>
-  new Option('--cache <bytes>', 'memory for stripes being downloaded')
-    .default(256 * MIB, '256MiB')
-    .argParser(parseSize)
-
-export const connectionsOption = (): Option =>
-  new Option('--max-connections <n>', 'peers connected at once').default(500).argParser(parseCount)
-
-export const torrentConnectionsOption = (): Option =>
-  new Option(
-    '--max-connections-per-torrent <n>',
-    'of them, peers of one torrent (default: all)',
-  ).argParser(parseCount)
-
-export const addressConnectionsOption = (): Option =>
-  new Option(
-    '--max-connections-per-address <n>',
-    'of them, from one IPv4 address or IPv6 /64 (default: a quarter, at least 8)',
-  ).argParser(parseCount)
-
-export const halfOpenOption = (): Option =>
-  new Option('--max-half-open <n>', 'of them, in the making').default(16).argParser(parseCount)
-
-export const uploadSlotsOption = (): Option =>
-  new Option('--upload-slots <n>', 'peers of one torrent that may download at a time')
-    .default(16)
-    .argParser(parseCount)
-
-export const maxUploadSlotsOption = (): Option =>
-  new Option(
-    '--max-upload-slots <n>',
-    'peers of all torrents that may download at a time (default: no limit)',
-  ).argParser(parseCount)
-
-/** Limits of peers beside --max-connections. */
-export interface LimitFlags {
-  readonly maxConnectionsPerTorrent?: number
-  readonly maxConnectionsPerAddress?: number
-  readonly maxHalfOpen: number
-  readonly uploadSlots: number
-  readonly maxUploadSlots?: number
-}
-
-export function limitsOf(flags: LimitFlags): PeerLimits {
-  const { maxConnectionsPerTorrent, maxConnectionsPerAddress, maxUploadSlots } = flags
-  return {
-    maxHalfOpen: flags.maxHalfOpen,
-    uploadSlots: flags.uploadSlots,
-    ...(maxConnectionsPerTorrent !== undefined && { maxConnectionsPerTorrent }),
-    ...(maxConnectionsPerAddress !== undefined && { maxConnectionsPerAddress }),
-    ...(maxUploadSlots !== undefined && { maxUploadSlots }),
-  }
-}
-
-export const upRateOption = (): Option =>
-  new Option(
-    '--up-rate <bytes>',
-    'upload no more than this a second, to all peers together',
-  ).argParser(parseSize)
-
-export const downRateOption = (): Option =>
-  new Option(
-    '--down-rate <bytes>',
-    'download no more than this a second, from all peers together',
-  ).argParser(parseSize)
-
-export const superSeedOption = (): Option =>
-  new Option(
-    '--super-seed',
-    'begin swarms with about one copy uploaded: show each peer a few pieces only, until the peers have all (BEP 16)',
-  )
-
-export const encryptionOption = (): Option =>
-  new Option('--encryption <policy>', 'of what is said to peers')
-    .choices(encryptionPolicies)
-    .default('offered')
-
-export const utpOption = (): Option =>
-  new Option(
-    '--utp <policy>',
-    'uTP, on the UDP side of the peer port: taken, and tried where TCP fails (on), or first (prefer)',
-  )
-    .choices(utpPolicies)
-    .default('on')
-
-export const lsdOption = (): Option =>
-  new Option('--lsd', 'find peers, and be found, on the local networks too (BEP 14)')
-
-export const dhtOption = (): Option =>
-  new Option('--dht', 'find peers, and be found, by the public DHT too')
-
-export const dhtNodeOption = (): Option =>
-  new Option(
-    '--dht-node <host:port...>',
-    `nodes of the DHT to begin with, in place of ${PUBLIC_DHT_NODES.map(({ host }) => host).join(', ')}; implies --dht`,
-  ).argParser(parseDhtNodes)
-
-/** Nodes that have been there for many years, run by makers of BitTorrent clients. */
-const PUBLIC_DHT_NODES: readonly HostPort[] = [
-  { host: 'dht.libtorrent.org', port: 25401 },
-  { host: 'dht.transmissionbt.com', port: 6881 },
-  { host: 'router.bittorrent.com', port: 6881 },
-]
-
-export interface HostPort {
-  readonly host: string
-  readonly port: number
-}
-
-export interface DhtFlags {
-  readonly dht?: boolean
-  readonly dhtNode?: readonly HostPort[]
-}
-
-/** Whom to begin with; undefined when the DHT is not wanted. */
-export function dhtNodesOf({ dht, dhtNode }: DhtFlags): readonly HostPort[] | undefined {
-  if (dhtNode !== undefined) return dhtNode
-  return dht === true ? PUBLIC_DHT_NODES : undefined
-}
-
-function parseDhtNodes(text: string, before: readonly HostPort[] | undefined): HostPort[] {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? []
-  const host = bracketed ?? plain
-  const number = Number(port)
-  if (host === undefined || !(number >= 1 && number <= 65535)) {
-    throw new InvalidArgumentError('a node is HOST:PORT, an IPv6 address in brackets')
-  }
-  return [...(before ?? []), { host, port: number }]
-}
 
 export function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN

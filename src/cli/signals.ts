@@ -1,5 +1,7 @@
 /** The first SIGINT or SIGTERM asks for a clean end, the second ends at once. */
 import { constants } from 'node:os'
+import { errnoOf } from '../base/index.ts'
+import type { Output } from './output.ts'
 
 export type StopSignal = 'SIGINT' | 'SIGTERM'
 
@@ -36,6 +38,26 @@ export function catchSignals(): Signals {
       process.off('SIGINT', onSignal)
       process.off('SIGTERM', onSignal)
     },
+  }
+}
+
+/**
+ * Runs `action` until it is done, or a signal has made it give up (INTERRUPTED): that is told, and becomes the exit
+ * status. Other errors are thrown on.
+ */
+export async function untilInterrupted(
+  output: Output,
+  action: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const signals = catchSignals()
+  try {
+    await action(signals.signal)
+  } catch (error) {
+    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
+    output.error(error)
+    process.exitCode = exitStatusOf(signals.received)
+  } finally {
+    signals.dispose()
   }
 }
 

@@ -1,12 +1,12 @@
 /** `seedbed export`: a torrent on a volume becomes ordinary files. */
 import { Command } from 'commander'
-import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
+import { SeedbedError, toHex } from '../../base/index.ts'
 import { describeStored, exportPath, exportTorrent } from '../../node/index.ts'
 import { printEvent } from '../events.ts'
 import { findTorrent, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
-import { catchSignals, exitStatusOf } from '../signals.ts'
+import { untilInterrupted } from '../signals.ts'
 
 interface ExportFlags extends PlaceOptions {
   readonly json?: boolean
@@ -26,14 +26,13 @@ export function exportCommand(): Command {
 
 async function run(operands: readonly string[], flags: ExportFlags): Promise<void> {
   const output = new Output(flags.json === true)
-  const signals = catchSignals()
   const { paths, rest } = placesOf(operands, flags)
   if (rest.length === 0) {
     throw new SeedbedError('TORRENT_UNKNOWN', 'no info-hash was given', {
       mend: '`seedbed ls` lists them.',
     })
   }
-  try {
+  await untilInterrupted(output, async (signal) => {
     await withPlace(output, paths, true, async (place) => {
       for (const prefix of rest) {
         const stored = findTorrent(place, prefix)
@@ -41,7 +40,7 @@ async function run(operands: readonly string[], flags: ExportFlags): Promise<voi
         const { info } = described
         const target = await exportTorrent(place.store, stored, described, {
           outDir: flags.out,
-          signal: signals.signal,
+          signal,
           onProgress: (bytes) =>
             printEvent(output, {
               event: 'progress',
@@ -60,11 +59,5 @@ async function run(operands: readonly string[], flags: ExportFlags): Promise<voi
         })
       }
     })
-  } catch (error) {
-    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
-    output.error(error)
-    process.exitCode = exitStatusOf(signals.received)
-  } finally {
-    signals.dispose()
-  }
+  })
 }

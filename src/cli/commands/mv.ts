@@ -1,13 +1,13 @@
 /** `seedbed mv`: torrents move to another device, or to or from a folder of ordinary files. */
 import { Command, Option } from 'commander'
-import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
+import { SeedbedError, toHex } from '../../base/index.ts'
 import { parseInfo } from '../../metainfo/index.ts'
 import { moveTorrent, openPlace, systemClock, systemRandom } from '../../node/index.ts'
 import { formatBytes, formatName } from '../format.ts'
 import { findTorrent, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
-import { catchSignals, exitStatusOf } from '../signals.ts'
+import { untilInterrupted } from '../signals.ts'
 
 interface MvFlags extends PlaceOptions {
   readonly json?: boolean
@@ -31,7 +31,6 @@ export function mvCommand(): Command {
 
 async function run(operands: readonly string[], flags: MvFlags): Promise<void> {
   const output = new Output(flags.json === true)
-  const signals = catchSignals()
   const { paths, rest } = placesOf(operands, flags)
   const to = flags.toFiles ?? flags.to
   if (rest.length === 0 || to === undefined) {
@@ -40,7 +39,7 @@ async function run(operands: readonly string[], flags: MvFlags): Promise<void> {
       mend: 'Say `seedbed mv FROM HASH… --to PLACE`; `seedbed ls` lists the info-hashes.',
     })
   }
-  try {
+  await untilInterrupted(output, async (signal) => {
     await withPlace(output, paths, false, async (from) => {
       const wanted = rest.map((prefix) => findTorrent(from, prefix))
       const folder = flags.toFiles !== undefined
@@ -59,7 +58,7 @@ async function run(operands: readonly string[], flags: MvFlags): Promise<void> {
             stored,
             info,
             {
-              signal: signals.signal,
+              signal,
               onProgress: (bytes, total) =>
                 output.progress(`mv ${formatName(info.name)}`, bytes, total),
             },
@@ -76,11 +75,5 @@ async function run(operands: readonly string[], flags: MvFlags): Promise<void> {
         await place.store.close()
       }
     })
-  } catch (error) {
-    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
-    output.error(error)
-    process.exitCode = exitStatusOf(signals.received)
-  } finally {
-    signals.dispose()
-  }
+  })
 }

@@ -1,6 +1,6 @@
 /** `seedbed scrub`: reads and hashes again all that a volume says it holds. */
 import { Command, Option } from 'commander'
-import { errnoOf, SeedbedError, toHex } from '../../base/index.ts'
+import { SeedbedError, toHex } from '../../base/index.ts'
 import {
   describeStored,
   type Place,
@@ -22,7 +22,7 @@ import {
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { describeScrub } from '../scrub-report.ts'
-import { catchSignals, exitStatusOf } from '../signals.ts'
+import { untilInterrupted } from '../signals.ts'
 
 const PROGRESS_MS = 1000
 
@@ -54,13 +54,12 @@ export function scrubCommand(): Command {
 
 async function run(operands: readonly string[], flags: ScrubFlags): Promise<void> {
   const output = new Output(flags.json === true)
-  const signals = catchSignals()
   const { paths, rest } = placesOf(operands, flags)
   let status: number = EXIT.ok
   const found = (code: number): void => {
     if (status !== EXIT.corrupt) status = code
   }
-  try {
+  await untilInterrupted(output, async (signal) => {
     await withPlace(output, paths, flags.dryRun === true, async (place) => {
       const wanted =
         rest.length === 0
@@ -79,20 +78,14 @@ async function run(operands: readonly string[], flags: ScrubFlags): Promise<void
       const bar = devices.size > 1 ? barOfAll(output, wanted) : barOfEach(output)
       const scrub = async (torrents: readonly StoredTorrent[]): Promise<void> => {
         for (const stored of torrents) {
-          await scrubOne(output, place, stored, flags, signals.signal, bar, found)
+          await scrubOne(output, place, stored, flags, signal, bar, found)
         }
       }
       const ended = await Promise.allSettled([...devices.values()].map(scrub))
       for (const one of ended) if (one.status === 'rejected') throw one.reason
     })
     process.exitCode ||= status
-  } catch (error) {
-    if (errnoOf(error) !== 'INTERRUPTED' || signals.received === undefined) throw error
-    output.error(error)
-    process.exitCode = exitStatusOf(signals.received)
-  } finally {
-    signals.dispose()
-  }
+  })
 }
 
 async function scrubOne(

@@ -6,7 +6,6 @@ import { Command, Option } from 'commander'
 import { delay, inLanes } from '../../base/index.ts'
 import type { TorrentFormat } from '../../metainfo/index.ts'
 import {
-  type EncryptionPolicy,
   type FetchSource,
   imagePath,
   looksLikeFetchSource,
@@ -19,49 +18,28 @@ import {
   type Source,
   systemClock,
   systemRandom,
-  type UtpPolicy,
 } from '../../node/index.ts'
+import { addEngineOptions, type EngineFlags, engineOptionsOf } from '../engine-options.ts'
 import { printEvent } from '../events.ts'
 import {
-  addressConnectionsOption,
-  bindOption,
-  cacheOption,
-  connectionsOption,
-  DEFAULT_PEER_PORT,
   DEFAULT_TRACKER_PORT,
   dataOption,
   defaultDataDir,
   deviceOption,
-  dhtNodeOption,
-  dhtNodesOf,
-  dhtOption,
-  downRateOption,
-  encryptionOption,
   filesOption,
-  type HostPort,
-  halfOpenOption,
   jsonOption,
-  type LimitFlags,
-  limitsOf,
   logLevelOption,
-  lsdOption,
   makeLogger,
-  maxUploadSlotsOption,
   onlyOption,
   parseDurationMs,
   parsePort,
   parseSize,
-  peerPortOption,
   sequentialOption,
-  superSeedOption,
-  torrentConnectionsOption,
-  uploadSlotsOption,
-  upRateOption,
-  utpOption,
 } from '../options.ts'
 import { Output } from '../output.ts'
 import { catchSignals, exitStatusOf, onSignal } from '../signals.ts'
 
+const DEFAULT_PEER_PORT = 6881
 const PROGRESS_MS = 1000
 /** Of .torrent files and URLs. */
 const READ_AT_ONCE = 16
@@ -70,7 +48,7 @@ const ADDED_AT_ONCE = 16
 /** Reports of progress to one of status. */
 const STATUS_EVERY = 10
 
-interface UpOptions extends LimitFlags {
+interface UpOptions extends EngineFlags {
   readonly json?: boolean
   readonly data?: string
   readonly device?: readonly string[]
@@ -82,26 +60,15 @@ interface UpOptions extends LimitFlags {
   readonly scrubRate?: number
   readonly scrubEvery: number
   readonly trackerPort: number
-  readonly peerPort: number
   readonly host?: readonly string[]
-  readonly bind: readonly string[]
-  readonly cache: number
-  readonly maxConnections: number
-  readonly upRate?: number
-  readonly downRate?: number
-  readonly encryption: EncryptionPolicy
-  readonly utp: UtpPolicy
   readonly superSeed?: boolean
   readonly format: TorrentFormat
   readonly webSeed?: readonly string[]
-  readonly lsd?: boolean
-  readonly dht?: boolean
-  readonly dhtNode?: readonly HostPort[]
   readonly logLevel: string
 }
 
 export function upCommand(): Command {
-  return new Command('up')
+  const command = new Command('up')
     .description('run tracker and storage node: share PATHs, seed all that the volume holds')
     .argument(
       '[path...]',
@@ -142,32 +109,20 @@ export function upCommand(): Command {
         .default(DEFAULT_TRACKER_PORT)
         .argParser(parsePort),
     )
-    .addOption(peerPortOption(DEFAULT_PEER_PORT))
     .addOption(
       new Option('--host <host...>', 'names or addresses under which others reach this machine'),
     )
-    .addOption(bindOption())
-    .addOption(cacheOption())
-    .addOption(connectionsOption())
-    .addOption(torrentConnectionsOption())
-    .addOption(addressConnectionsOption())
-    .addOption(halfOpenOption())
-    .addOption(uploadSlotsOption())
-    .addOption(maxUploadSlotsOption())
-    .addOption(upRateOption())
-    .addOption(downRateOption())
-    .addOption(superSeedOption())
-    .addOption(encryptionOption())
-    .addOption(utpOption())
+  return addEngineOptions(command, DEFAULT_PEER_PORT)
+    .option(
+      '--super-seed',
+      'begin swarms with about one copy uploaded: show each peer a few pieces only, until the peers have all (BEP 16)',
+    )
     .addOption(
       new Option(
         '--web-seed <url...>',
         'where a web server has what is shared: the file, or the folder above (BEP 19)',
       ),
     )
-    .addOption(lsdOption())
-    .addOption(dhtOption())
-    .addOption(dhtNodeOption())
     .addOption(jsonOption())
     .addOption(logLevelOption())
     .action(up)
@@ -214,7 +169,6 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       asked('the access log', (node) => node.upkeep.toggleAccessLog(logBase)),
     ),
   ]
-  const dhtNodes = dhtNodesOf(options)
   const node = await SeedbedNode.start({
     devices:
       options.files === undefined ? (options.device ?? [imagePath(dataDir)]) : [options.files],
@@ -224,21 +178,10 @@ async function up(paths: readonly string[], options: UpOptions): Promise<void> {
       port: options.trackerPort,
       hosts: options.host ?? reachableHosts(networkInterfaces()),
     },
-    peerPort: options.peerPort,
-    bind: options.bind,
-    cacheBytes: options.cache,
-    maxConnections: options.maxConnections,
-    limits: limitsOf(options),
     format: options.format,
-    rates: { up: options.upRate, down: options.downRate },
-    encryption: options.encryption,
-    utp: options.utp,
+    ...engineOptionsOf(options, join(dataDir, 'dht')),
     superSeed: options.superSeed === true,
-    lsd: options.lsd === true,
     ...(options.webSeed === undefined ? {} : { webSeeds: options.webSeed }),
-    ...(dhtNodes === undefined
-      ? {}
-      : { dht: { bootstrap: dhtNodes, statePath: join(dataDir, 'dht') } }),
     clock: systemClock,
     random: systemRandom(),
     network,
