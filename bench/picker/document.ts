@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { svgCircle, svgDocument, svgGridLine, svgPolyline, svgText } from '../svg.ts'
 import { STRATEGIES, type Strategy } from './choosers.ts'
 import { LEAVES, type Measure, nameOf, type Row, SWARM, spreadOf, titleOf } from './study.ts'
 
@@ -100,11 +101,11 @@ const ACROSS: readonly (readonly [Measure, string])[] = [
 /** Seeks against completion, and against how long everybody depends on the seed; an SVG document. */
 export function pictureOf(rows: readonly Row[]): string {
   const title = 'What writing in order costs the swarm'
-  const parts = [text(LEFT, 24, 'start', title, ' font-weight="bold"')]
+  const parts = [svgText(LEFT, 24, 'start', title, ' font-weight="bold"')]
   for (const [i, strategy] of STRATEGIES.entries()) {
     parts.push(
-      `<circle cx="${LEFT + 6 + i * 110}" cy="44" r="5" fill="${COLORS[strategy]}"/>`,
-      text(LEFT + 16 + i * 110, 48, 'start', strategy),
+      svgCircle(LEFT + 6 + i * 110, 44, 5, COLORS[strategy]),
+      svgText(LEFT + 16 + i * 110, 48, 'start', strategy),
     )
   }
   for (const [down, bytes] of PICTURED.entries()) {
@@ -119,14 +120,7 @@ export function pictureOf(rows: readonly Row[]): string {
       }
     }
   }
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
-    `<title>${title}</title>`,
-    `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>`,
-    ...parts,
-    '</svg>',
-    '',
-  ].join('\n')
+  return svgDocument(WIDTH, HEIGHT, title, parts)
 }
 
 /** Seeks upwards, logarithmic from 10 to 100,000. */
@@ -141,27 +135,25 @@ function panel(
   const middle = (row: Row, of: Measure): number => spreadOf(row.runs[of]).median
   const most = Math.ceil(Math.max(...rows.map((row) => middle(row, measure))) * 2) / 2
   const least = 0.5
-  const xOf = (value: number): number =>
-    round(left + ((value - least) / (most - least)) * PANEL.width)
-  const yOf = (value: number): number =>
-    round(bottom - ((Math.log10(value) - 1) / 4) * PANEL.height)
+  const xOf = (value: number): number => left + ((value - least) / (most - least)) * PANEL.width
+  const yOf = (value: number): number => bottom - ((Math.log10(value) - 1) / 4) * PANEL.height
   const parts: string[] = []
   for (let power = 1; power <= 5; power++) {
     const y = yOf(10 ** power)
     parts.push(
-      `<path d="M${left} ${y}h${PANEL.width}" stroke="#ddd"/>`,
-      text(left - 6, y + 4, 'end', String(10 ** power)),
+      svgGridLine([left, y], [left + PANEL.width, y]),
+      svgText(left - 6, y + 4, 'end', String(10 ** power)),
     )
   }
   for (let value = least; value <= most; value += 0.5) {
     parts.push(
-      `<path d="M${xOf(value)} ${top}v${PANEL.height}" stroke="#ddd"/>`,
-      text(xOf(value), bottom + 16, 'middle', value.toFixed(1)),
+      svgGridLine([xOf(value), top], [xOf(value), bottom]),
+      svgText(xOf(value), bottom + 16, 'middle', value.toFixed(1)),
     )
   }
   parts.push(
-    text(left, top - 6, 'start', 'seeks a GiB'),
-    text(left + PANEL.width / 2, bottom + 34, 'middle', label),
+    svgText(left, top - 6, 'start', 'seeks a GiB'),
+    svgText(left + PANEL.width / 2, bottom + 34, 'middle', label),
   )
   for (const strategy of STRATEGIES) {
     const own = rows.filter((row) => row.strategy === strategy)
@@ -169,22 +161,14 @@ function panel(
       (row) => [xOf(middle(row, measure)), yOf(middle(row, 'seeksPerGib'))] as const,
     )
     const color = COLORS[strategy]
-    parts.push(
-      `<polyline points="${places.map((place) => place.join()).join(' ')}" fill="none" stroke="${color}"/>`,
-    )
+    parts.push(svgPolyline(places, color))
     for (const [i, [x, y]] of places.entries()) {
-      parts.push(`<circle cx="${x}" cy="${y}" r="4" fill="${color}"/>`)
+      parts.push(svgCircle(x, y, 4, color))
       const { active } = own[i]!
       if (active !== undefined) {
-        parts.push(text(x + 5, y - 5, 'start', String(active), ` fill="${color}"`))
+        parts.push(svgText(x + 5, y - 5, 'start', String(active), ` fill="${color}"`))
       }
     }
   }
   return parts
 }
-
-function text(x: number, y: number, anchor: string, content: string, more = ''): string {
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}"${more}>${content}</text>`
-}
-
-const round = (value: number): number => Math.round(value * 10) / 10

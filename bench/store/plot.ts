@@ -10,6 +10,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Line } from '../suite.ts'
+import { svgCircle, svgDocument, svgGridLine, svgPolyline, svgText } from '../svg.ts'
 
 interface Point {
   readonly x: number
@@ -54,40 +55,32 @@ export function svgOf({ title, xLabel, series }: Plot): string {
     LEFT + ((Math.log10(x) - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT)
   const down = (y: number): number =>
     HEIGHT - BOTTOM - ((Math.log10(y) - y0) / (y1 - y0)) * (HEIGHT - TOP - BOTTOM)
-  const text = (x: number, y: number, anchor: string, content: string): string =>
-    `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${content}</text>`
-  const line = (xa: number, ya: number, xb: number, yb: number): string =>
-    `<line x1="${round(xa)}" y1="${round(ya)}" x2="${round(xb)}" y2="${round(yb)}" stroke="#ddd"/>`
-  const parts = [text(LEFT, 22, 'start', title)]
+  const parts = [svgText(LEFT, 22, 'start', title)]
   for (let power = x0; power <= x1; power++) {
     const x = across(10 ** power)
     parts.push(
-      line(x, TOP, x, HEIGHT - BOTTOM),
-      text(x, HEIGHT - BOTTOM + 18, 'middle', short(10 ** power)),
+      svgGridLine([x, TOP], [x, HEIGHT - BOTTOM]),
+      svgText(x, HEIGHT - BOTTOM + 18, 'middle', short(10 ** power)),
     )
   }
   for (let power = y0; power <= y1; power++) {
     const y = down(10 ** power)
-    parts.push(line(LEFT, y, WIDTH - RIGHT, y), text(LEFT - 6, y + 4, 'end', short(10 ** power)))
-  }
-  parts.push(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, 'middle', xLabel))
-  for (const [n, { name, color, points }] of series.entries()) {
-    const places = points.map(({ x, y }) => [round(across(x)), round(down(y))] as const)
     parts.push(
-      `<polyline points="${places.map((place) => place.join()).join(' ')}" fill="none" stroke="${color}" stroke-width="2"/>`,
-      ...places.map(([x, y]) => `<circle cx="${x}" cy="${y}" r="3" fill="${color}"/>`),
-      `<circle cx="${WIDTH - RIGHT + 16}" cy="${TOP + 8 + n * 20}" r="4" fill="${color}"/>`,
-      text(WIDTH - RIGHT + 26, TOP + 12 + n * 20, 'start', name),
+      svgGridLine([LEFT, y], [WIDTH - RIGHT, y]),
+      svgText(LEFT - 6, y + 4, 'end', short(10 ** power)),
     )
   }
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
-    `<title>${title}</title>`,
-    `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>`,
-    ...parts,
-    '</svg>',
-    '',
-  ].join('\n')
+  parts.push(svgText((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, 'middle', xLabel))
+  for (const [n, { name, color, points }] of series.entries()) {
+    const places = points.map(({ x, y }) => [across(x), down(y)] as const)
+    parts.push(
+      svgPolyline(places, color, ' stroke-width="2"'),
+      ...places.map(([x, y]) => svgCircle(x, y, 3, color)),
+      svgCircle(WIDTH - RIGHT + 16, TOP + 8 + n * 20, 4, color),
+      svgText(WIDTH - RIGHT + 26, TOP + 12 + n * 20, 'start', name),
+    )
+  }
+  return svgDocument(WIDTH, HEIGHT, title, parts)
 }
 
 /** Points of the lines `kind/family/count` or `kind/family/n+n`. */
@@ -103,10 +96,6 @@ function short(value: number): string {
   if (value >= 1e6) return `${value / 1e6} M`
   if (value >= 1e3) return `${value / 1e3} k`
   return String(value)
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10
 }
 
 function main(from: string, to: string): void {
