@@ -4,6 +4,13 @@
  */
 import { seededRandom } from '../../src/base/index.ts'
 
+/** Of a swarm. */
+export const PEERS = 50
+export const CONNECTIONS = 64
+/** Connections that are kept, and a new one for each announce. */
+export const MODES = ['keep', 'close'] as const
+export type Mode = (typeof MODES)[number]
+
 export interface RequestShape {
   /** How many, each of another info-hash. */
   readonly count: number

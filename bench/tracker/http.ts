@@ -4,34 +4,38 @@
  * Beside trackers nginx answers a body of the same size without looking: what a good web server costs. Debian's opentracker closes
  * every connection, so it stands beside kept ones with what a new one costs it.
  */
-import { execFile, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { interleave, median } from '../statistics.ts'
 import { lineOf, type SuiteContext } from '../suite.ts'
-import { announceRequests, fillRequests, infoHashes } from './http-requests.ts'
+import {
+  announceRequests,
+  CONNECTIONS,
+  fillRequests,
+  infoHashes,
+  MODES,
+  type Mode,
+  PEERS,
+} from './http-requests.ts'
 import { nginx } from './nginx.ts'
 import {
   type Absent,
   bittorrentTracker,
   type Contender,
   compile,
-  LOAD_CPU,
+  isAbsent,
   opentracker,
   type RunningServer,
+  runLoad,
   seedbed,
+  WANTED,
 } from './servers.ts'
 
 const SUITE = 'tracker'
-const WANTED = 30
-const PEERS = 50
-const CONNECTIONS = 64
 const ROUNDS = 7
 const WARM_MS = 300
 const MEASURE_MS = 2000
-const MODES = ['keep', 'close'] as const
-type Mode = (typeof MODES)[number]
 
 /** Of nginx and of opentracker: the most that our CPU time a request should be of theirs. */
 const TARGETS: Readonly<Record<Mode, Readonly<Record<string, number>>>> = {
@@ -51,7 +55,6 @@ interface LoadResult {
   readonly p99Us: number
 }
 
-const isAbsent = (contender: Contender | Absent): contender is Absent => 'absent' in contender
 const nsOf = ({ cpuNs, answers }: LoadResult): number => cpuNs / Math.max(1, answers)
 
 /** What is measured at a time: which requests on what connections. */
@@ -86,28 +89,15 @@ class Load {
     writeFileSync(join(this.#directory, `http-${name}`), Buffer.concat(framed))
   }
 
-  async #run(
+  #run(
     server: RunningServer,
     how: readonly string[],
     requests: string,
     rest: readonly string[],
   ): Promise<LoadResult> {
-    const { stdout } = await promisify(execFile)(
-      'taskset',
-      [
-        '-c',
-        String(LOAD_CPU),
-        this.#program,
-        String(server.port),
-        String(CONNECTIONS),
-        ...how,
-        String(server.pid),
-        join(this.#directory, `http-${requests}`),
-        ...rest,
-      ],
-      { env: { ...process.env, ANY_BODY: '1' } },
-    )
-    return JSON.parse(stdout) as LoadResult
+    const file = join(this.#directory, `http-${requests}`)
+    const numbers = [String(server.port), String(CONNECTIONS), ...how, String(server.pid)]
+    return runLoad([this.#program, ...numbers, file, ...rest], { ANY_BODY: '1' })
   }
 }
 

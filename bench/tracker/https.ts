@@ -2,25 +2,19 @@
  * HTTPS: the CPU time of a server for each announce over TLS 1.3, on connections that are kept and on new ones with a full handshake each,
  * against nginx with the same certificate, which answers a body of the same size without looking.
  */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { FIRST } from '../../test/tracker/certificates.ts'
 import { interleave, median } from '../statistics.ts'
 import { lineOf, type SuiteContext } from '../suite.ts'
+import { CONNECTIONS, MODES, type Mode, PEERS } from './http-requests.ts'
 import { nginx } from './nginx.ts'
-import { LOAD_CPU, type RunningServer, seedbed } from './servers.ts'
+import { type RunningServer, runLoad, seedbed, WANTED } from './servers.ts'
 import type { TlsLoadOptions, TlsLoadResult } from './tls-load.ts'
 
 const LOAD = new URL('./tls-load.js', import.meta.url).pathname
 const SWARMS = 200
-const PEERS = 50
-const WANTED = 30
-const CONNECTIONS = 64
 const ROUNDS = 5
-const MODES = ['keep', 'close'] as const
-type Mode = (typeof MODES)[number]
 /** As many as warm both programs up, and are measured. */
 const ANSWERS: Readonly<Record<Mode, number>> = { keep: 20_000, close: 3000 }
 
@@ -73,7 +67,7 @@ export async function benchHttps(context: SuiteContext): Promise<void> {
   }
 }
 
-async function measure(
+function measure(
   server: RunningServer,
   mode: Mode,
   answers: number,
@@ -90,7 +84,5 @@ async function measure(
     warmAnswers: answers / 2,
     measureAnswers: answers,
   }
-  const load = ['-c', String(LOAD_CPU), process.execPath, LOAD, JSON.stringify(options)]
-  const { stdout } = await promisify(execFile)('taskset', load)
-  return JSON.parse(stdout) as TlsLoadResult
+  return runLoad([process.execPath, LOAD, JSON.stringify(options)])
 }

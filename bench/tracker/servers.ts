@@ -2,13 +2,14 @@
  * The trackers that are measured: each a process of its own, pinned to the first processor, on a port of 127.0.0.1. The load is
  * pinned to the last.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 const REPOSITORY: string = fileURLToPath(new URL('../../..', import.meta.url))
 const SEEDBED: string = join(REPOSITORY, 'dist/src/cli/launch.cjs')
@@ -16,6 +17,9 @@ const START_MS = 60_000
 
 export const SERVER_CPU = 0
 export const LOAD_CPU: number = cpus().length - 1
+
+/** Peers that an announce asks for. */
+export const WANTED = 30
 
 export interface RunningServer {
   readonly pid: number
@@ -37,6 +41,21 @@ export interface Absent {
   readonly name: string
   readonly title: string
   readonly absent: string
+}
+
+export function isAbsent(contender: Contender | Absent): contender is Absent {
+  return 'absent' in contender
+}
+
+/** Runs a load, pinned to its processor, to its end: what it measured is the JSON that it prints, taken as a `T`. */
+export async function runLoad<T>(
+  command: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<T> {
+  const { stdout } = await promisify(execFile)('taskset', ['-c', String(LOAD_CPU), ...command], {
+    env: { ...process.env, ...environment },
+  })
+  return JSON.parse(stdout) as T
 }
 
 /** Starts a program that prints a line when it is ready, or accepts connections; pinned to `processors`, as taskset takes them. */

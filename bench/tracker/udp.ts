@@ -4,8 +4,7 @@
  * Two shapes: 1 M swarms of 2 peers, where every request misses the caches; and 20 k swarms of 50, with 30 peers in every reply. All
  * servers are filled first, then measured in turns. A limit is measured with them: a C program that answers without looking.
  */
-import { execFile, execFileSync } from 'node:child_process'
-import { promisify } from 'node:util'
+import { execFileSync } from 'node:child_process'
 import { interleave, median } from '../statistics.ts'
 import { lineOf, type SuiteContext } from '../suite.ts'
 import {
@@ -14,16 +13,18 @@ import {
   type Contender,
   compile,
   freePort,
+  isAbsent,
   LOAD_CPU,
   opentracker,
   type RunningServer,
+  runLoad,
   SERVER_CPU,
   seedbed,
   startServer,
+  WANTED,
 } from './servers.ts'
 
 const SUITE = 'tracker'
-const WANTED = 30
 const SOCKETS = 4
 const WINDOW = 256
 /** Enough that each of two workers gets its share of them. */
@@ -56,8 +57,6 @@ interface LoadResult {
   readonly p99Us: number
   readonly firstError: string
 }
-
-const isAbsent = (contender: Contender | Absent): contender is Absent => 'absent' in contender
 
 export async function benchUdp(context: SuiteContext): Promise<void> {
   const { quick, directory, log } = context
@@ -309,7 +308,7 @@ async function startEcho(
 
 const nsOf = ({ cpuNs, replies }: LoadResult): number => cpuNs / Math.max(1, replies)
 
-async function run(
+function run(
   load: string,
   mode: 'fill' | 'mixed',
   server: RunningServer,
@@ -320,12 +319,5 @@ async function run(
 ): Promise<LoadResult> {
   const numbers = [server.port, server.pid, shape.swarms, shape.peers, seconds]
   const rest = [sockets, window, WANTED]
-  const { stdout } = await promisify(execFile)('taskset', [
-    '-c',
-    String(LOAD_CPU),
-    load,
-    mode,
-    ...[...numbers, ...rest].map(String),
-  ])
-  return JSON.parse(stdout) as LoadResult
+  return runLoad([load, mode, ...[...numbers, ...rest].map(String)])
 }
