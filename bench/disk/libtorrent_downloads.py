@@ -10,29 +10,21 @@ import json
 import select
 import sys
 import time
+from pathlib import Path
 
 import libtorrent as lt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from libtorrent_session import open_session, say
 
 POLL_SECONDS = 0.02
 
 
-def say(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
-
-
 def main():
     task = json.loads(sys.argv[1])
-    session = lt.session(
+    session = open_session(
         {
             "listen_interfaces": "127.0.0.1:0",
-            "enable_dht": False,
-            "enable_lsd": False,
-            "enable_upnp": False,
-            "enable_natpmp": False,
-            "enable_outgoing_utp": False,
-            "enable_incoming_utp": False,
-            "out_enc_policy": int(lt.enc_policy.pe_disabled),
-            "in_enc_policy": int(lt.enc_policy.pe_disabled),
             "allow_multiple_connections_per_ip": True,
             "connections_limit": 2000,
             "connection_speed": 500,

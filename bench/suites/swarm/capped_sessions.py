@@ -8,18 +8,18 @@ import json
 import os
 import select
 import sys
+from pathlib import Path
 
 import libtorrent as lt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from libtorrent_session import open_session, say
 
 POLL_SECONDS = 0.1
 
 
-def say(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
-
-
-def open_session(host, task):
-    session = lt.session(
+def session_at(host, task):
+    session = open_session(
         {
             "listen_interfaces": f"{host}:0",
             "outgoing_interfaces": host,
@@ -27,14 +27,6 @@ def open_session(host, task):
             # Payload is what the others limit.
             "rate_limit_ip_overhead": False,
             "connections_limit": task["connections"],
-            "enable_dht": False,
-            "enable_lsd": False,
-            "enable_upnp": False,
-            "enable_natpmp": False,
-            "enable_outgoing_utp": False,
-            "enable_incoming_utp": False,
-            "out_enc_policy": int(lt.enc_policy.pe_disabled),
-            "in_enc_policy": int(lt.enc_policy.pe_disabled),
             # One process holds fifty of them.
             "aio_threads": 1,
             "hashing_threads": 1,
@@ -68,7 +60,7 @@ def add_torrent(session, host, task, seeds):
 
 def main():
     task = json.loads(sys.argv[1])
-    sessions = [open_session(host, task) for host in task["hosts"]]
+    sessions = [session_at(host, task) for host in task["hosts"]]
     torrents = [
         add_torrent(session, host, task, task["seeds"] and i == 0)
         for i, (session, host) in enumerate(zip(sessions, task["hosts"]))
