@@ -26,6 +26,11 @@ export type {
 } from './options.ts'
 export { METRICS, type Metric } from './outside/metrics.ts'
 export type { TrackerSummary } from './outside/stats.ts'
-export { type ServiceOptions, startTrackerService, type TrackerService } from './service.ts'
+export {
+  type Reloaded,
+  type ServiceOptions,
+  startTrackerService,
+  type TrackerService,
+} from './service.ts'
 export { startTracker, type Tracker } from './tracker.ts'
 export type { WebSocketOptions } from './websocket/options.ts'

@@ -41,7 +41,15 @@ export interface ServiceOptions extends HookTools {
   /** For metrics and statistics. */
   readonly version?: string
   /** Has the configuration read again and given to `reload`, as SIGHUP does; for POST /reload. */
-  readonly reread?: () => Promise<readonly string[]>
+  readonly reread?: () => Promise<Reloaded>
+}
+
+/** What a reload did not change. */
+export interface Reloaded {
+  /** Keys that need a restart. */
+  readonly restart: readonly string[]
+  /** Lists and keys of hooks that could not be read anew, and why: those before stay. */
+  readonly kept: readonly string[]
 }
 
 export interface TrackerService {
@@ -53,10 +61,9 @@ export interface TrackerService {
   readonly frontEnd: Tracker['frontEnd']
   stats(): TrackerStats & { readonly store: PeerStoreStats }
   /**
-   * Takes what can be changed; resolves to the keys that need a restart to change. Lists and keys of hooks are read
-   * again. Rejects, and changes nothing, when a new hook cannot start; with TRACKER_STOPPING after `stop`.
+   * Takes what can be changed, and reads lists and keys of hooks again; resolves to what stays nevertheless. Rejects, and changes nothing, when a new hook cannot start; with TRACKER_STOPPING after `stop`.
    */
-  reload(config: TrackerConfig): Promise<readonly string[]>
+  reload(config: TrackerConfig): Promise<Reloaded>
   stop(): Promise<void>
 }
 
@@ -148,7 +155,7 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
   scrapeFile.start()
   const { libc } = tracker.frontEnd.path === 'fast' ? probeLibc() : {}
   const keepPages = libc === undefined ? () => {} : dropFilePagesTwice(libc, clock)
-  const reload = async (wanted: TrackerConfig): Promise<readonly string[]> => {
+  const reload = async (wanted: TrackerConfig): Promise<Reloaded> => {
     if (stopping !== undefined) {
       throw trackerError('TRACKER_STOPPING', 'the tracker is being stopped: nothing is reloaded')
     }
@@ -156,8 +163,9 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
     const same =
       isDeepStrictEqual(next.prehooks, config.prehooks) &&
       isDeepStrictEqual(next.posthooks, config.posthooks)
+    let kept: readonly string[] = []
     if (same) {
-      await hooks.refresh()
+      kept = await hooks.refresh()
       await tracker.reconfigure(policyOf(next, hooks, hasTls))
     } else {
       const before = hooks
@@ -172,10 +180,10 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       hooks = made
       await before.stop()
     }
-    const waiting = needRestart(trackerSchema, config, wanted, trackerSchema.key)
+    const restart = needRestart(trackerSchema, config, wanted, trackerSchema.key)
     config = next
     await certificates.noteLoaded()
-    return waiting
+    return { restart, kept }
   }
   let reloading: Promise<unknown> = Promise.resolve()
   // Who asks meanwhile whether it is ready is told no.

@@ -20,6 +20,7 @@ import {
 import { createPeerStore } from '../../src/peer-store/index.ts'
 import {
   loadConfig,
+  type Reloaded,
   startTracker,
   startTrackerService,
   type TrackerService,
@@ -54,7 +55,7 @@ interface SecureSetUp {
   install(certificate: Certificate, key?: string): void
   dial(): Promise<TLSSocket>
   /** By the same configuration; and more. */
-  reload(hooks?: string): Promise<readonly string[]>
+  reload(hooks?: string): Promise<Reloaded>
 }
 
 async function setUp(
@@ -106,7 +107,7 @@ test('a new certificate is for new connections; the old ones, and the peers, sta
   assert.equal(nameOf(old), 'first')
   assert.ok((await ask(old)).includes('e11:external ip4:\x7f\0\0\x0110:incompletei1e'))
   install(SECOND)
-  assert.deepEqual(await reload(), [])
+  assert.deepEqual(await reload(), { restart: [], kept: [] })
   const fresh = await dial()
   assert.equal(nameOf(fresh), 'second')
   assert.match(await ask(fresh), /10:incompletei1e/)

@@ -98,7 +98,7 @@ tracker:
     const requestText = `GET /a.php${QUERY}&port=5 HTTP/1.1\r\n\r\n`
     socket.write(requestText)
     await once(socket, 'data')
-    const restart = await service.reload(
+    const { restart, kept } = await service.reload(
       loadConfig({
         environment: choosing(frontEnd),
         text: yaml('trusted_proxies: [10.0.0.1]')
@@ -108,6 +108,7 @@ tracker:
       }).config,
     )
     assert.deepEqual([...restart].sort(), ['tracker.http.addr', 'tracker.udp.private_key'])
+    assert.deepEqual(kept, [])
     socket.write(requestText)
     const [answer] = (await once(socket, 'data')) as [Buffer]
     assert.match(

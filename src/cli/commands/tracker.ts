@@ -8,6 +8,7 @@ import {
   type LoadedConfig,
   loadConfig,
   loadConfigFile,
+  type Reloaded,
   renderDefaults,
   showEndpoint,
   startTrackerService,
@@ -64,7 +65,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   }
   const signals = catchSignals()
   const logger = makeLogger(options.logLevel)
-  const reread = async (): Promise<readonly string[]> => reload(await starting, load, output)
+  const reread = async (): Promise<Reloaded> => reload(await starting, load, output)
   const starting: Promise<TrackerService> = startTrackerService({
     config,
     clock: systemClock,
@@ -125,14 +126,16 @@ async function reload(
   service: TrackerService,
   load: () => LoadedConfig,
   output: Output,
-): Promise<readonly string[]> {
+): Promise<Reloaded> {
   try {
     const { config, notices } = load()
     for (const notice of notices) output.notice(notice)
-    const restart = await service.reload(config)
+    const reloaded = await service.reload(config)
+    const { restart, kept } = reloaded
     const waits = restart.length === 0 ? '' : `; these keys need a restart: ${restart.join(', ')}`
-    output.result({ event: 'reloaded', restart }, `configuration reloaded${waits}`)
-    return restart
+    const stays = kept.length === 0 ? '' : `; what was before stays: ${kept.join('; ')}`
+    output.result({ event: 'reloaded', ...reloaded }, `configuration reloaded${waits}${stays}`)
+    return reloaded
   } catch (error) {
     output.error(error)
     throw error

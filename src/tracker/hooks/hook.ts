@@ -20,8 +20,8 @@ export interface Hook {
   observe?(request: AnnounceRequest, answer: AnnounceAnswer): void
   /** Gets what it needs; rejects when that cannot be had. */
   start?(): Promise<void>
-  /** Gets it anew if it changed. On failure what it had stays, and the failure is logged. */
-  refresh?(): Promise<void>
+  /** Gets it anew if it changed. On failure what it had stays, and the failure is logged and resolved to. */
+  refresh?(): Promise<string | undefined>
   /** Resolves when what it holds is safe. */
   stop?(): void | Promise<void>
   /**
@@ -110,8 +110,10 @@ export class HookList {
     for (const hook of this.all) hook.watch?.(changed)
   }
 
-  async refresh(): Promise<void> {
-    await Promise.all(this.all.map((hook) => hook.refresh?.()))
+  /** What could not be had anew, so that what was before stays. */
+  async refresh(): Promise<readonly string[]> {
+    const failures = await Promise.all(this.all.map((hook) => hook.refresh?.()))
+    return failures.filter((failure) => failure !== undefined)
   }
 
   async stop(): Promise<void> {

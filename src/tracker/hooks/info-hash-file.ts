@@ -15,26 +15,14 @@ const LF = 0x0a
 const CR = 0x0d
 const HASH_SIGN = 0x23
 
-/** What tells that a file was replaced or written. */
-export interface FileState {
-  readonly modifiedMs: number
-  readonly bytes: number
-  readonly inode: number
-}
-
-export interface LoadedList {
-  readonly set: InfoHashSet
-  readonly state: FileState
-}
-
 export const turn = (): Promise<void> => setImmediate()
 
 /** Rejects with TRACKER_LIST (`file:line`), or TRACKER_CONFIG_UNREADABLE. */
-export async function loadInfoHashFile(path: string): Promise<LoadedList> {
+export async function loadInfoHashFile(path: string): Promise<InfoHashSet> {
   let file: FileHandle | undefined
   try {
     file = await open(path, 'r')
-    const { mtimeMs, size, ino } = await file.stat()
+    const { size } = await file.stat()
     if (size > MAX_FILE_BYTES) throw trackerError('TRACKER_LIST', `${path} has more than 4 GiB`)
     const parser = new LineParser(path, Math.floor((size + 1) / (DIGITS + 1)) + 1)
     const buffer = new Uint8Array(READ_BYTES)
@@ -45,8 +33,7 @@ export async function loadInfoHashFile(path: string): Promise<LoadedList> {
       await turn()
     }
     parser.end()
-    const set = await InfoHashSet.build(parser.hashes, parser.count, turn)
-    return { set, state: { modifiedMs: mtimeMs, bytes: size, inode: ino } }
+    return await InfoHashSet.build(parser.hashes, parser.count, turn)
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === undefined || errno.startsWith('TRACKER_')) throw error

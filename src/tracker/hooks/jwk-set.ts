@@ -49,6 +49,10 @@ export const fetchText: FetchText = async (url) => {
   const response = await fetch(url, {
     signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     headers: { accept: 'application/json' },
+  }).catch((error: Error) => {
+    // It says no more than that it failed; why is below it.
+    const { message, code } = (error.cause ?? error) as { message?: string; code?: string }
+    throw new Error(message || code || error.message, { cause: error })
   })
   if (!response.ok) throw new Error(`HTTP ${response.status}`)
   const parts: Uint8Array[] = []

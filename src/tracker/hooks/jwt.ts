@@ -63,15 +63,18 @@ export class JwtApproval implements Hook {
     this.#updateLater()
   }
 
-  async refresh(): Promise<void> {
+  async refresh(): Promise<string | undefined> {
     try {
       await this.#update()
+      return undefined
     } catch (error) {
       const { jwkSetUrl } = this.#options
+      const { message } = error as Error
       this.#logger.warn(
-        { url: jwkSetUrl, error: (error as Error).message },
+        { url: jwkSetUrl, error: message },
         'key set not updated: the keys before stay',
       )
+      return `no keys from ${jwkSetUrl}: ${message}`
     }
   }
 

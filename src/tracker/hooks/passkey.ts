@@ -5,7 +5,7 @@
  *     # comment
  *     3f2b9c0d1e…   alice
  *
- * The file is looked at every few seconds; one with a mistake does not take the place of the keys before.
+ * The file is looked at every few seconds (watched-file.ts); one with a mistake does not take the place of the keys before.
  */
 import { readFile, stat } from 'node:fs/promises'
 import { type Clock, errnoOf, type Logger } from '../../base/index.ts'
@@ -16,8 +16,8 @@ import type { Hook } from './hook.ts'
 import type { HookShare } from './hook-share.ts'
 import { OwnerNaming } from './owner-naming.ts'
 import { PasskeyTable } from './passkey-table.ts'
+import { WatchedFile } from './watched-file.ts'
 
-const LOOK_MS = 5000
 const MAX_FILE_BYTES = 512 * 2 ** 20
 
 export interface PasskeyOptions {
@@ -25,20 +25,14 @@ export interface PasskeyOptions {
 }
 
 export class PasskeyApproval implements Hook {
-  readonly #file: string
-  readonly #clock: Clock
-  readonly #logger: Logger
+  readonly #file: WatchedFile
   #keys: PasskeyTable = PasskeyTable.of(new Map())
   #naming: OwnerNaming = new OwnerNaming(this.#keys)
   #changed = (): void => {}
-  #stamp = ''
-  #cancel = (): void => {}
-  #stopped = false
 
   constructor({ file }: PasskeyOptions, clock: Clock, logger: Logger) {
-    this.#file = file
-    this.#clock = clock
-    this.#logger = logger
+    const load = async (): Promise<object> => this.#take(await loadPasskeys(file))
+    this.#file = new WatchedFile({ path: file, clock, logger, what: 'passkeys', load })
   }
 
   approve(request: AnnounceRequest): Failure | null {
@@ -57,61 +51,32 @@ export class PasskeyApproval implements Hook {
     this.#changed = changed
   }
 
-  async start(): Promise<void> {
-    await this.#load()
-    this.#lookLater()
+  start(): Promise<void> {
+    return this.#file.start()
   }
 
-  async refresh(): Promise<void> {
-    try {
-      if (await this.#load())
-        this.#logger.info({ file: this.#file, keys: this.#keys.size }, 'passkeys loaded anew')
-    } catch (error) {
-      this.#logger.error(
-        { file: this.#file, error: (error as Error).message },
-        'passkeys not loaded: those before stay',
-      )
-    }
+  refresh(): Promise<string | undefined> {
+    return this.#file.refresh()
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#cancel()
+    this.#file.stop()
   }
 
-  /** False when the file is as it was. */
-  async #load(): Promise<boolean> {
-    const found = await loadPasskeys(this.#file, this.#stamp)
-    if (found === undefined) return false
-    this.#keys = PasskeyTable.of(found.owners)
+  #take(owners: ReadonlyMap<string, string>): object {
+    this.#keys = PasskeyTable.of(owners)
     this.#naming = new OwnerNaming(this.#keys)
-    this.#stamp = found.stamp
     this.#changed()
-    return true
-  }
-
-  #lookLater(): void {
-    if (this.#stopped) return
-    this.#cancel = this.#clock.after(LOOK_MS, () => {
-      void this.refresh().then(() => this.#lookLater())
-    })
+    return { keys: this.#keys.size }
   }
 }
 
-/**
- * What the file holds; undefined when its stamp is `known`. Rejects with TRACKER_LIST (`file:line`), or
- * TRACKER_CONFIG_UNREADABLE.
- */
-export async function loadPasskeys(
-  file: string,
-  known = '',
-): Promise<{ readonly owners: ReadonlyMap<string, string>; readonly stamp: string } | undefined> {
+/** Owners by their key, of a file. Rejects with TRACKER_LIST (`file:line`), or TRACKER_CONFIG_UNREADABLE. */
+export async function loadPasskeys(file: string): Promise<ReadonlyMap<string, string>> {
   try {
-    const { mtimeMs, size, ino } = await stat(file)
-    const stamp = `${mtimeMs} ${size} ${ino}`
-    if (stamp === known) return undefined
+    const { size } = await stat(file)
     if (size > MAX_FILE_BYTES) throw trackerError('TRACKER_LIST', `${file} has more than 512 MiB`)
-    return { owners: parsePasskeys(await readFile(file, 'latin1'), file), stamp }
+    return parsePasskeys(await readFile(file, 'latin1'), file)
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === undefined || errno.startsWith('TRACKER_')) throw error

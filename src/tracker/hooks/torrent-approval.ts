@@ -1,19 +1,16 @@
 /**
- * `torrent approval`: only torrents of a list, or all but those. The list is in the configuration or in a file, which is
- * looked at every few seconds: a changed one is loaded beside and takes its place at once, whole. One with a
- * mistake does not.
+ * `torrent approval`: only torrents of a list, or all but those. The list is in the configuration or in a file
+ * (watched-file.ts): a changed one is loaded beside and takes its place at once, whole. One with a mistake does not.
  */
-import { stat } from 'node:fs/promises'
 import { type Clock, fromHex, type Logger } from '../../base/index.ts'
 import type { AnnounceRequest } from '../announce-request.ts'
 import type { Failure } from '../failures.ts'
 import type { Hook } from './hook.ts'
 import type { HookShare } from './hook-share.ts'
-import { type FileState, loadInfoHashFile, turn } from './info-hash-file.ts'
+import { loadInfoHashFile, turn } from './info-hash-file.ts'
 import { InfoHashSet } from './info-hash-set.ts'
 import { ListApproval } from './list-approval.ts'
-
-const LOOK_MS = 5000
+import { WatchedFile } from './watched-file.ts'
 
 export interface TorrentApprovalOptions {
   /** 40 hexadecimal digits each. At most one of the four is given. */
@@ -24,25 +21,21 @@ export interface TorrentApprovalOptions {
 }
 
 export class TorrentApproval implements Hook {
-  readonly #clock: Clock
-  readonly #logger: Logger
   readonly #options: TorrentApprovalOptions
-  readonly #file: string
+  /** Undefined for a list in the configuration. */
+  readonly #file: WatchedFile | undefined
   /** Being on the list is what is wanted. */
   readonly #wanted: boolean
   #set: InfoHashSet | undefined
   #approval: ListApproval = new ListApproval(undefined, false)
-  #state: FileState | undefined
-  #loading: Promise<void> | undefined
   #changed = (): void => {}
-  #cancel = (): void => {}
-  #stopped = false
 
   constructor(options: TorrentApprovalOptions, clock: Clock, logger: Logger) {
     this.#options = options
-    this.#clock = clock
-    this.#logger = logger
-    this.#file = options.whitelistFile || options.blacklistFile
+    const path = options.whitelistFile || options.blacklistFile
+    const load = async (): Promise<object> => this.#take(await loadInfoHashFile(path))
+    this.#file =
+      path === '' ? undefined : new WatchedFile({ path, clock, logger, what: 'list', load })
     this.#wanted = options.whitelist.length > 0 || options.whitelistFile !== ''
   }
 
@@ -64,59 +57,24 @@ export class TorrentApproval implements Hook {
   }
 
   async start(): Promise<void> {
-    if (this.#file === '') {
-      const { whitelist, blacklist } = this.#options
-      const hashes = [...whitelist, ...blacklist].map((text) => fromHex(text)!)
-      this.#take(await InfoHashSet.build(Buffer.concat(hashes), hashes.length, turn))
-      return
-    }
-    await this.#load()
-    this.#lookLater()
+    if (this.#file !== undefined) return this.#file.start()
+    const { whitelist, blacklist } = this.#options
+    const hashes = [...whitelist, ...blacklist].map((text) => fromHex(text)!)
+    this.#take(await InfoHashSet.build(Buffer.concat(hashes), hashes.length, turn))
   }
 
-  async refresh(): Promise<void> {
-    if (this.#file === '') return
-    try {
-      const { mtimeMs, size, ino } = await stat(this.#file)
-      const known = this.#state
-      if (known?.modifiedMs === mtimeMs && known.bytes === size && known.inode === ino) return
-      await this.#load()
-      this.#logger.info({ file: this.#file, infoHashes: this.size }, 'list loaded anew')
-    } catch (error) {
-      this.#logger.error(
-        { file: this.#file, error: (error as Error).message },
-        'list not loaded: the one before stays',
-      )
-    }
+  async refresh(): Promise<string | undefined> {
+    return this.#file?.refresh()
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#cancel()
+    this.#file?.stop()
   }
 
-  #take(set: InfoHashSet): void {
+  #take(set: InfoHashSet): object {
     this.#set = set
     this.#approval = new ListApproval(set, this.#wanted)
-  }
-
-  #load(): Promise<void> {
-    this.#loading ??= loadInfoHashFile(this.#file)
-      .then(({ set, state }) => {
-        this.#take(set)
-        this.#state = state
-        this.#changed()
-      })
-      .finally(() => {
-        this.#loading = undefined
-      })
-    return this.#loading
-  }
-
-  #lookLater(): void {
-    if (this.#stopped) return
-    this.#cancel = this.#clock.after(LOOK_MS, () => {
-      void this.refresh().then(() => this.#lookLater())
-    })
+    this.#changed()
+    return { infoHashes: set.size }
   }
 }

@@ -38,8 +38,8 @@ export interface OutsideOptions {
   ready(): boolean
   readonly store: PeerStore
   access(): OutsideAccess
-  /** Reads the configuration again; resolves to the keys that wait for a restart. Absent: there is none to read. */
-  reload?(): Promise<readonly string[]>
+  /** Reads the configuration again; resolves to what is told of it. Absent: there is none to read. */
+  reload?(): Promise<object>
 }
 
 export interface OutsideAccess {
@@ -202,7 +202,7 @@ async function reload(
   if (method !== 'POST') return textAnswer(405, 'POST only\n')
   if (!isEntitled) return UNAUTHORIZED
   try {
-    return jsonAnswer(200, { reloaded: true, restart: await options.reload!() })
+    return jsonAnswer(200, { reloaded: true, ...(await options.reload!()) })
   } catch (error) {
     const { code = 'INTERNAL', message } = error as Partial<SeedbedError>
     return jsonAnswer(422, { reloaded: false, error: { code, message } })

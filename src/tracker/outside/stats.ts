@@ -26,6 +26,7 @@ export interface TrackerSummary {
     readonly count: number
   }[]
   /** By protocol and family. */
+  readonly limited: Readonly<Record<string, number>>
   readonly dropped: Readonly<Record<string, number>>
   readonly shed: Readonly<Record<string, number>>
   readonly overflowed: Readonly<Record<string, number>>
@@ -69,6 +70,7 @@ export function statsOf(seen: Observation, top?: readonly TopSwarm[]): TrackerSu
       error: reason,
       count,
     })),
+    limited: byTransport(tracker, 'limited'),
     dropped: byTransport(tracker, 'dropped'),
     shed: byTransport(tracker, 'shed'),
     overflowed: byTransport(tracker, 'overflowed'),
@@ -89,11 +91,15 @@ export function statsOf(seen: Observation, top?: readonly TopSwarm[]): TrackerSu
 
 function byTransport(
   { transports }: TrackerStats,
-  counter: 'dropped' | 'shed' | 'overflowed' | 'unsent',
+  counter: 'limited' | 'dropped' | 'shed' | 'overflowed' | 'unsent',
 ): Readonly<Record<string, number>> {
   return Object.fromEntries(
     Object.entries(transports).map(([transport, counters]) => [transport, counters[counter]]),
   )
+}
+
+function sumOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, one) => sum + one, 0)
 }
 
 function webSocketOf(counters: WebSocketCounters): TrackerSummary['websocket'] {
@@ -123,6 +129,7 @@ export function renderPage(stats: TrackerSummary): string {
     ['WebTorrent', `${stats.websocket.seeders} seeders, ${stats.websocket.leechers} leechers`],
     ['offers, answers', `${stats.websocket.offers}, ${stats.websocket.answers}`],
     ['store', `${mebibytes(store.usedBytes)} used of ${mebibytes(store.reservedBytes)} taken`],
+    ['limited, dropped, shed', [stats.limited, stats.dropped, stats.shed].map(sumOf).join(', ')],
     ['refused, expired, evicted', `${store.refused}, ${store.expired}, ${store.evicted}`],
     ['resident memory', mebibytes(stats.residentBytes)],
   ]

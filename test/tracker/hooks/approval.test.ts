@@ -83,7 +83,7 @@ test('a file may have comments, empty lines, CRLF, capitals and no last line end
     path,
     `# mine\n\n${lines.slice(0, 9000).join('\r\n')}  \n  # more: zz\n${lines.slice(9000).join('\n').toUpperCase()}`,
   )
-  const { set } = await loadInfoHashFile(path)
+  const set = await loadInfoHashFile(path)
   assert.equal(set.size, 20_000)
   for (let n = 0; n < 20_000; n += 37) assert.ok(set.has(hashes.subarray(n * 20, n * 20 + 20)))
 })

@@ -147,7 +147,9 @@ test('keys come and go with their file, unless it has a mistake', async (t) => {
   assert.match(get('d4d4d4d4d4d4', query), /^d8:complete/)
   assert.match(get(ALICE, query), /invalid passkey/)
   writeFileSync(keys, `${ALICE} alice\nshort\n`)
-  await hooks.refresh()
+  assert.deepEqual(await hooks.refresh(), [
+    `${keys}:2: a key has 8 to 128 letters, digits, - and _`,
+  ])
   assert.match(get('d4d4d4d4d4d4', query), /^d8:complete/)
   for (const [text, pattern] of [
     ['short', /F:1: a key has 8/],

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { ManualClock, seededRandom, silentLogger, systemClock } from '../../../src/base/index.ts'
 import { createPeerStore, type PeerStore } from '../../../src/peer-store/index.ts'
-import { loadConfig, startTrackerService } from '../../../src/tracker/index.ts'
+import { loadConfig, type Reloaded, startTrackerService } from '../../../src/tracker/index.ts'
 import { ScrapeFile } from '../../../src/tracker/outside/scrape-file.ts'
 import { fullScrape, topSwarms } from '../../../src/tracker/outside/swarm-walk.ts'
 
@@ -46,7 +46,7 @@ function entriesOf(bytes: Buffer): Map<string, string> {
   return found
 }
 
-async function start(t: TestContext, more = '', reread?: () => Promise<readonly string[]>) {
+async function start(t: TestContext, more = '', reread?: () => Promise<Reloaded>) {
   const text = `
 tracker:
   metrics_addr: 127.0.0.1:0
@@ -147,7 +147,7 @@ test('POST /reload reloads for who holds the token, and says what is wrong', asy
   const ask = await start(t, '', async () => {
     calls++
     if (calls > 1) throw Object.assign(new Error('F:1:1: wrong'), { code: 'TRACKER_CONFIG' })
-    return ['tracker.udp.addr']
+    return { restart: ['tracker.udp.addr'], kept: ['list:3: wrong'] }
   })
   const post = (authorization: string) => ask('/reload', authorization, { method: 'POST' })
   assert.equal((await post('')).status, 401)
@@ -156,7 +156,11 @@ test('POST /reload reloads for who holds the token, and says what is wrong', asy
   assert.equal((await ask('/reload', `Bearer ${TOKEN}`)).status, 405)
   assert.equal(calls, 0)
   const done = await post(`Bearer ${TOKEN}`)
-  assert.deepEqual(await done.json(), { reloaded: true, restart: ['tracker.udp.addr'] })
+  assert.deepEqual(await done.json(), {
+    reloaded: true,
+    restart: ['tracker.udp.addr'],
+    kept: ['list:3: wrong'],
+  })
   const failed = await post(`Bearer ${TOKEN}`)
   assert.equal(failed.status, 422)
   assert.deepEqual(await failed.json(), {

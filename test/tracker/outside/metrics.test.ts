@@ -273,9 +273,10 @@ overFrontEnds((frontEnd) => {
     const json = (await (await outside(service, '/stats')).json()) as {
       swarms: number
       version: string
+      limited: Record<string, number>
       requests: object[]
     }
-    assert.deepEqual([json.swarms, json.version], [1, '1.2.3'])
+    assert.deepEqual([json.swarms, json.version, json.limited.http4], [1, '1.2.3', 0])
     assert.deepEqual(json.requests, [
       { protocol: 'http', family: 4, action: 'announce', error: '', count: 1 },
     ])
