@@ -105,6 +105,12 @@ test('SIGHUP reloads what can be, says what waits, and survives a mistake; SIGTE
   running.process.kill('SIGHUP')
   assert.deepEqual((await running.event('reloaded')).restart, ['tracker.http.addr'])
   assert.match(await announce(), /8:intervali1500e/)
+  running.process.kill('SIGUSR1')
+  assert.deepEqual(
+    (await running.event('reloaded')).restart,
+    ['tracker.http.addr'],
+    'as in chihaya',
+  )
   file('run.yaml', 'tracker: {announce_interval: never}')
   running.process.kill('SIGHUP')
   file('run2.yaml', '')
@@ -113,6 +119,7 @@ test('SIGHUP reloads what can be, says what waits, and survives a mistake; SIGTE
   const ended = await running.stop()
   assert.equal(ended.status, 0)
   assert.match(ended.stderr, /announce_interval: \\"never\\" is not a duration/)
+  assert.doesNotMatch(ended.stderr, /Debugger/)
   assert.deepEqual(
     ended.objects.slice(-2).map((one) => one.event),
     ['stopping', 'stopped'],

@@ -99,7 +99,7 @@ function renderTrackerConfig(): string {
     '  families, as in chihaya. IPv4 and IPv6 have sockets and swarms of their own.',
     '- The environment lies over the file: `SEEDBED_TRACKER__HTTP__ADDR=:80` is `tracker.http.addr`; lists have commas. With `_FILE` behind',
     '  the name the value is read from a file: `SEEDBED_TRACKER__UDP__PRIVATE_KEY_FILE=/run/secrets/key`.',
-    '- SIGHUP reads the file again. A file with mistakes changes nothing. Keys marked *(restart)* keep their value until the next',
+    '- SIGHUP (or SIGUSR1, as in chihaya) reads the file again. A file with mistakes changes nothing. Keys marked *(restart)* keep their value until the next',
     '  start, and are named. Sockets, connections and peers stay.',
     '',
     renderReference(),

@@ -19,6 +19,8 @@ import { Output } from '../output.ts'
 import { catchSignals } from '../signals.ts'
 import { packageVersion } from '../version.ts'
 
+const RELOAD_SIGNALS = ['SIGHUP', 'SIGUSR1'] as const
+
 interface TrackerCommandOptions {
   readonly config?: string
   readonly check?: boolean
@@ -75,11 +77,12 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
     reread,
     handed: handedSockets(process.env, process.pid),
   })
-  // From the beginning, and to the end: a SIGHUP that nobody hears would end the process, swarms unkept.
-  const onHangUp = (): void => {
+  // From the beginning, and to the end: a SIGHUP that nobody hears would end the process, swarms unkept. SIGUSR1 is how chihaya is told to
+  // reload; node, if nobody hears it, opens its debugger.
+  const onReload = (): void => {
     reread().catch(() => {})
   }
-  process.on('SIGHUP', onHangUp)
+  for (const name of RELOAD_SIGNALS) process.on(name, onReload)
   const service = await starting
   output.object({
     event: 'ready',
@@ -106,7 +109,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)
   await service.stop()
   output.result({ event: 'stopped' }, 'stopped')
-  process.off('SIGHUP', onHangUp)
+  for (const name of RELOAD_SIGNALS) process.off(name, onReload)
   signals.dispose()
 }
 
