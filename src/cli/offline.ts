@@ -104,3 +104,36 @@ export async function infoOf(stored: StoredTorrent): Promise<TorrentInfo | undef
     throw error
   }
 }
+
+/** What `ls` and `info` say of a torrent in JSON; null where that is in an info dictionary that is damaged. */
+export interface TorrentSummary {
+  readonly infoHash: string
+  readonly infoHashV2: string | null
+  readonly format: TorrentInfo['format'] | null
+  readonly name: string | null
+  readonly bytes: number
+  readonly pieceBytes: number
+  readonly pieceCount: number
+  readonly havePieces: number
+  readonly complete: boolean
+  readonly addedAtMs: number
+  readonly uploadedBytes: number
+  readonly downloadedBytes: number
+}
+
+export function summaryOf(stored: StoredTorrent, info: TorrentInfo | undefined): TorrentSummary {
+  return {
+    infoHash: toHex(stored.infoHash),
+    infoHashV2: info?.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
+    format: info?.format ?? null,
+    name: info?.name ?? null,
+    bytes: info?.contentBytes ?? stored.totalBytes,
+    pieceBytes: stored.pieceBytes,
+    pieceCount: stored.pieceCount,
+    havePieces: stored.have.count,
+    complete: stored.complete,
+    addedAtMs: stored.addedAtMs,
+    uploadedBytes: stored.uploadedBytes,
+    downloadedBytes: stored.downloadedBytes,
+  }
+}

@@ -4,7 +4,7 @@ import { SeedbedError, toHex } from '../../base/index.ts'
 import { type Extent, isMapped, type MountedVolume } from '../../filesystem/index.ts'
 import { decodeAttributes, magnetOf, type Place } from '../../node/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { deviceOf, findTorrent, infoOf, withPlace } from '../offline.ts'
+import { deviceOf, findTorrent, infoOf, summaryOf, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, jsonOption, type PlaceOptions, placesOf } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -81,19 +81,8 @@ async function torrentInfo(
   output.result(
     {
       device: deviceOf(place, stored),
-      infoHash: toHex(stored.infoHash),
-      infoHashV2: infoHashV2 === undefined ? null : toHex(infoHashV2),
-      format: info?.format ?? null,
-      name: info?.name ?? null,
-      bytes: info?.contentBytes ?? stored.totalBytes,
-      pieceBytes: stored.pieceBytes,
-      pieceCount: stored.pieceCount,
-      havePieces: stored.have.count,
-      complete: stored.complete,
+      ...summaryOf(stored, info),
       private: info?.private ?? null,
-      addedAtMs: stored.addedAtMs,
-      uploadedBytes: stored.uploadedBytes,
-      downloadedBytes: stored.downloadedBytes,
       allocatedBlocks: mapped?.allocatedBlocks ?? null,
       trackers,
       magnet,

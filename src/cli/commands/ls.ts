@@ -1,8 +1,7 @@
 /** `seedbed ls`: the torrents of a volume. */
 import { Command } from 'commander'
-import { toHex } from '../../base/index.ts'
 import { formatBytes, formatName, formatPercent, formatTable } from '../format.ts'
-import { deviceOf, infoOf, withPlace } from '../offline.ts'
+import { deviceOf, infoOf, summaryOf, withPlace } from '../offline.ts'
 import { dataOption, deviceOption, devicesOf, jsonOption, type PlaceOptions } from '../options.ts'
 import { Output } from '../output.ts'
 
@@ -28,21 +27,7 @@ async function ls(operands: readonly string[], options: LsOptions): Promise<void
     const rows: string[][] = []
     for (const stored of place.store.torrents()) {
       const info = await infoOf(stored)
-      const entry = {
-        infoHash: toHex(stored.infoHash),
-        infoHashV2: info?.infoHashV2 === undefined ? null : toHex(info.infoHashV2),
-        format: info?.format ?? null,
-        name: info?.name ?? null,
-        bytes: info?.contentBytes ?? stored.totalBytes,
-        pieceBytes: stored.pieceBytes,
-        pieceCount: stored.pieceCount,
-        havePieces: stored.have.count,
-        complete: stored.complete,
-        addedAtMs: stored.addedAtMs,
-        uploadedBytes: stored.uploadedBytes,
-        downloadedBytes: stored.downloadedBytes,
-        device: deviceOf(place, stored),
-      }
+      const entry = { ...summaryOf(stored, info), device: deviceOf(place, stored) }
       output.object(entry)
       rows.push([
         entry.infoHash,
