@@ -19,7 +19,7 @@ import { systemError } from '../block-device/index.ts'
 import { fileSpans, type TorrentFile, type TorrentInfo } from '../metainfo/index.ts'
 import type { DirectWrites } from './direct-writes.ts'
 import { readAll, syncFolder, writeAll } from './durable.ts'
-import { plainFileError } from './errors.ts'
+import { asCoded, plainFileError } from './errors.ts'
 import type { FileRecords, FoundFile } from './file-records.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type Access, locate, makeFile, makeLink, openThere } from './safe-open.ts'
@@ -210,7 +210,7 @@ export class ContentFiles {
       return this.#openFile(index, path, access)
     }
     return this.#host.files.use(path, access, opener, action).catch((error: unknown) => {
-      throw error instanceof Error && 'mend' in error ? error : systemError('open', path, error)
+      throw asCoded('open', path, error)
     })
   }
 

@@ -1,5 +1,6 @@
-/** Small files replaced as a whole, durably, and folders made durable. */
-import { type FileHandle, open, rename } from 'node:fs/promises'
+/** Small files replaced as a whole, durably, and folders made durable; and files read and written to the end. */
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { errnoOf } from '../base/index.ts'
 import type { Scratch } from '../block-device/index.ts'
 
 /**
@@ -28,6 +29,12 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+export async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error
+  })
 }
 
 export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {

@@ -1,5 +1,6 @@
 /** The errors of folders of ordinary files; what the system reports has those of block devices. */
-import { errorMaker } from '../base/index.ts'
+import { errorMaker, type SeedbedError } from '../base/index.ts'
+import { systemError } from '../block-device/index.ts'
 
 export const plainFileErrors = {
   FILES_KIND: 'The path is no folder.',
@@ -19,3 +20,10 @@ export const plainFileErrors = {
 
 export const plainFileError: ReturnType<typeof errorMaker<typeof plainFileErrors>> =
   errorMaker(plainFileErrors)
+
+/** The error as it is when it has a code of ours, else as what the system reports of `what` was done to `path`. */
+export function asCoded(what: string, path: string, error: unknown): SeedbedError {
+  return error instanceof Error && 'mend' in error
+    ? (error as SeedbedError)
+    : systemError(what, path, error)
+}

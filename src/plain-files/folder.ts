@@ -3,59 +3,34 @@
  * them in `.seedbed`.
  *
  * ```
- * DIR/.seedbed/HEX.info      what the torrent is, and where it lies            (notes.ts)
- * DIR/.seedbed/HEX.have      what of it is here
- * DIR/.seedbed/HEX.layers    piece layers, of v2 and hybrids
- * DIR/.seedbed/HEX.removed   it is being removed: finished when the folder is opened next
- * DIR/NAME                   its file, or folder; or NAME.HASH when that was taken
+ * DIR/.seedbed/HEX.*    notes about the torrent of that info-hash   (notes-folder.ts)
+ * DIR/NAME              its file, or folder; or NAME.HASH when that was taken
  * ```
  *
  * Invariants:
  * - A torrent begins where nothing was, and two torrents never share a place.
- * - A torrent is there, durably, from its HEX.info on, until that is renamed to HEX.removed.
+ * - A torrent is there, durably, from its note on, until that is marked as one that is being removed.
  * - Content is deleted only after no note names the torrent; only its own files, and folders left empty.
  *   Content that is shared from where it lies is never written or deleted.
  * - One process has the folder open.
  */
-import {
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rmdir,
-  stat,
-  statfs,
-  unlink,
-} from 'node:fs/promises'
-import { dirname, join, sep } from 'node:path'
-import { type Clock, errnoOf, fromHex, inLanes, type SeedbedError, toHex } from '../base/index.ts'
-import { lockUnopened, type Release, Scratch, systemError } from '../block-device/index.ts'
+import { lstat, mkdir, realpath, stat, statfs } from 'node:fs/promises'
+import { join, sep } from 'node:path'
+import { type Clock, errnoOf, inLanes, type SeedbedError, toHex } from '../base/index.ts'
+import { lockUnopened, type Release } from '../block-device/index.ts'
 import { parseInfo, type TorrentInfo } from '../metainfo/index.ts'
 import type { Beside, TorrentGeometry, TorrentStore } from '../torrent-store/index.ts'
+import { deleteContent } from './delete-content.ts'
 import { DirectWrites } from './direct-writes.ts'
-import { readInto, replaceFile, syncFolder } from './durable.ts'
-import { plainFileError } from './errors.ts'
-import {
-  decodeHaveNote,
-  decodeInfoNote,
-  decodeLayersNote,
-  encodeHaveNote,
-  encodeInfoNote,
-  encodeLayersNote,
-  type HaveNote,
-  type InfoNote,
-} from './notes.ts'
+import { asCoded, plainFileError } from './errors.ts'
+import type { HaveNote, InfoNote } from './notes.ts'
+import { NOTES_FOLDER, NotesFolder, READS_AT_ONCE } from './notes-folder.ts'
 import { OpenFiles } from './open-files.ts'
 import { type Place, PlainTorrent, type PlainTorrentHost } from './torrent.ts'
 
-export const NOTES_FOLDER = '.seedbed'
 /** As the default of a volume: what the engine gathers before it writes. */
 const BLOCK_BYTES: number = 4 * 1024 * 1024
 const MAX_OPEN_FILES = 128
-/** Notes read at once when a folder is opened. */
-const READS_AT_ONCE = 16
 /** Torrents made durable at once: a filesystem's journal takes what comes together together. */
 const SYNCS_AT_ONCE = 4
 
@@ -81,10 +56,10 @@ export async function openPlainFolder(
     const root = await realpath(path)
     if (!(await stat(root)).isDirectory())
       throw plainFileError('FILES_KIND', `${path} is no folder`)
-    const notes = join(root, NOTES_FOLDER)
-    if (options.readOnly !== true) await mkdir(notes, { recursive: true })
-    const release = await lockUnopened(join(notes, 'folder'), notes)
-    const folder = new PlainFolder(root, options, release)
+    const notes = new NotesFolder(root, options.readOnly === true)
+    if (options.readOnly !== true) await mkdir(notes.path, { recursive: true })
+    const release = await lockUnopened(join(notes.path, 'folder'), notes.path)
+    const folder = new PlainFolder(root, notes, options, release)
     try {
       await folder.load()
       return folder
@@ -101,6 +76,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   readonly blockBytes: number
   readonly readOnly: boolean
   readonly root: string
+  readonly notes: NotesFolder
   readonly files: OpenFiles = new OpenFiles(MAX_OPEN_FILES)
   readonly directWrites: DirectWrites
   /** Notes that cannot be read: their torrents are refused. */
@@ -112,14 +88,14 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   /** Names of content, folded: what a filesystem may not tell apart. */
   readonly #places = new Set<string>()
   readonly #changed = new Set<PlainTorrent>()
-  readonly #scratch = new Scratch(READS_AT_ONCE)
   /** Syncs and removals, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #closed = false
   #numbers = 0
 
-  constructor(root: string, options: PlainFolderOptions, release: Release) {
+  constructor(root: string, notes: NotesFolder, options: PlainFolderOptions, release: Release) {
     this.root = root
+    this.notes = notes
     this.readOnly = options.readOnly === true
     this.blockBytes = options.blockBytes ?? BLOCK_BYTES
     this.#clock = options.clock
@@ -128,46 +104,31 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     this.#release = release
   }
 
-  get #notes(): string {
-    return join(this.root, NOTES_FOLDER)
-  }
-
   /** Reads the notes: once, before anything else. */
   async load(): Promise<void> {
-    const names = await readdir(this.#notes)
-    const queue = names.filter((name) => /^[0-9a-f]{40}\.(info|removed)$/.test(name)).sort()
-    await inLanes(queue, READS_AT_ONCE, async (name) => {
-      // Spelled anew: a part of the name would keep all of it.
-      const key = toHex(fromHex(name.slice(0, 40))!)
-      if (name.endsWith('.info')) await this.#loadTorrent(key)
-      else if (!this.readOnly) await this.#finishRemoval(key)
+    await inLanes(await this.notes.list(), READS_AT_ONCE, async ({ infoHash, isRemoved }) => {
+      if (!isRemoved) await this.#loadTorrent(infoHash)
+      else if (!this.readOnly) await this.#finishRemoval(infoHash)
     })
   }
 
-  async #loadTorrent(key: string): Promise<void> {
-    const infoHash = fromHex(key)!
+  async #loadTorrent(infoHash: Uint8Array): Promise<void> {
+    const key = toHex(infoHash)
     let place: Place
     try {
-      place = await this.peekInfoNote(infoHash, placeOf)
+      place = await this.notes.peekInfo(infoHash, placeOf)
     } catch (error) {
       this.problems.push({ infoHash: key, error: asCoded('read', key, error) })
       return
     }
     const haveBytes = Math.ceil(Math.ceil(place.totalBytes / place.pieceBytes) / 8)
-    const make = (note: HaveNote | null | undefined): PlainTorrent =>
-      new PlainTorrent(this, infoHash, place, note)
-    const torrent = await readInto(this.#notePath(key, 'have'), this.#scratch, (bytes) =>
-      make(decodeHaveNote(bytes, haveBytes) ?? null),
-    ).catch((error: unknown) => {
-      if (errnoOf(error) === 'ENOENT') return make(undefined)
-      throw error
-    })
+    const torrent = await this.notes.peekHave(
+      infoHash,
+      haveBytes,
+      (note) => new PlainTorrent(this, infoHash, place, note),
+    )
     this.#torrents.set(key, torrent)
     if (place.place !== undefined) this.#places.add(fold(place.place))
-  }
-
-  #notePath(key: string, kind: 'info' | 'have' | 'layers' | 'removed'): string {
-    return join(this.#notes, `${key}.${kind}`)
   }
 
   nextNumber(): number {
@@ -180,46 +141,6 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
 
   changed(torrent: PlainTorrent): void {
     this.#changed.add(torrent)
-  }
-
-  async readInfoNote(infoHash: Uint8Array): Promise<InfoNote> {
-    const path = this.#notePath(toHex(infoHash), 'info')
-    return infoNoteIn(await readFile(path), path)
-  }
-
-  peekInfoNote<T>(infoHash: Uint8Array, look: (note: InfoNote) => T): Promise<T> {
-    const path = this.#notePath(toHex(infoHash), 'info')
-    return readInto(path, this.#scratch, (bytes) => look(infoNoteIn(bytes, path)))
-  }
-
-  async readLayersNote(infoHash: Uint8Array): Promise<Uint8Array> {
-    const bytes = await readFile(this.#notePath(toHex(infoHash), 'layers')).catch(
-      (error: unknown) => {
-        if (errnoOf(error) === 'ENOENT') return undefined
-        throw error
-      },
-    )
-    return (bytes === undefined ? undefined : decodeLayersNote(bytes)) ?? new Uint8Array(0)
-  }
-
-  writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void> {
-    return this.#replaceNote(this.#notePath(toHex(infoHash), 'layers'), encodeLayersNote(layers))
-  }
-
-  async writeAttributes(infoHash: Uint8Array, attributes: Uint8Array): Promise<void> {
-    const note = await this.readInfoNote(infoHash)
-    const path = this.#notePath(toHex(infoHash), 'info')
-    await this.#replaceNote(path, encodeInfoNote({ ...note, attributes }))
-  }
-
-  async #replaceNote(path: string, bytes: Uint8Array): Promise<void> {
-    if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
-    try {
-      await replaceFile(path, bytes)
-      await syncFolder(this.#notes)
-    } catch (error) {
-      throw asCoded('note', path, error)
-    }
   }
 
   /** What the filesystem beneath has left. */
@@ -297,18 +218,9 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     const { infoHash, totalBytes, pieceBytes } = geometry
     const addedAtMs = Math.max(0, Math.floor(this.#clock.wallMs()))
     const note: InfoNote = { ...parts, totalBytes, pieceBytes, addedAtMs }
-    const key = toHex(infoHash)
-    // Of an earlier life of the torrent that ended in a crash.
-    await unlinkIfThere(this.#notePath(key, 'have'))
-    await unlinkIfThere(this.#notePath(key, 'layers'))
-    if (layers.length > 0) {
-      await replaceFile(this.#notePath(key, 'layers'), encodeLayersNote(layers))
-    }
-    this.#barrier('info')
-    await replaceFile(this.#notePath(key, 'info'), encodeInfoNote(note))
-    await syncFolder(this.#notes)
+    await this.notes.add(infoHash, note, layers, () => this.#barrier('info'))
     const torrent = new PlainTorrent(this, infoHash.slice(), note, undefined)
-    this.#torrents.set(key, torrent)
+    this.#torrents.set(toHex(infoHash), torrent)
     return torrent
   }
 
@@ -349,19 +261,19 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     }
     if (this.readOnly) throw plainFileError('FILES_READ_ONLY', 'opened for reading only')
     await torrent.retire()
-    await this.#exclusively(() => this.#removeNow(key, torrent))
+    await this.#exclusively(() => this.#removeNow(torrent))
   }
 
-  async #removeNow(key: string, torrent: PlainTorrent): Promise<void> {
-    this.#torrents.delete(key)
+  async #removeNow(torrent: PlainTorrent): Promise<void> {
+    const { infoHash } = torrent
+    this.#torrents.delete(toHex(infoHash))
     this.#changed.delete(torrent)
     const content = torrent.contentPath
     await this.files.closeWhere((path) => path === content || path.startsWith(content + sep))
     try {
       this.#barrier('removed')
-      await rename(this.#notePath(key, 'info'), this.#notePath(key, 'removed'))
-      await syncFolder(this.#notes)
-      await this.#finishRemoval(key)
+      await this.notes.beginRemoval(infoHash)
+      await this.#finishRemoval(infoHash)
     } catch (error) {
       throw asCoded('remove', content, error)
     }
@@ -369,46 +281,12 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   }
 
   /** Deletes what the torrent's files are, and its notes last. */
-  async #finishRemoval(key: string): Promise<void> {
-    const path = this.#notePath(key, 'removed')
-    const note = decodeInfoNote(await readFile(path))
-    if (note?.place !== undefined) await this.#deleteContent(note.place, parseInfo(note.infoBytes))
-    await unlinkIfThere(this.#notePath(key, 'have'))
-    await unlinkIfThere(this.#notePath(key, 'layers'))
-    await unlinkIfThere(path)
-    await syncFolder(this.#notes)
-  }
-
-  async #deleteContent(place: string, info: TorrentInfo): Promise<void> {
-    const content = join(this.root, place)
-    // A link in its place is not its content.
-    if (!((await lstat(content).catch(() => undefined))?.isSymbolicLink() === false)) return
-    if (!info.multiFile) {
-      await unlinkIfThere(content)
-      return
+  async #finishRemoval(infoHash: Uint8Array): Promise<void> {
+    const note = await this.notes.readRemoved(infoHash)
+    if (note?.place !== undefined) {
+      await deleteContent(join(this.root, note.place), parseInfo(note.infoBytes))
     }
-    const folders = new Set<string>([content])
-    for (const file of info.files) {
-      if (file.padding) continue
-      const path = join(content, ...file.path)
-      for (let folder = dirname(path); folder !== content; folder = dirname(folder)) {
-        folders.add(folder)
-      }
-      if (await this.#leadsOut(dirname(path))) continue
-      await unlinkIfThere(path)
-    }
-    // The deepest first. What else was put there stays, and its folder.
-    for (const folder of [...folders].sort((a, b) => b.length - a.length)) {
-      await rmdir(folder).catch((error: unknown) => {
-        if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? ''))
-          throw error
-      })
-    }
-  }
-
-  async #leadsOut(folder: string): Promise<boolean> {
-    const real = await realpath(folder).catch(() => undefined)
-    return real !== folder
+    await this.notes.endRemoval(infoHash)
   }
 
   /** Rejects with the first error; the torrents that it concerns take no more data until looked at anew. */
@@ -442,7 +320,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
         try {
           const note = await torrent.prepareNote()
           this.#barrier('notes')
-          await replaceFile(this.#notePath(toHex(torrent.infoHash), 'have'), encodeHaveNote(note))
+          await this.notes.writeHave(torrent.infoHash, note)
           notes.set(torrent, note)
         } catch (error) {
           lost(torrent, error)
@@ -451,7 +329,7 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
     }
     await Promise.all(Array.from({ length: SYNCS_AT_ONCE }, next))
     try {
-      await syncFolder(this.#notes)
+      await this.notes.sync()
       for (const [torrent, note] of notes) torrent.noted(note)
     } catch (error) {
       for (const torrent of notes.keys()) lost(torrent, error)
@@ -480,15 +358,6 @@ export class PlainFolder implements TorrentStore, PlainTorrentHost {
   }
 }
 
-/** FILES_STATE. */
-function infoNoteIn(bytes: Uint8Array, path: string): InfoNote {
-  const note = decodeInfoNote(bytes)
-  if (note !== undefined) return note
-  throw plainFileError('FILES_STATE', `${path} is damaged`, {
-    mend: 'Remove that file and add the torrent again.',
-  })
-}
-
 function placeOf({ totalBytes, pieceBytes, addedAtMs, place, root }: InfoNote): Place {
   return { totalBytes, pieceBytes, addedAtMs, place, root }
 }
@@ -496,16 +365,4 @@ function placeOf({ totalBytes, pieceBytes, addedAtMs, place, root }: InfoNote): 
 /** Names that some filesystems take for the same. */
 function fold(name: string): string {
   return name.normalize('NFC').toLowerCase()
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error
-  })
-}
-
-function asCoded(what: string, label: string, error: unknown): SeedbedError {
-  return error instanceof Error && 'mend' in error
-    ? (error as SeedbedError)
-    : systemError(what, label, error)
 }

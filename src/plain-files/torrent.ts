@@ -27,20 +27,15 @@ import { ContentFiles, type ContentHost } from './content-files.ts'
 import { plainFileError } from './errors.ts'
 import { FileRecords } from './file-records.ts'
 import type { HaveNote, InfoNote } from './notes.ts'
+import type { NotesFolder } from './notes-folder.ts'
 
 export interface PlainTorrentHost extends ContentHost {
+  readonly notes: NotesFolder
   readonly readOnly: boolean
   /** The real path of the folder. */
   readonly root: string
   /** Throws FILES_CLOSED. */
   assertOpen(): void
-  readInfoNote(infoHash: Uint8Array): Promise<InfoNote>
-  /** Hands it to `look`, in memory that is used again. */
-  peekInfoNote<T>(infoHash: Uint8Array, look: (note: InfoNote) => T): Promise<T>
-  writeAttributes(infoHash: Uint8Array, attributes: Uint8Array): Promise<void>
-  /** No bytes when there is no note, or it is damaged: layers can be fetched anew. */
-  readLayersNote(infoHash: Uint8Array): Promise<Uint8Array>
-  writeLayersNote(infoHash: Uint8Array, layers: Uint8Array): Promise<void>
   /** Something is to be noted at the next sync. */
   changed(torrent: PlainTorrent): void
   sync(): Promise<void>
@@ -149,17 +144,17 @@ export class PlainTorrent implements StoredTorrent {
 
   async readInfo(): Promise<Uint8Array> {
     this.#assertLive()
-    return (await this.#host.readInfoNote(this.infoHash)).infoBytes
+    return (await this.#host.notes.readInfo(this.infoHash)).infoBytes
   }
 
   async readAttributes(): Promise<Uint8Array> {
     this.#assertLive()
-    return (await this.#host.readInfoNote(this.infoHash)).attributes
+    return (await this.#host.notes.readInfo(this.infoHash)).attributes
   }
 
   async peek<T>(look: (about: About) => T): Promise<T> {
     this.#assertLive()
-    return this.#host.peekInfoNote(this.infoHash, look)
+    return this.#host.notes.peekInfo(this.infoHash, look)
   }
 
   /** The filesystem beneath does not say. */
@@ -169,17 +164,17 @@ export class PlainTorrent implements StoredTorrent {
 
   async keepAttributes(attributes: Uint8Array): Promise<void> {
     this.#assertLive()
-    await this.#during(() => this.#host.writeAttributes(this.infoHash, attributes))
+    await this.#during(() => this.#host.notes.writeAttributes(this.infoHash, attributes))
   }
 
   async readLayers(): Promise<Uint8Array> {
     this.#assertLive()
-    return this.#host.readLayersNote(this.infoHash)
+    return this.#host.notes.readLayers(this.infoHash)
   }
 
   async keepLayers(layers: Uint8Array): Promise<void> {
     this.#assertLive()
-    await this.#during(() => this.#host.writeLayersNote(this.infoHash, layers))
+    await this.#during(() => this.#host.notes.writeLayers(this.infoHash, layers))
   }
 
   async write(offset: number, source: Uint8Array): Promise<void> {
@@ -324,7 +319,7 @@ export class PlainTorrent implements StoredTorrent {
   }
 
   async #load(): Promise<ContentFiles> {
-    const info = parseInfo((await this.#host.readInfoNote(this.infoHash)).infoBytes)
+    const info = parseInfo((await this.#host.notes.readInfo(this.infoHash)).infoBytes)
     const boundary = this.root ?? this.#host.root
     this.#files = new ContentFiles(this.#host, info, this.#records, this.contentPath, boundary)
     return this.#files
