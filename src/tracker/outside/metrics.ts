@@ -45,6 +45,9 @@ const scalar =
 const BOUNDS_S: readonly number[] = TIME_BOUNDS_MS.map((ms) => ms / 1000)
 const GC_BOUNDS_S: readonly number[] = GC_DURATION_BOUNDS_MS.map((ms) => ms / 1000)
 
+/** In place of a name of chihaya's. */
+const SAME_NAME = 'the same'
+
 export const METRICS: readonly Metric[] = [
   {
     name: 'seedbed_build_info',
@@ -250,7 +253,7 @@ export const METRICS: readonly Metric[] = [
     help: 'Resident memory of the process.',
     type: 'gauge',
     labels: '',
-    chihaya: 'the same',
+    chihaya: SAME_NAME,
     collect: scalar(({ process }) => process.residentBytes),
   },
   {
@@ -258,7 +261,7 @@ export const METRICS: readonly Metric[] = [
     help: 'CPU time of the process, in user and system mode.',
     type: 'counter',
     labels: '',
-    chihaya: 'the same',
+    chihaya: SAME_NAME,
     collect: scalar(({ process }) => process.cpuSeconds),
   },
   {
@@ -266,15 +269,22 @@ export const METRICS: readonly Metric[] = [
     help: 'When the process started, in seconds since 1970.',
     type: 'gauge',
     labels: '',
-    chihaya: 'the same',
+    chihaya: SAME_NAME,
     collect: scalar(({ startedWallMs }) => startedWallMs / 1000),
   },
 ]
 
 export function collect(seen: Observation): readonly Family[] {
-  return METRICS.map(
-    ({ name, help, type, collect }) => ({ name, help, type, samples: collect(seen) }) as Family,
-  )
+  return METRICS.map((metric) => familyOf(metric, seen))
+}
+
+/** What chihaya, or its library, gives under the same name. */
+export function collectOfSameName(seen: Observation): readonly Family[] {
+  return METRICS.filter(({ chihaya }) => chihaya === SAME_NAME).map((one) => familyOf(one, seen))
+}
+
+function familyOf({ name, help, type, collect }: Metric, seen: Observation): Family {
+  return { name, help, type, samples: collect(seen) } as Family
 }
 
 function byTransport(

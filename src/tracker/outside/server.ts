@@ -19,7 +19,7 @@ import { listenOne } from '../listen.ts'
 import type { Place } from '../options.ts'
 import { collectAsChihaya } from './chihaya-metrics.ts'
 import { CONTENT_TYPES, formatFor, renderFamilies } from './exposition.ts'
-import { collect, type Observation } from './metrics.ts'
+import { collect, collectOfSameName, type Observation } from './metrics.ts'
 import { renderPage, statsOf } from './stats.ts'
 import { fullScrape, type TopSwarm, topSwarms } from './swarm-walk.ts'
 
@@ -223,7 +223,7 @@ function answerTo(
       const seen = options.observe()
       const names = options.names()
       const families = [
-        ...(names === 'chihaya' ? [] : collect(seen)),
+        ...(names === 'chihaya' ? collectOfSameName(seen) : collect(seen)),
         ...(names === 'seedbed' ? [] : collectAsChihaya(seen)),
       ]
       return { status: 200, type: CONTENT_TYPES[format], body: renderFamilies(families, format) }

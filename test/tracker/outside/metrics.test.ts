@@ -265,6 +265,8 @@ overFrontEnds((frontEnd) => {
       '+Inf',
     ])
     assert.ok(![...samples.keys()].some((key) => key.startsWith('seedbed')))
+    assert.ok(samples.get('process_resident_memory_bytes')! > 0, 'what has the same name there')
+    assert.ok(samples.has('process_cpu_seconds_total'))
   })
 
   test('statistics are a page for people and JSON for the rest', async (t) => {
