@@ -90,7 +90,7 @@ function renderTrackerConfig(): string {
     '',
     '`seedbed tracker --config F` reads YAML; `--check` only checks it, `--print-defaults` prints a file with every key and its',
     'default. The root is `tracker:`; a configuration of chihaya, whose root is `chihaya:`, runs as it is (there a front end without',
-    '`addr` does not run). Unknown keys and values outside of their limits are errors, each with file, line and column.',
+    '`addr` does not run; without any there are metrics only). Unknown keys and values outside of their limits are errors, each with file, line and column.',
     '`--check` also reads the files that are named, as the start does: lists, passkeys, certificate and key of `https_addr`; what is wrong with',
     'one is said with the place of its key. Key sets (`jwk_set_url`) it does not fetch.',
     '',

@@ -191,9 +191,9 @@ function checkTogether(config: TrackerConfig, at: string, reports: Reports): voi
     reports.problem(at, 'http.https_addr needs http.tls_cert_path and http.tls_key_path')
   }
   if (http.addr.length === 0 && http.httpsAddr.length === 0 && udp.addr.length === 0) {
-    reports.problem(
-      at,
-      'none of http.addr, http.https_addr and udp.addr is set: there is nothing to run',
-    )
+    const none = 'none of http.addr, http.https_addr and udp.addr is set'
+    // As in chihaya, whose shorter examples are like that.
+    if (config.metricsAddr.length > 0) reports.notice(at, `${none}: there are metrics only`)
+    else reports.problem(at, `${none}: there is nothing to run`)
   }
 }

@@ -15,7 +15,7 @@ import {
 import { presetOf } from '../../../src/tracker/config/schema.ts'
 import { trackerSchema } from '../../../src/tracker/config/settings.ts'
 import { loadConfig, loadConfigFile, renderDefaults } from '../../../src/tracker/index.ts'
-import { CHIHAYA, OPTMEM } from './examples.ts'
+import { CHIHAYA, OPTMEM, OPTMEM_ALONE } from './examples.ts'
 
 function mistakes(text: string, environment: Record<string, string> = {}): string[] {
   try {
@@ -64,6 +64,16 @@ test('the configuration of the README of optmem runs as it is', () => {
   assert.match(
     mistakes('tracker: {metrics_addr: ":1", prometheus_addr: ":2"}')[0]!,
     /F:1:31: tracker.prometheus_addr says the same as metrics_addr/,
+  )
+})
+
+test('what is left of it without front ends gives metrics, and says so', () => {
+  const { config, notices } = loadConfig({ text: OPTMEM_ALONE, file: 'F' })
+  assert.deepEqual([config.http.addr, config.udp.addr], [[], []])
+  assert.deepEqual(config.metricsAddr, ['localhost:6880'])
+  assert.equal(
+    notices.at(-1),
+    'F:2:3: none of http.addr, http.https_addr and udp.addr is set: there are metrics only',
   )
 })
 

@@ -61,3 +61,20 @@ export const OPTMEM = `chihaya:
       peer_lifetime: 16m
       prometheus_reporting_interval: 1s
 `
+
+/** The same as it stands in that README, the rest left out. */
+export const OPTMEM_ALONE = `chihaya:
+  announce_interval: 15m
+  prometheus_addr: localhost:6880
+#   ... more tracker config ...
+
+  storage:
+    name: optmem
+    config:
+      shard_count_bits: 10
+      gc_interval: 2m
+      peer_lifetime: 16m
+      prometheus_reporting_interval: 1s
+
+# ... more configuration ...
+`
