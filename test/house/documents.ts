@@ -119,6 +119,7 @@ function renderMetrics(): string {
     '| --- | --- |',
     '| `/metrics` | the text format 0.0.4 of Prometheus, or OpenMetrics 1.0 for who asks for it by `Accept` |',
     '| `/stats` | a page for who asks for HTML, JSON for the rest; `/stats.json` is always JSON ([json.md](json.md)) |',
+    '| `/full-scrape`, `POST /reload` | for who holds `metrics_token`: every swarm, where `full_scrape.enable` is on; the configuration, lists and keys read again |',
     '| `/livez` | 200 while the process answers |',
     '| `/readyz` | 200 while it serves, 503 while it stops; `/healthz` is the same |',
     '',
