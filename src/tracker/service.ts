@@ -181,7 +181,9 @@ export async function startTrackerService(options: ServiceOptions): Promise<Trac
       await before.stop()
     }
     const restart = needRestart(trackerSchema, config, wanted, trackerSchema.key)
+    const isScrapeChanged = !isDeepStrictEqual(next.fullScrape, config.fullScrape)
     config = next
+    if (isScrapeChanged) scrapeFile.start()
     await certificates.noteLoaded()
     return { restart, kept }
   }

@@ -33,12 +33,14 @@ export class ScrapeFile {
     this.#settings = settings
   }
 
+  /** Writes it after every interval from now on; called again, when the settings changed, by the new one. */
   start(): void {
+    this.#cancel()
     if (this.#stopped) return
     this.#cancel = this.#clock.after(
       this.#settings().intervalMs,
       () => {
-        this.#writing = this.write().finally(() => this.start())
+        this.#writing = this.#writing.then(() => this.write()).finally(() => this.start())
       },
       true,
     )

@@ -118,6 +118,25 @@ test('the file of a full scrape is written whole, and compressed by its name', a
   assert.equal(errors.length, 2)
 })
 
+test('a full scrape that a reload asks for is written by its own interval', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'seedbed-scrape-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'all')
+  const clock = new ManualClock()
+  const text = (more: string) =>
+    `tracker: {front_end: portable, http: {addr: "127.0.0.1:0"}, udp: {addr: ""}, ${more}}`
+  const { config } = loadConfig({ text: text('full_scrape: {interval: 24h}') })
+  const tools = { clock, random: seededRandom(1), logger: silentLogger }
+  const service = await startTrackerService({ config, ...tools })
+  await service.reload(
+    loadConfig({ text: text(`full_scrape: {interval: 10s, file: ${file}}`) }).config,
+  )
+  clock.advance(10_000)
+  // Waits for what is being written.
+  await service.stop()
+  assert.equal(readFileSync(file, 'latin1'), 'd5:filesdee')
+})
+
 test('/stats names swarms to who holds the token, and to nobody else', async (t) => {
   const ask = await start(t)
   for (const authorization of ['', 'Bearer wrong', `Basic ${TOKEN}`, `bearer ${TOKEN}x`, TOKEN]) {
