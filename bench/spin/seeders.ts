@@ -53,6 +53,7 @@ export class Seeders {
       listen: async (): Promise<PeerListener> => ({ port: 6881, close: async () => {} }),
       resolve: async (host) => [{ address: host, family: 4 }],
       datagram: refuse,
+      gateways: refuse,
       openDatagram: refuse,
       openMulticast: refuse,
       httpGet: refuse,

@@ -57,7 +57,7 @@ export class Connector {
   priorityOf({ host, port }: { readonly host: string; readonly port: number }): number {
     const own = this.#context.ownAddress.towards(host)
     if (own === undefined) return 0
-    return peerPriority({ host: own, port: this.#context.listenPort }, { host, port })
+    return peerPriority({ host: own, port: this.#context.reach.tcpPort(host) }, { host, port })
   }
 
   /** No address, whatever became of it, and no ban. */

@@ -63,7 +63,7 @@ export class Discovery<P extends Gossip> {
   #announce(name: Uint8Array, tiers: Tiers): void {
     this.#names = this.#names.concat(name)
     if (this.#toldLocally) this.#context.local?.announce(name)
-    const { listenPort, random, dht } = this.#context
+    const { reach, random, dht } = this.#context
     const announcer = createAnnouncer(this.#context, {
       tiers,
       infoHash: name,
@@ -75,7 +75,8 @@ export class Discovery<P extends Gossip> {
     if (this.#started) announcer.start()
     if (dht === undefined) return
     const found = (peers: readonly PeerAddress[]): void => this.believe(peers)
-    this.#seekers = this.#seekers.concat(new DhtSeeker(dht, name, listenPort, random, found))
+    const portFor = (host: string): number => reach.tcpPort(host)
+    this.#seekers = this.#seekers.concat(new DhtSeeker(dht, name, portFor, random, found))
   }
 
   start(): void {
@@ -86,6 +87,12 @@ export class Discovery<P extends Gossip> {
   /** Somebody is there whose address is not known: asks the trackers that may be asked soon. */
   askAround(): void {
     for (const announcer of this.#announcers) announcer.announceWithin(ASK_WITHIN_MS)
+  }
+
+  /** We are reached at another port than the one that was told. */
+  moved(): void {
+    for (const announcer of this.#announcers) announcer.announceAgain()
+    for (const seeker of this.#seekers) seeker.announceAgain()
   }
 
   /** Peers that somebody else than a tracker has named. */

@@ -33,6 +33,9 @@ import { Disks } from './disk.ts'
 import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
+import { PortMapping } from './gateway/port-mapping.ts'
+import { Reach } from './gateway/reach.ts'
+import type { GatewayStatus, PortMappingStatus } from './gateway/types.ts'
 import { type Hasher, inlineHasher } from './hasher.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
 import { LocalDiscovery } from './local/local-discovery.ts'
@@ -63,6 +66,7 @@ import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
 const NO_LAYERS: PieceLayers = new Map()
+const NO_MAPPING: PortMappingStatus = { off: 'it is not asked for', gateways: [] }
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
 const DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -113,6 +117,7 @@ class TorrentEngine implements Engine {
   #utp: Utp | undefined
   #dht: Dht | undefined
   #local: LocalDiscovery | undefined
+  #mapping: PortMapping | undefined
   #cancelTick: (() => void) | undefined
   #lastTickMs = 0
   #turn = 0
@@ -175,7 +180,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       peerId: makePeerId(random),
-      listenPort: this.port,
+      reach: new Reach(this.port),
       key: random.uint32(),
       trackerClient: this.#trackerClient,
       trackerUrls: new TrackerUrls(),
@@ -205,6 +210,7 @@ class TorrentEngine implements Engine {
       dht: this.#dht,
       local: this.#local,
     }
+    this.#mapPort()
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
@@ -270,6 +276,26 @@ class TorrentEngine implements Engine {
     return LocalDiscovery.open(tools, bind, port)
   }
 
+  #mapPort(): void {
+    const { portMapping } = this.#options
+    if (portMapping === undefined) return
+    const hasUdp = this.#datagrams.size > 0
+    const onMoved = this.#moved.bind(this)
+    const tools = { ...this.#options, port: this.port, hasUdp, onMoved }
+    this.#mapping = new PortMapping(tools, portMapping)
+    this.#mapping.start()
+  }
+
+  /** A gateway lets others in, at the port that it says. */
+  #moved(family: 4 | 6, status: GatewayStatus | undefined): void {
+    const { reach, ownAddress } = this.#context!
+    if (status?.isPublic === true) ownAddress.suppose(status.outerAddress!)
+    const tcp = status?.outerTcpPort ?? undefined
+    const udp = status?.outerUdpPort ?? undefined
+    if (!reach.learn(family, { tcp, udp }) || this.#stopping !== undefined) return
+    for (const torrent of this.#torrents) torrent.discovery.moved()
+  }
+
   get port(): number {
     return this.#listener!.port
   }
@@ -291,6 +317,7 @@ class TorrentEngine implements Engine {
       connections: { total, max, halfOpen, arriving, refused: { ...refused }, givenUp },
       uploadSlots: { used, max: this.#slots.max ?? null },
       misdeeds: this.#misdeeds.counts,
+      portMapping: this.#mapping?.status() ?? NO_MAPPING,
     }
   }
 
@@ -426,10 +453,12 @@ class TorrentEngine implements Engine {
     for (const cutOff of [...this.#inbound]) cutOff()
     this.#dht?.stop()
     this.#local?.stop()
+    const released = this.#mapping?.stop()
     const closed = this.#listener?.close()
     await Promise.all(Array.from(this.#torrents, (torrent) => torrent.stop()))
     await Promise.allSettled(this.#making.values())
     await closed
+    await released
     this.#closeDatagrams()
     this.#trackerClient.close()
     await this.#hasher.close()

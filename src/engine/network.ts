@@ -67,6 +67,21 @@ export interface ResolvedAddress {
   readonly family: 4 | 6
 }
 
+/** A router that may be asked to let in what is for us. */
+export interface Gateway {
+  readonly family: 4 | 6
+  /** With a zone where it is link-local. */
+  readonly address: string
+  /** Ours, towards it. */
+  readonly local: string
+}
+
+export interface FoundGateways {
+  readonly gateways: readonly Gateway[]
+  /** Why there is none. */
+  readonly lack: string | undefined
+}
+
 export interface HttpAnswer {
   readonly status: number
   readonly body: Uint8Array
@@ -82,8 +97,16 @@ export interface Network {
   ): Promise<PeerListener>
   /** Every address of a host name, or the address itself. Rejects with ENGINE_RESOLVE_FAILED. */
   resolve(host: string): Promise<readonly ResolvedAddress[]>
-  /** A datagram socket to one resolved address; what others send to it is not delivered. */
-  datagram(host: string, port: number): Promise<DatagramSocket>
+  /**
+   * A datagram socket to one resolved address, from this one of ours if it is named; what others send to it, from another
+   * address or port, is not delivered.
+   */
+  datagram(host: string, port: number, from?: string): Promise<DatagramSocket>
+  /**
+   * The gateways of this machine that may be asked to map what is listened on at `bind`: those of private networks, or the one
+   * that is named. Never rejects.
+   */
+  gateways(bind: readonly string[], named?: string): Promise<FoundGateways>
   /**
    * A datagram socket on an address and a port of ours. Rejects with ENGINE_PORT_TAKEN, ENGINE_LISTEN_FAILED, and with
    * ENGINE_NO_FAMILY when the machine has no IPv6.

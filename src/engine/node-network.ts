@@ -18,6 +18,7 @@ import type {
   PeerSocket,
   ResolvedAddress,
 } from './network.ts'
+import { gatewaysOf } from './node-gateways.ts'
 import { httpGet } from './node-http.ts'
 import { hasNoIPv6, listenError, listenOnAll } from './node-listener.ts'
 import { openMulticast } from './node-multicast.ts'
@@ -62,6 +63,7 @@ export function nodeNetwork(options: NodeNetworkOptions = {}): Network {
     },
     resolve: resolveHost,
     datagram: connectDatagram,
+    gateways: gatewaysOf,
     openDatagram,
     openMulticast,
     httpGet(url, getOptions) {
@@ -111,9 +113,10 @@ async function resolveHost(host: string): Promise<readonly ResolvedAddress[]> {
   }
 }
 
-function connectDatagram(host: string, port: number): Promise<DatagramSocket> {
+function connectDatagram(host: string, port: number, from?: string): Promise<DatagramSocket> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+    if (from !== undefined) socket.bind(0, from)
     let open = true
     const face: DatagramSocket = {
       onMessage: () => {},

@@ -36,7 +36,8 @@ const CLIENT = 'seedbed 0.1'
 
 /** The torrent as our handshake speaks of it. */
 export interface ExtensionsTorrent {
-  readonly listenPort: number
+  /** Where a peer with this address reaches us. */
+  portTowards(host: string): number
   /** Of those who connect to us. */
   readonly prefersEncryption: boolean
   readonly infoBytes: Uint8Array | undefined
@@ -68,7 +69,7 @@ export class PeerExtensions {
       encodeExtendedHandshake({
         messages: isPrivate ? PRIVATE_EXTENSIONS : speaksUtp ? UTP_EXTENSIONS : OUR_EXTENSIONS,
         client: CLIENT,
-        port: this.#torrent.listenPort,
+        port: this.#torrent.portTowards(this.#host),
         prefersEncryption: this.#torrent.prefersEncryption,
         requestQueue: MAX_REQUESTS,
         metadataBytes: this.#torrent.infoBytes?.length,

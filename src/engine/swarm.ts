@@ -71,7 +71,6 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
   /** Those that have shaken hands. */
   readonly #byId = new Map<string, Peer>()
   readonly peerId: Uint8Array
-  readonly listenPort: number
   readonly prefersEncryption: boolean
   readonly reads: ReadCache
   readonly messageMemory: Budget
@@ -103,7 +102,6 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.#context = context
     this.#logger = context.logger
     this.peerId = context.peerId
-    this.listenPort = context.listenPort
     this.prefersEncryption = ['preferred', 'required'].includes(context.encryption)
     this.reads = context.reads
     this.messageMemory = context.messageMemory
@@ -336,8 +334,13 @@ export class Swarm implements PeerHost, DownloadSwarm, Tenant {
     this.choking.onInterest(peer)
   }
 
+  portTowards(host: string): number {
+    return this.#context.reach.tcpPort(host)
+  }
+
   dhtPort(host: string): number | undefined {
-    return this.isPrivate ? undefined : this.#context.dht?.portFor(host)
+    const { dht, reach } = this.#context
+    return this.isPrivate || dht?.speaksTo(host) !== true ? undefined : reach.udpPort(host)
   }
 
   onDhtPort(peer: Peer, port: number): void {

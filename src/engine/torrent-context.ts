@@ -9,6 +9,7 @@ import type { Dht } from './dht/dht.ts'
 import type { Dialer } from './dialer.ts'
 import type { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { Reach } from './gateway/reach.ts'
 import type { Hasher } from './hasher.ts'
 import type { LocalDiscovery } from './local/local-discovery.ts'
 import type { Misdeeds } from './misdeeds.ts'
@@ -25,7 +26,8 @@ export interface TorrentContext {
   readonly random: Random
   readonly logger: Logger
   readonly peerId: Uint8Array
-  readonly listenPort: number
+  /** Where others reach us. */
+  readonly reach: Reach
   /** For trackers: the same for all torrents of a run. */
   readonly key: number
   readonly trackerClient: TrackerClient

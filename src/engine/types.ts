@@ -6,6 +6,8 @@ import type { StoredTorrent, TorrentStore } from '../torrent-store/index.ts'
 import type { TrackerStatus } from './announce/announcer.ts'
 import type { DhtOptions } from './dht/dht.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
+import type { PortMappingOptions } from './gateway/port-mapping.ts'
+import type { PortMappingStatus } from './gateway/types.ts'
 import type { Hasher } from './hasher.ts'
 import type { MisdeedCounts } from './misdeeds.ts'
 import type { Network } from './network.ts'
@@ -69,6 +71,8 @@ export interface EngineOptions extends PeerLimits {
   readonly utp?: UtpPolicy
   /** Find peers on the local networks too (BEP 14): they are told what is shared here. Absent: not. */
   readonly lsd?: boolean
+  /** Have gateways let others in to `peerPort`, by PCP or NAT-PMP. Absent: not. */
+  readonly portMapping?: PortMappingOptions
   /** Find peers by the DHT too, on UDP `peerPort`; absent: not. */
   readonly dht?: DhtOptions
 }
@@ -235,6 +239,7 @@ export interface EngineStatus {
   }
   /** What others did so far that they may not. */
   readonly misdeeds: MisdeedCounts
+  readonly portMapping: PortMappingStatus
 }
 
 export interface Engine {

@@ -5,6 +5,8 @@
  */
 import { type Clock, seededRandom } from '../../src/base/index.ts'
 import type {
+  DatagramSocket,
+  FoundGateways,
   HttpAnswer,
   MulticastSocket,
   Network,
@@ -45,6 +47,8 @@ export class FakeInternet {
   readonly #random = seededRandom(99)
   #nextPort = 20_000
   connections = 0
+  /** Of a host; none by default. */
+  gatewaysOf: (host: string) => FoundGateways = () => ({ gateways: [], lack: 'there is none' })
   readonly #groups = new Map<string, Set<MulticastSocket>>()
   /** What was said to groups. */
   readonly multicasts: { host: string; group: string; bytes: Uint8Array }[] = []
@@ -72,9 +76,9 @@ export class FakeInternet {
         }
       },
       resolve: async (host) => [{ address: host, family: 4 }],
-      datagram: async () => {
-        throw new Error('no datagrams in this network')
-      },
+      datagram: async (host, port, from = address): Promise<DatagramSocket> =>
+        this.#connectDatagram(from, host, port),
+      gateways: async () => this.gatewaysOf(address),
       openDatagram: async (_address, port): Promise<OpenDatagramSocket> =>
         this.#openDatagram(address, port === 0 ? this.#nextPort++ : port),
       openMulticast: async (group, port): Promise<MulticastSocket> =>
@@ -83,6 +87,20 @@ export class FakeInternet {
         throw new Error('no HTTP in this network')
       },
     }
+  }
+
+  #connectDatagram(from: string, host: string, port: number): DatagramSocket {
+    const socket = this.#openDatagram(from, this.#nextPort++)
+    const face: DatagramSocket = {
+      onMessage: () => {},
+      onError: () => {},
+      send: (bytes) => socket.send(bytes, host, port),
+      close: () => socket.close(),
+    }
+    socket.onMessage = (bytes, by, byPort) => {
+      if (by === host && byPort === port) face.onMessage(bytes)
+    }
+    return face
   }
 
   #openDatagram(host: string, port: number): OpenDatagramSocket {

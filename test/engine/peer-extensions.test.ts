@@ -20,7 +20,7 @@ import { SentByWriter } from './sent-by-writer.ts'
 
 const ALL = Object.keys(OUR_IDS) as Extension[]
 const OPEN: ExtensionsTorrent = {
-  listenPort: 6881,
+  portTowards: () => 6881,
   prefersEncryption: false,
   infoBytes: new Uint8Array(77),
   uploadOnly: false,

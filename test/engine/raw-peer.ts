@@ -16,6 +16,8 @@ export class RawPeer implements WireSink {
   readonly socket: PeerSocket & { onConnect: () => void }
   /** Their number for ut_metadata. */
   metadataId = 0
+  /** Where it says that it is reached (BEP 10, `p`). */
+  toldPort: number | undefined
   onMetadata: (payload: Uint8Array) => void = () => {}
   /** What came in hashes messages. */
   readonly received: Uint8Array[] = []
@@ -33,9 +35,20 @@ export class RawPeer implements WireSink {
     }
   }
 
-  handshake(infoHash: Uint8Array, peerId = 1, fast = true, supportsV2 = false): void {
+  handshake(
+    infoHash: Uint8Array,
+    peerId = 1,
+    fast = true,
+    supportsV2 = false,
+    supportsDht = false,
+  ): void {
     const bytes = new Uint8Array(HANDSHAKE_BYTES)
-    writeHandshake(bytes, { infoHash, peerId: new Uint8Array(20).fill(peerId), supportsV2 })
+    writeHandshake(bytes, {
+      infoHash,
+      peerId: new Uint8Array(20).fill(peerId),
+      supportsV2,
+      supportsDht,
+    })
     if (!fast) bytes[27] = 0
     this.socket.write(bytes)
   }
@@ -126,7 +139,9 @@ export class RawPeer implements WireSink {
   onExtended(id: number, payload: Uint8Array): void {
     this.log.push(`extended ${id}`)
     if (id === EXTENDED_HANDSHAKE_ID) {
-      this.metadataId = parseExtendedHandshake(payload).messages.get('ut_metadata') ?? 0
+      const { messages, port } = parseExtendedHandshake(payload)
+      this.metadataId = messages.get('ut_metadata') ?? 0
+      this.toldPort = port
     } else this.onMetadata(payload)
   }
   onHashRequest(root: Uint8Array, range: HashRange): void {

@@ -48,6 +48,8 @@ export interface Announcer {
   announceNow(): void
   /** Peers are wanted within `waitMs`, or not at all: as `announceNow` where the min interval allows that. */
   announceWithin(waitMs: number): void
+  /** What was told is not so any more: as `announceNow`, and once more after a round that is under way. */
+  announceAgain(): void
   /** Says `stopped` to those that heard `started`, and settles within `timeoutMs` in any case. */
   stop(timeoutMs: number): Promise<void>
   status(): TrackerStatus[]
@@ -119,6 +121,11 @@ class TierAnnouncer implements Announcer, Announcing {
   announceWithin(waitMs: number): void {
     if (this.#state !== 'running') return
     for (const group of this.#groups) group.announceWithin(waitMs)
+  }
+
+  announceAgain(): void {
+    if (this.#state !== 'running') return
+    for (const group of this.#groups) group.announceAgain()
   }
 
   stop(timeoutMs: number): Promise<void> {
@@ -214,6 +221,11 @@ class Group implements Alarm {
     if (this.#busy) return
     this.#early = true
     this.#arm()
+  }
+
+  announceAgain(): void {
+    this.#early = true
+    if (!this.#busy) this.#arm()
   }
 
   announceWithin(waitMs: number): void {

@@ -12,6 +12,7 @@
  * - a partial seed says `paused` where it would say nothing (BEP 21), until that is refused.
  */
 import { below, type Clock, type Logger, type Random } from '../../base/index.ts'
+import type { Reach } from '../gateway/reach.ts'
 import { originOf } from '../url.ts'
 import type { Alarms } from './alarms.ts'
 import type { Calls } from './calls.ts'
@@ -30,7 +31,7 @@ export interface AnnounceContext {
   /** 20 bytes. */
   readonly peerId: Uint8Array
   /** Where peers reach us. */
-  readonly listenPort: number
+  readonly reach: Reach
   /** 32 random bits, the same for all torrents of a run. */
   readonly key: number
   readonly clock: Clock
@@ -207,13 +208,13 @@ export class Tracker {
 
   #send(family: Family, event: AnnounceEvent): Promise<AnnounceResult> {
     const { infoHash, host, calls, context } = this.#torrent
-    const { peerId, listenPort: port, key, trackerClient } = context
+    const { peerId, reach, key, trackerClient } = context
     const isLast = event === 'completed' || event === 'stopped'
     const { uploaded, downloaded, left } = host.counters()
     const request: AnnounceRequest = {
       infoHash,
       peerId,
-      port,
+      port: reach.tcpPort(this.tracker.host, family.family),
       key,
       numWant: event === 'stopped' ? 0 : NUM_WANT,
       uploaded,

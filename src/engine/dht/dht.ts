@@ -45,7 +45,8 @@ interface DhtTools {
 
 interface Search {
   readonly infoHash: Uint8Array
-  readonly port: number | undefined
+  /** The port that whoever has that address is told; undefined: it is not announced. */
+  readonly portFor: ((host: string) => number) | undefined
   readonly onPeers: (peers: readonly PeerAddress[]) => void
 }
 
@@ -54,7 +55,6 @@ export class Dht {
   readonly #options: DhtOptions
   readonly #id: Uint8Array
   readonly #nodes = new Map<4 | 6, DhtNode>()
-  readonly #ports = new Map<4 | 6, number>()
   /** Searches that wait for their turn. */
   readonly #waiting: Search[] = []
   /** All that are not over, with what to call when they are. */
@@ -96,7 +96,6 @@ export class Dht {
       other: () => this.#nodes.get(family === 4 ? 6 : 4),
     })
     this.#nodes.set(family, node)
-    this.#ports.set(family, socket.port)
   }
 
   /** Nodes that are known to be there, of both families. */
@@ -106,9 +105,9 @@ export class Dht {
     return size
   }
 
-  /** The UDP port at which a peer with this address reaches us; undefined when we speak nothing of its family. */
-  portFor(host: string): number | undefined {
-    return this.#ports.get(host.includes(':') ? 6 : 4)
+  /** Whether there is a node of ours in the family of this address. */
+  speaksTo(host: string): boolean {
+    return this.#nodes.has(host.includes(':') ? 6 : 4)
   }
 
   /** A node that may be there: a peer said so (BEP 5, message `port`). */
@@ -117,7 +116,7 @@ export class Dht {
   }
 
   /**
-   * Finds peers, and announces `port` unless it is undefined. Resolves when it is over, also when it was stopped;
+   * Finds peers, and announces a port unless `portFor` is undefined. Resolves when it is over, also when it was stopped;
    * waits for its turn before.
    */
   search(search: Search): Promise<void> {
@@ -136,7 +135,7 @@ export class Dht {
       this.#searching++
       let left = this.#nodes.size
       for (const node of this.#nodes.values()) {
-        node.search(search.infoHash, search.port, search.onPeers, () => {
+        node.search(search.infoHash, search.portFor, search.onPeers, () => {
           if (--left > 0) return
           this.#searching--
           this.#pending.get(search)?.()

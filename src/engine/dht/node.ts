@@ -91,16 +91,17 @@ export class DhtNode implements MessengerHost {
     this.#messenger.stop()
   }
 
-  /** Finds peers; announces `port` to the closest nodes unless it is undefined. Calls `done` once, unless stopped. */
+  /** Finds peers; announces a port to the closest nodes unless `portFor` is undefined. Calls `done` once, unless stopped. */
   search(
     infoHash: Uint8Array,
-    port: number | undefined,
+    portFor: ((host: string) => number) | undefined,
     onPeers: (peers: readonly PeerAddress[]) => void,
     done: () => void,
   ): void {
     this.#lookup('get_peers', infoHash, onPeers, (closest) => {
       for (const { contact, token } of closest) {
-        if (port === undefined || token === undefined) continue
+        if (portFor === undefined || token === undefined) continue
+        const port = portFor(contact.host)
         const parameters = { info_hash: infoHash, port, token, implied_port: 0 }
         this.#ask(contact, 'announce_peer', parameters, () => {})
       }

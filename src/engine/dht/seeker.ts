@@ -16,25 +16,27 @@ const FEW_NODES = 8
 export class DhtSeeker {
   readonly #dht: Dht
   readonly #infoHash: Uint8Array
-  readonly #port: number
+  readonly #portFor: (host: string) => number
   readonly #random: Random
   readonly #onPeers: (peers: readonly PeerAddress[]) => void
   #dueMs = Number.NEGATIVE_INFINITY
   #retryMs = FIRST_RETRY_MS
   #searching = false
+  /** What was told during this search is not so any more. */
+  #isStale = false
   #found = 0
 
-  /** `port`: where we are reached by TCP, which is announced. */
+  /** `portFor`: where somebody with that address reaches us by TCP, which is announced. */
   constructor(
     dht: Dht,
     infoHash: Uint8Array,
-    port: number,
+    portFor: (host: string) => number,
     random: Random,
     onPeers: (peers: readonly PeerAddress[]) => void,
   ) {
     this.#dht = dht
     this.#infoHash = infoHash
-    this.#port = port
+    this.#portFor = portFor
     this.#random = random
     this.#onPeers = onPeers
   }
@@ -43,11 +45,12 @@ export class DhtSeeker {
   tick(nowMs: number, hungry: boolean): void {
     if (this.#searching || nowMs < this.#dueMs || this.#dht.size === 0) return
     this.#searching = true
+    this.#isStale = false
     this.#found = 0
     this.#dht
       .search({
         infoHash: this.#infoHash,
-        port: this.#port,
+        portFor: this.#portFor,
         onPeers: (peers) => {
           this.#found += peers.length
           this.#onPeers(peers)
@@ -60,6 +63,13 @@ export class DhtSeeker {
         this.#dueMs =
           nowMs + (isVain ? this.#retryMs : INTERVAL_MS + below(this.#random, SPREAD_MS))
         this.#retryMs = isVain ? Math.min(INTERVAL_MS, 2 * this.#retryMs) : FIRST_RETRY_MS
+        if (this.#isStale) this.#dueMs = Number.NEGATIVE_INFINITY
       })
+  }
+
+  /** The port that was announced is another now. */
+  announceAgain(): void {
+    this.#isStale = true
+    if (!this.#searching) this.#dueMs = Number.NEGATIVE_INFINITY
   }
 }

@@ -17,6 +17,7 @@ import {
   type PeerAddress,
   TrackerError,
 } from '../../../src/engine/announce/types.ts'
+import { Reach } from '../../../src/engine/gateway/reach.ts'
 import { settled } from './samples.ts'
 
 const INTERVAL_MS = 1_800_000
@@ -91,6 +92,7 @@ interface Setting {
   readonly client: FakeClient
   readonly clock: ManualClock
   readonly peers: PeerAddress[]
+  readonly reach: Reach
   left: number
   /** Goes on in small steps, so that what waits for promises comes in time. */
   pass(ms: number): Promise<void>
@@ -104,9 +106,10 @@ function setUp(
   const clock = new ManualClock()
   const client = new FakeClient(clock)
   const peers: PeerAddress[] = []
+  const reach = new Reach(6881)
   const context: AnnounceContext = {
     peerId: new Uint8Array(20).fill(2),
-    listenPort: 6881,
+    reach,
     key: 77,
     clock,
     random: seededRandom(seed),
@@ -131,6 +134,7 @@ function setUp(
     client,
     clock,
     peers,
+    reach,
     left: 30,
     async pass(ms) {
       await settled()
@@ -169,6 +173,40 @@ test('an announce says who, how much and what', async () => {
     event: 'started',
     trackerId: undefined,
   })
+})
+
+test('where a gateway gives another port, trackers outside are told that one, soon, and those at home ours', async () => {
+  const { announcer, client, reach, pass } = setUp([['a'], ['192.168.1.5'], ['both']], {
+    announceToAllTiers: true,
+  })
+  client.dual.add('both')
+  const told = (): string[] =>
+    client.said
+      .splice(0)
+      .map(({ host, family, request }) => `${host}${family === 6 ? '/6' : ''} ${request.port}`)
+      .sort()
+  let answer = (_: AnnounceResult): void => {}
+  client.answer = ({ host }) => {
+    // The first round of one is under way when the port is known.
+    if (host === 'a') return new Promise<AnnounceResult>((resolve) => (answer = resolve))
+    return result({ minIntervalMs: MINUTE_MS })
+  }
+  announcer.start()
+  await pass(0)
+  assert.deepEqual(told(), ['192.168.1.5 6881', 'a 6881', 'both 6881', 'both/6 6881'])
+  reach.learn(4, { tcp: 50_123, udp: undefined })
+  announcer.announceAgain()
+  await pass(1_000)
+  assert.deepEqual(told(), [])
+  answer(result({ minIntervalMs: MINUTE_MS }))
+  await pass(MINUTE_MS - 2_000)
+  assert.deepEqual(told(), [])
+  await pass(3_000)
+  assert.deepEqual(told(), ['192.168.1.5 6881', 'a 50123', 'both 50123', 'both/6 6881'])
+  answer(result({ minIntervalMs: MINUTE_MS }))
+  await pass(INTERVAL_MS - MINUTE_MS)
+  assert.deepEqual(told(), [], 'once')
+  announcer.stop(0)
 })
 
 test('what the tracker gave as its id is said to it again', async () => {

@@ -33,6 +33,9 @@ export class FakeNetwork implements Network {
   openMulticast(): never {
     throw new Error('no groups in this network')
   }
+  gateways(): never {
+    throw new Error('no gateways here')
+  }
   openDatagram(): never {
     throw new Error('no other nodes here')
   }

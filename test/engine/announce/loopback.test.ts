@@ -14,6 +14,7 @@ import {
   parseTrackerUrl,
 } from '../../../src/engine/announce/tracker-client.ts'
 import type { PeerAddress } from '../../../src/engine/announce/types.ts'
+import { Reach } from '../../../src/engine/gateway/reach.ts'
 import { nodeNetwork } from '../../../src/engine/node-network.ts'
 
 const INFO_HASH = Uint8Array.from({ length: 20 }, (_, i) => 255 - 13 * i)
@@ -106,7 +107,7 @@ function announcing(t: TestContext, url: string): { announcer: Announcer; peers:
   const tools = { network: nodeNetwork(), clock: systemClock, random: seededRandom(1) }
   const context: AnnounceContext = {
     peerId: PEER_ID,
-    listenPort: 6881,
+    reach: new Reach(6881),
     key: 1,
     ...tools,
     logger: silentLogger,

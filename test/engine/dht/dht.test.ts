@@ -46,7 +46,7 @@ class World {
     let over = false
     const end = by.search({
       infoHash: INFO_HASH,
-      port,
+      portFor: port === undefined ? undefined : () => port,
       onPeers: (found) => {
         for (const { host, port } of found) peers.add(`${host} ${port}`)
       },
@@ -169,7 +169,7 @@ test('nobody is announced without a token, and a flood is not answered for long'
 test('searches wait for their turn; stopping ends them', async () => {
   const world = await worldOf(20)
   const node = world.nodes[5]!
-  const search = { infoHash: INFO_HASH, port: undefined, onPeers: () => {} }
+  const search = { infoHash: INFO_HASH, portFor: undefined, onPeers: () => {} }
   const ends = Array.from({ length: 40 }, () => node.search({ ...search }))
   await world.pass(100)
   world.stop()
