@@ -2,6 +2,7 @@
  * The flags of commands that run an engine (`get`, `up`): where it listens, how many it is connected to, how it speaks to
  * them and how it finds them; and what these flags are to a node.
  */
+import { isIP } from 'node:net'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import {
   type EncryptionPolicy,
@@ -29,6 +30,8 @@ export interface EngineFlags {
   readonly downRate?: number
   readonly encryption: EncryptionPolicy
   readonly utp: UtpPolicy
+  readonly portMapping: boolean
+  readonly gateway?: string
   readonly lsd?: boolean
   readonly dht?: boolean
   readonly dhtNode?: readonly HostPort[]
@@ -48,6 +51,14 @@ function portOptions(peerPort: number): Option[] {
       .default(peerPort)
       .argParser(parsePort),
     new Option('--bind <address...>', 'addresses to listen on').default(['0.0.0.0', '::']),
+    new Option(
+      '--no-port-mapping',
+      'do not ask the router, where it is of a private network, to let others in to the peer port (PCP, NAT-PMP)',
+    ),
+    new Option(
+      '--gateway <address>',
+      'the router to ask, in place of that of the default route',
+    ).argParser(parseAddress),
   ]
 }
 
@@ -117,6 +128,7 @@ type EngineOptions = Pick<
   | 'rates'
   | 'encryption'
   | 'utp'
+  | 'portMapping'
   | 'lsd'
   | 'dht'
 >
@@ -133,11 +145,19 @@ export function engineOptionsOf(flags: EngineFlags, dhtState?: string): EngineOp
     rates: { up: flags.upRate, down: flags.downRate },
     encryption: flags.encryption,
     utp: flags.utp,
+    ...(flags.portMapping && {
+      portMapping: flags.gateway === undefined ? {} : { gateway: flags.gateway },
+    }),
     lsd: flags.lsd === true,
     ...(bootstrap !== undefined && {
       dht: { bootstrap, ...(dhtState !== undefined && { statePath: dhtState }) },
     }),
   }
+}
+
+function parseAddress(text: string): string {
+  if (isIP(text) === 0) throw new InvalidArgumentError('an IPv4 or IPv6 address')
+  return text
 }
 
 /** Limits of peers beside --max-connections. */

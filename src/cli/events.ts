@@ -88,6 +88,9 @@ export function printEvent(output: Output, event: NodeEvent): void {
     case 'status':
       // For machines: people are told of what concerns them.
       break
+    case 'port-mapping':
+      output.text(`mapping  ${describeMapping(event)}`)
+      break
     case 'stopping':
       output.text(`stopping on ${event.signal}; a second signal ends at once`)
       break
@@ -99,6 +102,20 @@ export function printEvent(output: Output, event: NodeEvent): void {
 
 function describeRoom({ torrents, freeBytes, totalBytes }: DeviceRoom): string {
   return `(${counted(torrents)}, ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free)`
+}
+
+/** One line; a NAT beyond the router is what people have to know of. */
+function describeMapping(event: Extract<NodeEvent, { event: 'port-mapping' }>): string {
+  const { gateway, protocol, state, innerPort, outerAddress, outerTcpPort, outerUdpPort } = event
+  if (state === 'silent') {
+    return `${gateway} ${event.problem}: port ${innerPort} has to be forwarded there by hand`
+  }
+  const by = `${gateway} (${protocol === 'pcp' ? 'PCP' : 'NAT-PMP'})`
+  if (state !== 'mapped') return `${by} refuses port ${innerPort}: ${event.problem}`
+  const host = outerAddress?.includes(':') ? `[${outerAddress}]` : (outerAddress ?? '')
+  const udp = outerUdpPort === null || outerUdpPort === outerTcpPort ? '' : `, UDP ${outerUdpPort}`
+  const beyond = event.isPublic ? '' : ', which is behind another NAT'
+  return `${host}:${outerTcpPort}${udp} by ${by}${beyond}`
 }
 
 const counted = (torrents: number): string => `${torrents} torrent${torrents === 1 ? '' : 's'}`

@@ -2,7 +2,7 @@
  * What a node tells while it runs. With --json these objects are printed as they are, one a line:
  * they are a contract (docs/json.md). Sizes in bytes, rates in bytes a second, info-hashes in hex.
  */
-import type { EngineStatus } from '../engine/index.ts'
+import type { EngineStatus, GatewayStatus } from '../engine/index.ts'
 import type { ScrubReport } from './scrub.ts'
 
 export type NodeEvent =
@@ -113,6 +113,8 @@ export type NodeEvent =
     }
   /** What the torrents share, and what others did that they may not; counts are since the start. */
   | ({ readonly event: 'status' } & EngineStatus)
+  /** What a router said of the peer port; told when it is something else than before. */
+  | ({ readonly event: 'port-mapping' } & GatewayStatus)
   | { readonly event: 'stopping'; readonly signal: string }
   | { readonly event: 'stopped' }
 

@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly webSeeds?: readonly string[]
   /** Find peers on the local networks too. */
   readonly lsd?: boolean
+  /** Have the router let others in to the peer port: the one of this address, or the default one of a private network. */
+  readonly portMapping?: { readonly gateway?: string }
   /** Find peers by the DHT too, beginning with these nodes; what it learns is kept in the file, if one is named. */
   readonly dht?: {
     readonly bootstrap: readonly { readonly host: string; readonly port: number }[]

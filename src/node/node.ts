@@ -184,6 +184,12 @@ function startEngineOf(
     ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
     ...(options.utp === undefined ? {} : { utp: options.utp }),
     lsd: options.lsd === true,
+    ...(options.portMapping !== undefined && {
+      portMapping: {
+        ...options.portMapping,
+        onChange: (status) => options.onEvent({ event: 'port-mapping', ...status }),
+      },
+    }),
     ...(options.dht === undefined
       ? {}
       : { dht: { ...options.dht, ...(dhtState && { state: dhtState }) } }),
