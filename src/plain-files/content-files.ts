@@ -20,7 +20,7 @@ import { fileSpans, type TorrentFile, type TorrentInfo } from '../metainfo/index
 import type { DirectWrites } from './direct-writes.ts'
 import { readAll, syncFolder, writeAll } from './durable.ts'
 import { asCoded, plainFileError } from './errors.ts'
-import type { FileRecords, FoundFile } from './file-records.ts'
+import { FileRecords, type FoundFile } from './file-records.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type Access, locate, makeFile, makeLink, openThere } from './safe-open.ts'
 
@@ -36,12 +36,12 @@ export class ContentFiles {
   /** Empty ones and filler among them. */
   readonly files: readonly TorrentFile[]
   readonly totalBytes: number
+  readonly records: FileRecords
   readonly #host: ContentHost
   /** A folder, or the only file. */
   readonly #content: string
   readonly #boundary: string
   readonly #multiFile: boolean
-  readonly #records: FileRecords
   /** Files that were found as noted, or made. */
   readonly #seen = new Set<number>()
   readonly #written = new Set<number>()
@@ -49,11 +49,11 @@ export class ContentFiles {
   readonly #madeIn = new Set<string>()
   readonly #noteFolder = (folder: string): void => void this.#madeIn.add(folder)
 
-  /** `content` is where the torrent's file or folder is, or will be; `boundary` a real path: a folder above it, or itself. */
+  /** `noted` are their records as they were noted; `content` is where the torrent's file or folder is, or will be; `boundary` a real path: a folder above it, or itself. */
   constructor(
     host: ContentHost,
     { files, totalBytes, multiFile }: Pick<TorrentInfo, 'files' | 'totalBytes' | 'multiFile'>,
-    records: FileRecords,
+    noted: BigUint64Array,
     content: string,
     boundary: string,
   ) {
@@ -61,10 +61,9 @@ export class ContentFiles {
     this.files = files
     this.totalBytes = totalBytes
     this.#multiFile = multiFile
-    this.#records = records
+    this.records = new FileRecords(files.length, noted)
     this.#content = content
     this.#boundary = boundary
-    records.fit(files.length)
   }
 
   /** Something was written that `makeDurable` has not come to. */
@@ -128,7 +127,7 @@ export class ContentFiles {
         this.#written.delete(index)
         await this.#withFile(index, 'write', async (file) => {
           await file.datasync()
-          this.#records.note(index!, await file.stat({ bigint: true }))
+          this.records.note(index!, await file.stat({ bigint: true }))
         })
         const loss = this.#host.files.takeLoss(path)
         if (loss !== undefined) throw systemError('sync', path, loss)
@@ -165,8 +164,8 @@ export class ContentFiles {
   /** Looks at the file anew and notes it as it is; false when it is not there, or not as it was noted. */
   async recheck(index: number): Promise<boolean> {
     const found = await this.#find(index)
-    const isAsNoted = found !== undefined && this.#records.isAsNoted(index, found)
-    this.#records.note(index, found)
+    const isAsNoted = found !== undefined && this.records.isAsNoted(index, found)
+    this.records.note(index, found)
     this.#seen.add(index)
     return isAsNoted
   }
@@ -181,7 +180,7 @@ export class ContentFiles {
     ) {
       throw changed(this.#pathOf(index), 'changed while it was being read')
     }
-    this.#records.note(index, found)
+    this.records.note(index, found)
     this.#seen.add(index)
   }
 
@@ -228,7 +227,7 @@ export class ContentFiles {
   }
 
   async #makeFile(index: number, path: string, access: Access): Promise<FileHandle> {
-    if (this.#records.isNoted(index)) throw changed(path, 'is not there any more')
+    if (this.records.isNoted(index)) throw changed(path, 'is not there any more')
     if (access === 'read') throw changed(path, 'was never written')
     const { bytes, executable } = this.files[index]!
     this.#seen.add(index)
@@ -242,11 +241,11 @@ export class ContentFiles {
 
   async #lookAt(index: number, path: string, handle: FileHandle, access: Access): Promise<void> {
     const found = await handle.stat({ bigint: true })
-    if (!this.#records.isNoted(index)) {
+    if (!this.records.isNoted(index)) {
       // Made before a crash, and not noted: no bit names it.
       const { bytes } = this.files[index]!
       if (access === 'write' && found.size !== BigInt(bytes)) await handle.truncate(bytes)
-    } else if (!this.#records.isAsNoted(index, found)) {
+    } else if (!this.records.isAsNoted(index, found)) {
       throw changed(path, 'was changed by somebody else')
     }
     this.#seen.add(index)

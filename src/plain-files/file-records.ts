@@ -19,17 +19,12 @@ export interface FoundFile {
 const DOUBTED_RECORD: readonly [bytes: bigint, mtimeNs: bigint] = [0n, 1n]
 
 export class FileRecords {
-  #words: BigUint64Array
+  readonly #words: BigUint64Array
 
-  /** As `HaveNote` has them, or none. */
-  constructor(words: BigUint64Array = new BigUint64Array(0)) {
-    this.#words = words
-  }
-
-  /** The torrent has so many files: of any other number of records none is believed. */
-  fit(fileCount: number): void {
+  /** `noted` is as `HaveNote` has it, and kept; of any other number of records than `fileCount` none is believed. */
+  constructor(fileCount: number, noted: BigUint64Array) {
     const length = fileCount * FILE_RECORD_WORDS
-    if (this.#words.length !== length) this.#words = new BigUint64Array(length)
+    this.#words = noted.length === length ? noted : new BigUint64Array(length)
   }
 
   isNoted(index: number): boolean {

@@ -25,7 +25,6 @@ import { parseInfo, type TorrentFile } from '../metainfo/index.ts'
 import type { About, StoredTorrent } from '../torrent-store/index.ts'
 import { ContentFiles, type ContentHost } from './content-files.ts'
 import { plainFileError } from './errors.ts'
-import { FileRecords } from './file-records.ts'
 import type { HaveNote, InfoNote } from './notes.ts'
 import type { NotesFolder } from './notes-folder.ts'
 
@@ -49,6 +48,7 @@ export type Place = Pick<InfoNote, 'totalBytes' | 'pieceBytes' | 'addedAtMs' | '
 /** Between the places of two torrents; four thousand of them come before the numbers begin again. */
 const POSITION_STEP = 2 ** 40
 const POSITIONS = 4096
+const NO_RECORDS = new BigUint64Array(0)
 
 /** What has happened to a torrent since the folder was opened: to thousands of idle ones, nothing. */
 class Touched {
@@ -73,7 +73,8 @@ export class PlainTorrent implements StoredTorrent {
   readonly #number: number
   #notedUploadedBytes = 0
   #notedDownloadedBytes = 0
-  readonly #records: FileRecords
+  /** Records of files, as they were in the note: those of `#files` are newer. */
+  readonly #noteRecords: BigUint64Array
   /** Known once they were needed. */
   #files: ContentFiles | undefined
   #opening: Promise<ContentFiles> | undefined
@@ -102,7 +103,7 @@ export class PlainTorrent implements StoredTorrent {
     this.pieceCount = Math.ceil(place.totalBytes / place.pieceBytes)
     const have = note ? Bitfield.fromWire(note.have, this.pieceCount) : null
     this.have = have ?? new Bitfield(this.pieceCount)
-    this.#records = new FileRecords(have === null ? undefined : note?.records)
+    this.#noteRecords = note && have !== null ? note.records : NO_RECORDS
     if (note && have !== null) {
       this.uploadedBytes = note.uploadedBytes
       this.downloadedBytes = note.downloadedBytes
@@ -257,7 +258,8 @@ export class PlainTorrent implements StoredTorrent {
       await files.makeDurable(this.have.full && this.root === undefined)
     }
     const inDoubt = (this.#touched?.lost.size ?? 0) > 0 ? await this.#noteDoubts(have) : []
-    return { have, uploadedBytes, downloadedBytes, records: this.#records.words(inDoubt) }
+    const records = this.#files?.records.words(inDoubt) ?? this.#noteRecords.slice()
+    return { have, uploadedBytes, downloadedBytes, records }
   }
 
   /** What is in doubt is noted as held, in files that are not as they were noted: who opens it next doubts it as well. */
@@ -321,7 +323,7 @@ export class PlainTorrent implements StoredTorrent {
   async #load(): Promise<ContentFiles> {
     const info = parseInfo((await this.#host.notes.readInfo(this.infoHash)).infoBytes)
     const boundary = this.root ?? this.#host.root
-    this.#files = new ContentFiles(this.#host, info, this.#records, this.contentPath, boundary)
+    this.#files = new ContentFiles(this.#host, info, this.#noteRecords, this.contentPath, boundary)
     return this.#files
   }
 

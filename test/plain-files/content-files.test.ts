@@ -35,9 +35,14 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
+const NO_RECORDS = new BigUint64Array(0)
 type Size = readonly [name: string, bytes: number, more?: Partial<TorrentFile>]
 
-function contentOf(sizes: readonly Size[], records: FileRecords, name = 'content'): ContentFiles {
+function contentOf(
+  sizes: readonly Size[],
+  noted: BigUint64Array = NO_RECORDS,
+  name = 'content',
+): ContentFiles {
   let offset = 0
   const files = sizes.map(([path, bytes, more]): TorrentFile => {
     const file = { path: path.split('/'), bytes, offset, padding: false, ...more }
@@ -45,13 +50,13 @@ function contentOf(sizes: readonly Size[], records: FileRecords, name = 'content
     return file
   })
   const info = { files, totalBytes: offset, multiFile: true }
-  return new ContentFiles(host, info, records, join(root, name), root)
+  return new ContentFiles(host, info, noted, join(root, name), root)
 }
 
 /** As after a restart: files are opened anew, with what was noted of them. */
-async function again(sizes: readonly Size[], records: FileRecords): Promise<ContentFiles> {
+async function again(sizes: readonly Size[], noted: BigUint64Array): Promise<ContentFiles> {
   await host.files.closeAll()
-  return contentOf(sizes, new FileRecords(records.words()))
+  return contentOf(sizes, noted)
 }
 
 const SIZES: readonly Size[] = [
@@ -76,8 +81,7 @@ test('what was written is read again, wherever files begin and end; filler is ze
   await fc.assert(
     fc.asyncProperty(sizes, fc.array(write, { maxLength: 10 }), async (drawn, writes) => {
       const named = drawn.map(({ bytes, kind }, i): Size => [`${i % 3}/${i}`, bytes, kind])
-      const records = new FileRecords()
-      const content = contentOf(named, records, `run ${run++}`)
+      const content = contentOf(named, NO_RECORDS, `run ${run++}`)
       const { totalBytes, files } = content
       const model = new Uint8Array(totalBytes)
       // So that each file is there.
@@ -100,8 +104,7 @@ test('what was written is read again, wherever files begin and end; filler is ze
 })
 
 test('a file is made, of its full size, with its first byte; empty ones with the last of the others', async () => {
-  const records = new FileRecords()
-  const content = contentOf(SIZES, records)
+  const content = contentOf(SIZES)
   assert.deepEqual(readdirSync(root), [])
   await content.write(1_024, bytesOf(1, 5))
   assert.deepEqual(readdirSync(join(root, 'content'), { recursive: true }).sort(), ['sub', 'sub/b'])
@@ -115,8 +118,8 @@ test('a file is made, of its full size, with its first byte; empty ones with the
 })
 
 test('a file is noted when its data is durable, and not before', async () => {
-  const records = new FileRecords()
-  const content = contentOf(SIZES, records)
+  const content = contentOf(SIZES)
+  const { records } = content
   await content.write(0, bytesOf(1_000, 1))
   assert.ok(content.isWritten)
   assert.ok(!records.isNoted(0))
@@ -133,11 +136,10 @@ for (const [what, meddle, why] of [
   ['was touched', (path: string) => utimesSync(path, 1, 1), /was changed by somebody else/],
 ] as const) {
   test(`a file that ${what} since it was noted is not used until it was looked at anew`, async () => {
-    const records = new FileRecords()
-    const before = contentOf(SIZES, records)
+    const before = contentOf(SIZES)
     await before.write(0, bytesOf(1_000, 1))
     await before.makeDurable(false)
-    const after = await again(SIZES, records)
+    const after = await again(SIZES, before.records.words())
     meddle(join(root, 'content/a'))
     const target = new Uint8Array(900)
     await assert.rejects(after.read(0, target), { ...changed, message: why })
@@ -150,11 +152,10 @@ for (const [what, meddle, why] of [
 }
 
 test('a file that is as it was noted is used, and says so when it is looked at anew', async () => {
-  const records = new FileRecords()
-  const before = contentOf(SIZES, records)
+  const before = contentOf(SIZES)
   await before.write(1_024, bytesOf(500, 3))
   await before.makeDurable(false)
-  const after = await again(SIZES, records)
+  const after = await again(SIZES, before.records.words())
   const target = new Uint8Array(500)
   await after.read(1_024, target)
   assert.deepEqual(target, bytesOf(500, 3))
@@ -163,10 +164,10 @@ test('a file that is as it was noted is used, and says so when it is looked at a
 })
 
 test('a file that was never written is not read; one that a crash left behind is taken, in its full size', async () => {
-  const content = contentOf(SIZES, new FileRecords())
+  const content = contentOf(SIZES)
   await assert.rejects(content.read(0, new Uint8Array(1)), { ...changed, message: /never written/ })
   await content.write(0, bytesOf(1, 1))
-  const after = await again(SIZES, new FileRecords())
+  const after = await again(SIZES, NO_RECORDS)
   truncateSync(join(root, 'content/a'), 10)
   await after.write(5, bytesOf(1, 9))
   assert.equal(statSync(join(root, 'content/a')).size, 1_000)
@@ -176,9 +177,9 @@ test('what was written elsewhere is adopted as it was then, or not at all', asyn
   const path = join(root, 'content')
   writeFileSync(path, bytesOf(1_000, 4))
   const files = [{ path: ['content'], bytes: 1_000, offset: 0, padding: false }]
-  const records = new FileRecords()
   const info = { files, totalBytes: 1_000, multiFile: false }
-  const content = new ContentFiles(host, info, records, path, path)
+  const content = new ContentFiles(host, info, NO_RECORDS, path, path)
+  const { records } = content
   const { mtimeMs } = statSync(path)
   await assert.rejects(content.adopt(0, mtimeMs - 5), changed)
   assert.ok(!records.isNoted(0))
@@ -189,17 +190,15 @@ test('what was written elsewhere is adopted as it was then, or not at all', asyn
 })
 
 test('records of another number of files are not believed', () => {
-  const records = new FileRecords(new BigUint64Array([1n, 2n]))
-  contentOf(SIZES, records)
+  const { records } = contentOf(SIZES, new BigUint64Array([1n, 2n]))
   for (const index of SIZES.keys()) assert.ok(!records.isNoted(index))
 })
 
 test('a file in doubt is noted so that it is found as noted by nobody', () => {
-  const records = new FileRecords()
-  records.fit(3)
+  const records = new FileRecords(3, NO_RECORDS)
   const found = { size: 10n, mtimeNs: 20n }
   for (const index of [0, 1, 2]) records.note(index, found)
-  const noted = new FileRecords(records.words([1]))
+  const noted = new FileRecords(3, records.words([1]))
   assert.deepEqual(
     [0, 1, 2].map((index) => [noted.isNoted(index), noted.isAsNoted(index, found)]),
     [
