@@ -136,7 +136,7 @@ const passkey: Section<PasskeyOptions> = {
 const accounting: Section<AccountingOptions> = {
   kind: 'section',
   key: 'accounting',
-  doc: 'An append-only log, a line of JSON an announce: `time`, `owner` (of the passkey), `infoHash`, `peerId`, `event`, `uploaded` and `downloaded` since the announce before, `leftChange`, `left`, and `unknown` when nothing was known before. Belongs to posthooks.',
+  doc: 'An append-only log, a line of JSON an announce: `time`, `owner` (of the passkey), `infoHash`, `peerId`, `event`, `uploaded` and `downloaded` since the announce before, `leftChange`, `left`, and `unknown` when nothing was known before; numbers are below 2^53. Belongs to posthooks.',
   fields: {
     file: text({
       key: 'file',

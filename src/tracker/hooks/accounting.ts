@@ -5,7 +5,8 @@
  *      "uploaded":0,"downloaded":1048576,"leftChange":-1048576,"left":0}
  *
  * `uploaded` and `downloaded` are what was moved since the announce before; `"unknown":true` says that nothing was known of
- * it (the tracker or its hooks had started anew), and both are 0. Lines are written every second; the file is opened for each
+ * it (the tracker or its hooks had started anew), and both are 0. Numbers are whole and below 2^53: what clients say may be anything of 64 bits, and
+ * readers with signed or with exact numbers would stumble over it. Lines are written every second; the file is opened for each
  * write, so it can be moved away at any time.
  *
  * Front ends in other threads bring their announces here in rings (accounting-ring.ts): there is one writer, and one memory of who said what.
@@ -87,11 +88,17 @@ export class Accounting implements Hook {
     >,
     wallMs: number,
   ): void {
-    const { owner, infoHash, peerId, event, left } = announce
+    const { owner, infoHash, peerId, event } = announce
+    const left = exact(announce.left)
+    const totals = {
+      uploaded: exact(announce.uploaded),
+      downloaded: exact(announce.downloaded),
+      left,
+    }
     const begins = event === EVENT_STARTED
     const ends = event === EVENT_STOPPED
     const second = 1 + Math.floor(this.#clock.monotonicMs() / 1000)
-    const moved = this.#table.note(owner, infoHash, peerId, announce, begins, ends, second)
+    const moved = this.#table.note(owner, infoHash, peerId, totals, begins, ends, second)
     if (this.#pendingCharacters > MAX_PENDING_CHARACTERS) {
       this.#lost++
       return
@@ -203,4 +210,8 @@ export class Accounting implements Hook {
     })
     return this.#writing
   }
+}
+
+function exact(value: number): number {
+  return Math.min(value, Number.MAX_SAFE_INTEGER)
 }

@@ -200,6 +200,22 @@ test('the log says what was moved since the announce before, and survives being 
   assert.equal(first[0]!.peerId, toHex(Buffer.from('p'.repeat(20))))
 })
 
+test('what a client says in 64 bits is logged in numbers that every reader takes', async (t) => {
+  const { get, hooks, lines } = await setUp(t)
+  const most = '18446744073709551615'
+  get(ALICE, `uploaded=${most}&downloaded=0&left=9223372036854775807&event=started`)
+  get(ALICE, `uploaded=0&downloaded=${most}&left=0`)
+  await hooks.stop()
+  const safe = Number.MAX_SAFE_INTEGER
+  assert.deepEqual(
+    lines().map((line) => [line.uploaded, line.downloaded, line.leftChange, line.left]),
+    [
+      [safe, 0, 0, safe],
+      [0, safe, -safe, 0],
+    ],
+  )
+})
+
 test('a log that cannot be written is known at the start', async () => {
   const options = { file: '/nowhere/log', memoryBytes: 65_536 }
   const accounting = new Accounting(options, new ManualClock(), seededRandom(1), silentLogger)
