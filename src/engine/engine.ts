@@ -7,10 +7,10 @@
  *   makes at most `maxConnectionsPerAddress` of them; every torrent gets its turn (places.ts).
  * - Stripes use at most `cacheBytes`, uploads at most `readCacheBytes`, messages that have not arrived or left
  *   whole `messageMemoryBytes`.
- * - An info-hash is one torrent, a hybrid's two info-hashes are the same one, also while that is being made on the volume.
+ * - An info-hash is one torrent (registry.ts).
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
-import { type Clock, type Logger, SeedbedError, toHex, toLatin1 } from '../base/index.ts'
+import { type Clock, type Logger, SeedbedError } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import {
   encodePieceLayers,
@@ -30,7 +30,6 @@ import { type DatagramSockets, openDatagrams, shareDatagrams } from './datagram-
 import { Dht, type DhtOptions } from './dht/dht.ts'
 import { Dialer } from './dialer.ts'
 import { Disks } from './disk.ts'
-import { torrentMark } from './encryption/key-exchange.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
 import { PortMapping } from './gateway/port-mapping.ts'
@@ -45,6 +44,7 @@ import type { PeerListener, PeerSocket } from './network.ts'
 import { OwnAddress } from './own-address.ts'
 import { Places } from './places.ts'
 import { type ReadBlock, ReadCache } from './read-cache.ts'
+import { Registry } from './registry.ts'
 import { StripePool } from './stripe-pool.ts'
 import type { Swarm } from './swarm.ts'
 import { SyncPolicy } from './sync-policy.ts'
@@ -91,19 +91,13 @@ class TorrentEngine implements Engine {
   readonly #volume: TorrentStore
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #torrents = new Set<Torrent>()
-  /** By all of their names. */
-  readonly #byName = new Map<string, Torrent>()
-  /** Torrents that are being made on the volume. */
-  readonly #making = new Map<string, Promise<StoredTorrent>>()
+  readonly #torrents = new Registry<Torrent>()
   readonly #connections: Connections
   readonly #places: Places
   readonly #misdeeds = new Misdeeds()
   readonly #slots: UploadSlots
   readonly #inbound = new Set<() => void>()
   readonly #doorway: Doorway
-  /** Info-hashes of the torrents by what stands for them in an encryption handshake. */
-  readonly #marks = new Map<string, Uint8Array>()
   readonly #trackerClient: TrackerClient
   readonly #syncs: SyncPolicy
   readonly #hasher: Hasher
@@ -140,8 +134,8 @@ class TorrentEngine implements Engine {
       clock: options.clock,
       random: options.random,
       encryption: options.encryption ?? DEFAULT_ENCRYPTION,
-      torrentOf: (mark) => this.#marks.get(toLatin1(mark)),
-      turnedAway: (infoHash, host) => this.#byName.get(toLatin1(infoHash))?.turnedAway(host),
+      torrentOf: (mark) => this.#torrents.nameOf(mark),
+      turnedAway: (infoHash, host) => this.#torrents.get(infoHash)?.turnedAway(host),
     }
     this.#uploads = new Throttle(options.clock, options.rates?.up)
     this.#downloads = new Throttle(options.clock, options.rates?.down)
@@ -252,7 +246,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#byName.get(toLatin1(infoHash))?.discovery.believe([peer]),
+        this.#torrents.get(infoHash)?.discovery.believe([peer]),
     }
     return Dht.open(tools, sockets, options)
   }
@@ -271,7 +265,7 @@ class TorrentEngine implements Engine {
       random,
       logger: this.#logger,
       onPeer: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#byName.get(toLatin1(infoHash))?.discovery.believe([peer]),
+        this.#torrents.get(infoHash)?.discovery.believe([peer]),
     }
     return LocalDiscovery.open(tools, bind, port)
   }
@@ -293,7 +287,7 @@ class TorrentEngine implements Engine {
     const tcp = status?.outerTcpPort ?? undefined
     const udp = status?.outerUdpPort ?? undefined
     if (!reach.learn(family, { tcp, udp }) || this.#stopping !== undefined) return
-    for (const torrent of this.#torrents) torrent.discovery.moved()
+    for (const torrent of this.#torrents.values()) torrent.discovery.moved()
   }
 
   get port(): number {
@@ -331,7 +325,7 @@ class TorrentEngine implements Engine {
   }
 
   get(infoHash: Uint8Array): EngineTorrent | undefined {
-    return this.#byName.get(toLatin1(infoHash))
+    return this.#torrents.get(infoHash)
   }
 
   open(stored: StoredTorrent, info: TorrentInfo, options: AddOptions): EngineTorrent {
@@ -377,7 +371,7 @@ class TorrentEngine implements Engine {
     const begin = async (infoBytes: Uint8Array): Promise<void> => {
       if (!torrent.running) return
       const info = parseFetchedInfo(infoBytes)
-      this.#learn(torrent, info)
+      for (const name of this.#torrents.learn(torrent, info)) torrent.discovery.announce(name)
       await this.#begin(torrent, info, options)
     }
     const stored = this.#storedOf(torrent)
@@ -428,17 +422,11 @@ class TorrentEngine implements Engine {
   }
 
   async remove(infoHash: Uint8Array): Promise<void> {
-    const torrent = this.#byName.get(toLatin1(infoHash))
+    const torrent = this.#torrents.get(infoHash)
     if (torrent === undefined) return
-    const key = toLatin1(torrent.infoHash)
     await torrent.stop()
-    await this.#making.get(key)?.catch(ignore)
-    if (!this.#torrents.delete(torrent)) return
-    for (const name of torrent.names.all) {
-      if (this.#byName.get(toLatin1(name)) !== torrent) continue
-      this.#byName.delete(toLatin1(name))
-      this.#marks.delete(toLatin1(torrentMark(name)))
-    }
+    await this.#torrents.settled(torrent.infoHash)
+    if (!this.#torrents.remove(torrent)) return
     await torrent.stored?.sync()
   }
 
@@ -455,8 +443,8 @@ class TorrentEngine implements Engine {
     this.#local?.stop()
     const released = this.#mapping?.stop()
     const closed = this.#listener?.close()
-    await Promise.all(Array.from(this.#torrents, (torrent) => torrent.stop()))
-    await Promise.allSettled(this.#making.values())
+    await Promise.all(Array.from(this.#torrents.values(), (torrent) => torrent.stop()))
+    await this.#torrents.settled()
     await closed
     await released
     this.#closeDatagrams()
@@ -469,33 +457,14 @@ class TorrentEngine implements Engine {
     this.#refuseTwice(names)
     const torrent = new Torrent(this.#context!, names, options)
     this.#torrents.add(torrent)
-    for (const name of names.all) this.#register(torrent, name)
     return torrent
   }
 
-  /** The torrent answers to this name, too. */
-  #register(torrent: Torrent, name: Uint8Array): void {
-    this.#byName.set(toLatin1(name), torrent)
-    this.#marks.set(toLatin1(torrentMark(name)), name)
-  }
-
-  /** What a magnet is called besides is known. Throws ENGINE_EXISTS when another torrent is called so. */
-  #learn(torrent: Torrent, info: TorrentInfo): void {
-    for (const name of torrent.names.learn(info)) {
-      if (this.#byName.has(toLatin1(name))) throw exists(name)
-      this.#register(torrent, name)
-      torrent.discovery.announce(name)
-    }
-  }
-
-  #refuseTwice({ all }: TorrentNames): void {
+  #refuseTwice(names: TorrentNames): void {
     if (this.#stopping !== undefined) {
       throw engineError('ENGINE_STOPPED', 'the engine has been stopped')
     }
-    for (const name of all) {
-      const key = toLatin1(name)
-      if (this.#byName.has(key) || this.#making.has(key)) throw exists(name)
-    }
+    this.#torrents.refuseTwice(names)
   }
 
   async #store(
@@ -506,7 +475,6 @@ class TorrentEngine implements Engine {
     const { totalBytes, pieceBytes, infoBytes } = info
     const there = this.#volume.get(infoHash)
     if (there !== undefined) return there
-    const key = toLatin1(infoHash)
     const beside = { layers: encodePieceLayers(layers), filler: fillerOf(info) }
     const made = this.#volume.create(
       { infoHash, totalBytes, pieceBytes },
@@ -514,12 +482,7 @@ class TorrentEngine implements Engine {
       attributes,
       beside,
     )
-    this.#making.set(key, made)
-    try {
-      return await made
-    } finally {
-      this.#making.delete(key)
-    }
+    return this.#torrents.whileMaking(infoHash, made)
   }
 
   #accept(socket: PeerSocket): void {
@@ -534,7 +497,7 @@ class TorrentEngine implements Engine {
       this.#doorway,
       (infoHash, first, socket) => {
         this.#inbound.delete(cutOff)
-        const torrent = this.#byName.get(toLatin1(infoHash))
+        const torrent = this.#torrents.get(infoHash)
         if (torrent === undefined || !this.#hasPlace(torrent, socket, arrival)) {
           socket.onClose = () => {}
           socket.destroy()
@@ -563,7 +526,7 @@ class TorrentEngine implements Engine {
   }
 
   *#swarms(): Generator<Swarm> {
-    for (const { swarmIfAny } of this.#torrents) if (swarmIfAny) yield swarmIfAny
+    for (const { swarmIfAny } of this.#torrents.values()) if (swarmIfAny) yield swarmIfAny
   }
 
   #tick(): void {
@@ -571,7 +534,7 @@ class TorrentEngine implements Engine {
     const elapsedMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
     // Another one is the first each time: whoever is first takes what there is.
-    const torrents = [...this.#torrents]
+    const torrents = [...this.#torrents.values()]
     this.#turn = (this.#turn + 1) % Math.max(1, torrents.length)
     for (let i = 0; i < torrents.length; i++) {
       torrents[(this.#turn + i) % torrents.length]!.tick(elapsedMs)
@@ -590,15 +553,9 @@ class TorrentEngine implements Engine {
   /** Nobody can say what is durable there: no torrent that is being written to a failed device may go on. */
   #syncFailed(error: Error): void {
     this.#logger.error({ error }, 'a device could not be synced')
-    for (const torrent of this.#torrents) {
+    for (const torrent of this.#torrents.values()) {
       const failure = torrent.stored?.failure
       if (torrent.state === 'downloading' && failure !== undefined) torrent.fail(failure)
     }
   }
-}
-
-const ignore = (): void => {}
-
-function exists(name: Uint8Array): Error {
-  return engineError('ENGINE_EXISTS', `torrent ${toHex(name)} is in the engine already`)
 }
