@@ -44,6 +44,8 @@ export interface ClientTools {
   readonly port: number
   readonly transports: readonly TransportNumber[]
   onChange(status: GatewayStatus): void
+  /** It has begun anew, and was asked again. */
+  onAnew(): void
 }
 
 interface Mapping {
@@ -105,10 +107,13 @@ export class GatewayClient {
 
   /** It told everybody what its clock shows. */
   announced(protocol: Protocol, epochS: number): void {
-    const nowMs = this.#nowMs
-    if (this.#protocol !== protocol || nowMs - this.#roundMs < MIN_WAIT_MS) return
     // Only what it answers moves our picture of its clock: this may be anybody's.
-    if (!this.#epoch.fits(protocol, epochS, nowMs)) this.#wake()
+    if (this.#protocol === protocol && !this.#epoch.fits(protocol, epochS, this.#nowMs)) this.ask()
+  }
+
+  /** Asks it before its time, because what it maps may be gone. */
+  ask(): void {
+    if (this.#nowMs - this.#roundMs >= MIN_WAIT_MS) this.#wake()
   }
 
   status(): GatewayStatus {
@@ -188,6 +193,7 @@ export class GatewayClient {
         this.#tools.logger.info({ gateway: this.gateway.address }, 'the gateway has begun anew')
         // What it had mapped before its clock was seen to be another is gone, too.
         answers = await this.#mapAll(protocol, conversation)
+        this.#tools.onAnew()
       }
       if (this.#isOver) return 0
       if (answers.every(({ kind }) => kind === 'silent' || kind === 'version')) continue

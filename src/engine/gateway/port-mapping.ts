@@ -109,6 +109,10 @@ export class PortMapping {
         if (this.#firstOf(gateway.family) === client) this.#tools.onMoved(gateway.family, status)
         this.#options.onChange?.(status)
       },
+      // It is the same box for IPv4 and IPv6, most of the time, and not every one tells so by both.
+      onAnew: () => {
+        for (const other of this.#clients.values()) if (other !== client) other.ask()
+      },
     })
     client.start()
     return client

@@ -45,6 +45,7 @@ class World {
       port: PORT,
       transports: [tcp, udp],
       onChange: (status) => this.heard.push(status),
+      onAnew: () => {},
     })
   }
 
@@ -425,6 +426,59 @@ test('whenever it is stopped, nothing stays mapped, open or due', async () => {
       assert.equal(world.played.table.size, 0, `pcp ${pcp}, after ${ms} ms`)
     }
   }
+})
+
+test('a router that begins anew is asked for all addresses, by whichever it is heard', async () => {
+  const clock = new ManualClock(1_000_000)
+  const internet = new FakeInternet(clock, { latencyMs: 2, bytesPerMs: 1_000 })
+  let startMs = 0
+  const seconds = (): number => Math.floor((clock.monotonicMs() - startMs) / 1000)
+  const routers = [GATEWAY, 'fe80::1'].map((host) => ({
+    host,
+    played: new PlayedGateway({ clock: seconds }),
+  }))
+  for (const { host, played } of routers) {
+    const socket = await internet.host(host).openDatagram('', GATEWAY_PORT)
+    socket.onMessage = (bytes, from, port) => socket.send(played.answer(bytes)!, from, port)
+  }
+  internet.gatewaysOf = () => ({
+    gateways: [
+      { family: 4, address: GATEWAY, local: OURS },
+      { family: 6, address: 'fe80::1', local: '2001:db8::10' },
+    ],
+    lack: undefined,
+  })
+  const mapping = new PortMapping(
+    {
+      network: internet.host(OURS),
+      clock,
+      random: seededRandom(3),
+      logger: silentLogger,
+      bind: ['0.0.0.0', '::'],
+      port: PORT,
+      hasUdp: true,
+      onMoved: () => {},
+    },
+    {},
+  )
+  const pass = async (ms: number): Promise<void> => {
+    for (let i = 0; i < ms; i += 10) {
+      clock.advance(10)
+      for (let n = 0; n < 4; n++) await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  mapping.start()
+  await pass(20_000)
+  startMs = clock.monotonicMs()
+  for (const { played } of routers) played.reset(seconds)
+  const speaker = await internet.host(GATEWAY).openMulticast('224.0.0.1', 5350, ['0.0.0.0'])
+  speaker.send(routers[0]!.played.announcement())
+  await pass(500)
+  for (const { host, played } of routers) assert.equal(played.table.size, 2, host)
+  const stopped = mapping.stop()
+  await pass(500)
+  await stopped
+  for (const { host, played } of routers) assert.equal(played.table.size, 0, host)
 })
 
 test('gateways come and go with the networks of a machine', async () => {

@@ -41,6 +41,7 @@ function clientOf(gateway: string, onChange: (status: GatewayStatus) => void): G
       port: 6881,
       transports: [tcp, udp],
       onChange,
+      onAnew: () => {},
     },
   )
 }
