@@ -10,7 +10,7 @@
  * - An info-hash is one torrent (registry.ts).
  * - After `stop` has settled no timer, socket or write is left, and what was verified is durable.
  */
-import { type Clock, type Logger, SeedbedError } from '../base/index.ts'
+import type { Clock, Logger } from '../base/index.ts'
 import { allocateAligned } from '../block-device/index.ts'
 import {
   encodePieceLayers,
@@ -26,23 +26,20 @@ import { Alarms } from './announce/alarms.ts'
 import { createTrackerClient, type TrackerClient, TrackerUrls } from './announce/tracker-client.ts'
 import { Budget } from './budget.ts'
 import { type Arrival, Connections } from './connections.ts'
-import { type DatagramSockets, openDatagrams, shareDatagrams } from './datagram-port.ts'
-import { Dht, type DhtOptions } from './dht/dht.ts'
 import { Dialer } from './dialer.ts'
 import { Disks } from './disk.ts'
 import type { EncryptionPolicy } from './encryption/policy.ts'
 import { engineError } from './errors.ts'
-import { PortMapping } from './gateway/port-mapping.ts'
 import { Reach } from './gateway/reach.ts'
-import type { GatewayStatus, PortMappingStatus } from './gateway/types.ts'
+import type { GatewayStatus } from './gateway/types.ts'
 import { type Hasher, inlineHasher } from './hasher.ts'
 import { awaitHandshake, type Doorway } from './inbound.ts'
-import { LocalDiscovery } from './local/local-discovery.ts'
 import { parseFetchedInfo } from './metadata.ts'
 import { Misdeeds } from './misdeeds.ts'
-import type { PeerListener, PeerSocket } from './network.ts'
+import type { PeerSocket } from './network.ts'
 import { OwnAddress } from './own-address.ts'
 import { Places } from './places.ts'
+import { Port } from './port.ts'
 import { type ReadBlock, ReadCache } from './read-cache.ts'
 import { Registry } from './registry.ts'
 import { StripePool } from './stripe-pool.ts'
@@ -61,21 +58,16 @@ import type {
   Rates,
 } from './types.ts'
 import { UploadSlots } from './upload-slots.ts'
-import { Utp } from './utp/utp.ts'
 import { makePeerId } from './wire/handshake.ts'
 
 const TICK_MS = 1_000
 const NO_LAYERS: PieceLayers = new Map()
-const NO_MAPPING: PortMappingStatus = { off: 'it is not asked for', gateways: [] }
 const DEFAULT_READ_CACHE_BYTES = 64 * 1024 * 1024
 const DEFAULT_UPLOAD_SLOTS = 16
 const DEFAULT_MESSAGE_BYTES = 32 * 1024 * 1024
 const DEFAULT_ENCRYPTION: EncryptionPolicy = 'offered'
 /** Transfer totals are made durable this often when nothing else is written. */
 const TOTALS_MS = 5 * 60_000
-/** Port 0: a port that is free for TCP may be taken for UDP. */
-const MAX_PORT_TRIES = 16
-
 /**
  * Listens and serves; torrents are added to what it returns. Rejects with ENGINE_PORT_TAKEN,
  * ENGINE_LISTEN_FAILED, ENGINE_CACHE_SMALL.
@@ -106,12 +98,7 @@ class TorrentEngine implements Engine {
   readonly #uploads: Throttle
   readonly #downloads: Throttle
   #context: TorrentContext | undefined
-  #listener: PeerListener | undefined
-  #datagrams: DatagramSockets = new Map()
-  #utp: Utp | undefined
-  #dht: Dht | undefined
-  #local: LocalDiscovery | undefined
-  #mapping: PortMapping | undefined
+  #port: Port | undefined
   #cancelTick: (() => void) | undefined
   #lastTickMs = 0
   #turn = 0
@@ -156,17 +143,18 @@ class TorrentEngine implements Engine {
   }
 
   async listen(): Promise<void> {
-    const { network, bind, peerPort, random, volume } = this.#options
+    const { network, random, volume } = this.#options
     try {
-      await this.#openPort(bind, peerPort)
-      if (this.#options.lsd === true) this.#local = await this.#openLocal(this.port)
+      this.#port = await Port.open(this.#options, {
+        accept: (socket) => this.#accept(socket),
+        found: (infoHash, peer) => this.#torrents.get(infoHash)?.discovery.believe([peer]),
+      })
     } catch (error) {
-      this.#closeDatagrams()
-      await this.#listener?.close()
       this.#trackerClient.close()
       await this.#hasher.close()
       throw error
     }
+    const { utp, dht, local } = this.#port
     this.#context = {
       volume,
       network,
@@ -199,85 +187,15 @@ class TorrentEngine implements Engine {
       maxConnectionsPerTorrent: this.#options.maxConnectionsPerTorrent ?? Number.POSITIVE_INFINITY,
       ownAddress: new OwnAddress(),
       misdeeds: this.#misdeeds,
-      dialer: new Dialer(network, this.#clock, this.#utp, this.#options.utp ?? 'off'),
+      dialer: new Dialer(network, this.#clock, utp, this.#options.utp ?? 'off'),
       encryption: this.#doorway.encryption,
-      dht: this.#dht,
-      local: this.#local,
+      dht,
+      local,
     }
-    this.#mapPort()
+    this.#port.map((family, status) => this.#moved(family, status))
     this.#lastTickMs = this.#clock.monotonicMs()
     this.#lastTotalsMs = this.#lastTickMs
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick())
-  }
-
-  /** Listens for peers, and opens the same port over UDP for the DHT and uTP. */
-  async #openPort(bind: readonly string[], peerPort: number): Promise<void> {
-    const { network, utp = 'off', dht } = this.#options
-    for (let tries = 1; ; tries++) {
-      const accept = (socket: PeerSocket): void => this.#accept(socket)
-      const listener = await network.listen(bind, peerPort, accept)
-      this.#listener = listener
-      if (utp === 'off' && dht === undefined) return
-      try {
-        this.#datagrams = await openDatagrams(network, bind, listener.port, this.#logger)
-        break
-      } catch (error) {
-        const isTaken = error instanceof SeedbedError && error.code === 'ENGINE_PORT_TAKEN'
-        if (!isTaken || peerPort !== 0 || tries === MAX_PORT_TRIES) throw error
-        await listener.close()
-      }
-    }
-    const sides = shareDatagrams(this.#datagrams)
-    if (dht !== undefined) this.#dht = this.#openDht(sides.dht, dht)
-    if (utp !== 'off') this.#utp = this.#openUtp(sides.utp)
-  }
-
-  #openUtp(sockets: DatagramSockets): Utp {
-    const { random, maxConnections } = this.#options
-    const accept = (socket: PeerSocket): void => this.#accept(socket)
-    return new Utp({ sockets, clock: this.#clock, random, maxConnections, accept })
-  }
-
-  #openDht(sockets: DatagramSockets, options: DhtOptions): Dht {
-    const { network, random } = this.#options
-    const tools = {
-      network,
-      clock: this.#clock,
-      random,
-      logger: this.#logger,
-      onAnnounced: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#torrents.get(infoHash)?.discovery.believe([peer]),
-    }
-    return Dht.open(tools, sockets, options)
-  }
-
-  #closeDatagrams(): void {
-    this.#dht?.stop()
-    this.#utp?.stop()
-    for (const socket of this.#datagrams.values()) socket.close()
-  }
-
-  #openLocal(port: number): Promise<LocalDiscovery> {
-    const { network, random, bind } = this.#options
-    const tools = {
-      network,
-      clock: this.#clock,
-      random,
-      logger: this.#logger,
-      onPeer: (infoHash: Uint8Array, peer: { host: string; port: number }) =>
-        this.#torrents.get(infoHash)?.discovery.believe([peer]),
-    }
-    return LocalDiscovery.open(tools, bind, port)
-  }
-
-  #mapPort(): void {
-    const { portMapping } = this.#options
-    if (portMapping === undefined) return
-    const hasUdp = this.#datagrams.size > 0
-    const onMoved = this.#moved.bind(this)
-    const tools = { ...this.#options, port: this.port, hasUdp, onMoved }
-    this.#mapping = new PortMapping(tools, portMapping)
-    this.#mapping.start()
   }
 
   /** A gateway lets others in, at the port that it says. */
@@ -291,15 +209,15 @@ class TorrentEngine implements Engine {
   }
 
   get port(): number {
-    return this.#listener!.port
+    return this.#port!.number
   }
 
   get dhtNodes(): number {
-    return this.#dht?.size ?? 0
+    return this.#port?.dht?.size ?? 0
   }
 
   dhtState(): Uint8Array | undefined {
-    return this.#dht?.state()
+    return this.#port?.dht?.state()
   }
 
   status(): EngineStatus {
@@ -311,7 +229,7 @@ class TorrentEngine implements Engine {
       connections: { total, max, halfOpen, arriving, refused: { ...refused }, givenUp },
       uploadSlots: { used, max: this.#slots.max ?? null },
       misdeeds: this.#misdeeds.counts,
-      portMapping: this.#mapping?.status() ?? NO_MAPPING,
+      portMapping: this.#port!.mapping,
     }
   }
 
@@ -439,15 +357,11 @@ class TorrentEngine implements Engine {
     this.#cancelTick?.()
     this.#syncs.stop()
     for (const cutOff of [...this.#inbound]) cutOff()
-    this.#dht?.stop()
-    this.#local?.stop()
-    const released = this.#mapping?.stop()
-    const closed = this.#listener?.close()
+    const shut = this.#port?.shut()
     await Promise.all(Array.from(this.#torrents.values(), (torrent) => torrent.stop()))
     await this.#torrents.settled()
-    await closed
-    await released
-    this.#closeDatagrams()
+    await shut
+    this.#port?.close()
     this.#trackerClient.close()
     await this.#hasher.close()
     await this.#syncs.now()
