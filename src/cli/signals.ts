@@ -1,5 +1,9 @@
 /** The first SIGINT or SIGTERM asks for a clean end, the second ends at once. */
 import { constants } from 'node:os'
+import { isatty } from 'node:tty'
+
+const STDIN = 0
+
 import { errnoOf } from '../base/index.ts'
 import type { Output } from './output.ts'
 
@@ -62,14 +66,18 @@ export async function untilInterrupted(
 }
 
 /**
- * Answers a signal that is a request, not an end; the result stops answering. A SIGHUP from the terminal
- * that goes away still ends the process, as SIGTERM would: it stays only for those that run without one.
+ * Answers a signal that is a request, not an end; the result stops answering. A SIGHUP because the terminal went away ends the
+ * process, as SIGTERM would: what was started there and by hand is not to stay behind unseen.
  */
-export function onSignal(name: 'SIGHUP' | 'SIGUSR2', action: () => void): () => void {
-  // Windows has neither as a request.
+export function onSignal(name: 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2', action: () => void): () => void {
+  // Windows has none of them as a request.
   if (process.platform === 'win32') return () => {}
-  const onTerminal = name === 'SIGHUP' && process.stdin.isTTY
-  const listener = onTerminal ? () => void process.kill(process.pid, 'SIGTERM') : action
+  const hadTerminal = isatty(STDIN)
+  const listener = (): void => {
+    // One that hung up is none any more.
+    if (name === 'SIGHUP' && hadTerminal && !isatty(STDIN)) process.kill(process.pid, 'SIGTERM')
+    else action()
+  }
   process.on(name, listener)
   return () => {
     process.off(name, listener)

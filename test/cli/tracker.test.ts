@@ -1,6 +1,6 @@
 /** `seedbed tracker`: checks, prints, runs, reloads, drains. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import {
@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { onLinux } from '../tracker/linux/linux.ts'
-import { seedbed, start } from './run.ts'
+import { MAIN, seedbed, start } from './run.ts'
 
 let root = ''
 before(() => {
@@ -206,3 +206,46 @@ test('a tracker whose output nobody reads any more keeps its swarms at the end',
   assert.equal(status, 0)
   assert.ok(existsSync(kept))
 })
+
+test(
+  'a tracker ends with its terminal, swarms kept; while that is there SIGHUP reloads',
+  onLinux,
+  async (t) => {
+    if (spawnSync('script', ['--version']).status !== 0) {
+      t.skip('no script(1) here, which makes terminals')
+      return
+    }
+    const kept = join(root, 'hung-up')
+    const pidFile = join(root, 'pid')
+    const path = file(
+      'terminal.yaml',
+      `tracker: {http: {addr: ""}, udp: {addr: "127.0.0.1:0"}, storage: {config: {snapshot: ${kept}}}}`,
+    )
+    const command = `echo $$ > ${pidFile}; exec ${process.execPath} ${MAIN} tracker --config ${path}`
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+      env: { ...process.env, SHELL: '/bin/sh' },
+    })
+    let shown = ''
+    terminal.stdout.on('data', (chunk) => {
+      shown += String(chunk)
+    })
+    const until = async (done: () => boolean): Promise<void> => {
+      while (!done()) await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    t.after(() => {
+      terminal.kill('SIGKILL')
+      try {
+        process.kill(Number(readFileSync(pidFile, 'latin1')), 'SIGKILL')
+      } catch {
+        // It has ended, as it should.
+      }
+    })
+    await until(() => shown.includes('Ctrl-C stops') || terminal.exitCode !== null)
+    assert.equal(terminal.exitCode, null, shown)
+    process.kill(Number(readFileSync(pidFile, 'latin1')), 'SIGHUP')
+    await until(() => shown.includes('configuration reloaded'))
+    assert.equal(existsSync(kept), false)
+    terminal.kill('SIGKILL')
+    await until(() => existsSync(kept))
+  },
+)

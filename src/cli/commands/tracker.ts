@@ -16,7 +16,7 @@ import {
 } from '../../tracker/index.ts'
 import { jsonOption, logLevelOption, makeLogger } from '../log-options.ts'
 import { Output } from '../output.ts'
-import { catchSignals } from '../signals.ts'
+import { catchSignals, onSignal } from '../signals.ts'
 import { packageVersion } from '../version.ts'
 
 const RELOAD_SIGNALS = ['SIGHUP', 'SIGUSR1'] as const
@@ -82,7 +82,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   const onReload = (): void => {
     reread().catch(() => {})
   }
-  for (const name of RELOAD_SIGNALS) process.on(name, onReload)
+  const deaf = RELOAD_SIGNALS.map((name) => onSignal(name, onReload))
   const service = await starting
   output.object({
     event: 'ready',
@@ -109,7 +109,7 @@ async function tracker(options: TrackerCommandOptions): Promise<void> {
   output.result({ event: 'stopping', signal: signals.received }, `${signals.received}: stopping`)
   await service.stop()
   output.result({ event: 'stopped' }, 'stopped')
-  for (const name of RELOAD_SIGNALS) process.off(name, onReload)
+  for (const stopListening of deaf) stopListening()
   signals.dispose()
 }
 
