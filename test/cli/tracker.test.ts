@@ -211,8 +211,8 @@ test(
   'a tracker ends with its terminal, swarms kept; while that is there SIGHUP reloads',
   onLinux,
   async (t) => {
-    if (spawnSync('script', ['--version']).status !== 0) {
-      t.skip('no script(1) here, which makes terminals')
+    if (spawnSync('script', ['-qec', 'true', '/dev/null'], { timeout: 60_000 }).status !== 0) {
+      t.skip('no terminal can be made here by script(1)')
       return
     }
     const kept = join(root, 'hung-up')
