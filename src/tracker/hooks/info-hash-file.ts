@@ -1,5 +1,5 @@
 /**
- * A file of info-hashes, 40 hexadecimal digits a line; empty lines and lines that begin with `#` do not count. It is read in
+ * A file of info-hashes, 40 hexadecimal digits a line; empty lines do not count, nor what stands behind a `#`, at the beginning or behind a space. It is read in
  * pieces with turns for others in between, so millions of lines cost no pause.
  */
 import { type FileHandle, open } from 'node:fs/promises'
@@ -48,7 +48,7 @@ class LineParser {
   readonly #path: string
   #hashes: Uint8Array
   #line = 1
-  /** Digits of this line so far; a comment has none. */
+  /** Digits of this line so far. */
   #digits = 0
   #comment = false
   #ended = false
@@ -67,7 +67,7 @@ class LineParser {
       const byte = bytes[i]!
       if (byte === LF) this.#endLine()
       else if (this.#comment) continue
-      else if (byte === HASH_SIGN && this.#digits === 0) this.#comment = true
+      else if (byte === HASH_SIGN && (this.#digits === 0 || this.#ended)) this.#comment = true
       else if (byte === CR || byte === 0x20 || byte === 0x09) this.#ended = this.#digits > 0
       else this.#digit(byte)
     }

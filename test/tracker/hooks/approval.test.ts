@@ -81,7 +81,7 @@ test('a file may have comments, empty lines, CRLF, capitals and no last line end
   const lines = Array.from({ length: 20_000 }, (_, n) => hex(hashes, n))
   writeFileSync(
     path,
-    `# mine\n\n${lines.slice(0, 9000).join('\r\n')}  \n  # more: zz\n${lines.slice(9000).join('\n').toUpperCase()}`,
+    `# mine\n\n${lines.slice(0, 9000).join('\r\n')}  # the last of these\n  # more: zz\n${lines.slice(9000).join('\n').toUpperCase()}`,
   )
   const set = await loadInfoHashFile(path)
   assert.equal(set.size, 20_000)
@@ -96,6 +96,8 @@ test('a line that is no info-hash is named', async (t) => {
     [`${good}${good}\n`, 1],
     [`${good}\n\n${'g'.repeat(40)}`, 3],
     [`${good.slice(1)} a`, 1],
+    [`${good.slice(1)} # a`, 1],
+    [`${good}# a`, 1],
     [`${good}\n${good.slice(2)}`, 2],
   ] as const) {
     writeFileSync(path, text)
