@@ -107,8 +107,12 @@ export class GatewayClient {
 
   /** It told everybody what its clock shows. */
   announced(protocol: Protocol, epochS: number): void {
-    // Only what it answers moves our picture of its clock: this may be anybody's.
-    if (this.#protocol === protocol && !this.#epoch.fits(protocol, epochS, this.#nowMs)) this.ask()
+    // Only what it answers moves our picture of it: this may be anybody's.
+    const isNews =
+      this.#protocol === undefined
+        ? this.#state === 'silent'
+        : this.#protocol === protocol && !this.#epoch.fits(protocol, epochS, this.#nowMs)
+    if (isNews) this.ask()
   }
 
   /** Asks it before its time, because what it maps may be gone. */

@@ -5,7 +5,7 @@
  * Invariants: one question at a time, each sent a bounded number of times; taken is only what answers it, and bears its nonce
  * (PCP). That it comes from the gateway's address and port is the socket's doing.
  */
-import { below, bytesEqual, type Clock, type Random } from '../../base/index.ts'
+import { below, bytesEqual, type Clock, errnoOf, type Random } from '../../base/index.ts'
 import type { DatagramSocket } from '../network.ts'
 import {
   encodeNatPmpAsk,
@@ -153,8 +153,10 @@ export class Conversation {
         const answer = read(bytes)
         if (answer !== null) end(answer)
       }
-      // Nobody listens there.
-      socket.onError = giveUp
+      // Nobody listens there. What else is wrong on the way, such as a network that is just coming up, may pass.
+      socket.onError = (error) => {
+        if (errnoOf(error) === 'ECONNREFUSED') giveUp()
+      }
       const send = (tries: number): void => {
         if (tries === Math.min(maxTries, waitsMs.length)) giveUp()
         else {

@@ -417,6 +417,60 @@ test('what is told to all makes a client ask at once, but no more often than eve
   }
 })
 
+test('a gateway that was silent is asked as soon as it speaks', async () => {
+  const world = await World.open()
+  world.gets = () => false
+  await world.pass(4 * MINUTE_MS)
+  assert.equal(world.last.state, 'silent')
+  world.gets = () => true
+  world.client.announced('pcp', 3)
+  await world.settle()
+  assert.equal(world.last.state, 'mapped')
+  await world.stop()
+})
+
+test('a network that is not there yet is waited for, a port where nobody listens is not', async () => {
+  for (const [code, state] of [
+    ['EHOSTUNREACH', 'mapped'],
+    ['ECONNREFUSED', 'silent'],
+  ] as const) {
+    const world = await World.open()
+    const network = world.internet.host(OURS)
+    const told: GatewayStatus[] = []
+    let questions = 0
+    const client = new GatewayClient(
+      { family: 4, address: GATEWAY, local: OURS },
+      {
+        network: {
+          datagram: async (host, port, from) => {
+            const socket = await network.datagram(host, port, from)
+            const send = socket.send.bind(socket)
+            socket.send = (bytes) => {
+              if (questions++ > 1) send(bytes)
+              else socket.onError(Object.assign(new Error(code), { code }))
+            }
+            return socket
+          },
+        },
+        clock: world.clock,
+        random: seededRandom(6),
+        logger: silentLogger,
+        port: 7000,
+        transports: [TransportNumber.tcp],
+        onChange: (status) => told.push(status),
+        onAnew: () => {},
+      },
+    )
+    client.start()
+    await world.pass(MINUTE_MS)
+    assert.equal(told[0]?.state, state, code)
+    const stopped = client.stop()
+    await world.pass(MINUTE_MS)
+    await stopped
+    await world.stop()
+  }
+})
+
 test('whenever it is stopped, nothing stays mapped, open or due', async () => {
   for (const pcp of [true, false]) {
     for (let ms = 0; ms <= 40; ms += 2) {
