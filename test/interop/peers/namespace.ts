@@ -2,7 +2,11 @@
  * A network of its own, for peers that refuse 127.0.0.0/8 or speak to a group: a user and a network namespace with
  * addresses of their own. Needs no privilege where user namespaces are allowed.
  */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { Child } from './child.ts'
+
+const execute = promisify(execFile)
 
 /** How a command is started; `undefined` means as it is. */
 export type Within = Namespace | undefined
@@ -39,16 +43,19 @@ export class Namespace {
     ])
   }
 
-  static async #hold(making: readonly string[]): Promise<Namespace | undefined> {
+  /** Another network, of the same user: interfaces can be moved between the two. */
+  openBeside(): Promise<Namespace | undefined> {
+    const enter = ['--user', '--preserve-credentials', `--target=${this.pid}`]
+    return Namespace.#hold(['ip link set lo up'], [...enter, 'unshare', '--net'], 'nsenter')
+  }
+
+  static async #hold(
+    making: readonly string[],
+    by: readonly string[] = ['--user', '--map-root-user', '--net'],
+    command = 'unshare',
+  ): Promise<Namespace | undefined> {
     const steps = [...making, `echo '{"event":"ready"}'`, 'exec cat']
-    const holder = new Child('namespace', 'unshare', [
-      '--user',
-      '--map-root-user',
-      '--net',
-      'sh',
-      '-c',
-      steps.join(' && '),
-    ])
+    const holder = new Child('namespace', command, [...by, 'sh', '-c', steps.join(' && ')])
     try {
       await holder.event('ready', 10_000)
     } catch {
@@ -56,6 +63,31 @@ export class Namespace {
       return undefined
     }
     return new Namespace(holder)
+  }
+
+  get pid(): number {
+    return this.#holder.pid!
+  }
+
+  /** Runs all of them inside; false when one fails. */
+  async run(commands: readonly string[]): Promise<boolean> {
+    return (await this.#inside(commands)) !== undefined
+  }
+
+  /** As `run`; what they printed. */
+  async read(commands: readonly string[]): Promise<string> {
+    const printed = await this.#inside(commands)
+    if (printed === undefined) throw new Error(`failed: ${commands.join(' && ')}`)
+    return printed
+  }
+
+  async #inside(commands: readonly string[]): Promise<string | undefined> {
+    const [command, words] = this.wrap('sh', ['-c', commands.join(' && ')])
+    try {
+      return (await execute(command, words, { timeout: 60_000 })).stdout
+    } catch {
+      return undefined
+    }
   }
 
   /** The command that runs `command` inside. */

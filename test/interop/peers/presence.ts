@@ -9,10 +9,13 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { ARIA2 } from './aria2.ts'
+import { MINIUPNPD, NFT } from './home-network.ts'
 import { LIBTORRENT_PYTHON } from './libtorrent.ts'
 import { TRANSMISSION } from './transmission.ts'
 
 export type PeerName = 'libtorrent' | 'aria2' | 'transmission'
+/** Of a router, beside them. */
+type ProgramName = PeerName | 'miniupnpd' | 'nft'
 
 interface Peer {
   readonly debianPackage: string
@@ -20,7 +23,7 @@ interface Peer {
   readonly versionPattern: RegExp
 }
 
-const PEERS: Readonly<Record<PeerName, Peer>> = {
+const PEERS: Readonly<Record<ProgramName, Peer>> = {
   libtorrent: {
     debianPackage: 'python3-libtorrent',
     versionCommand: [LIBTORRENT_PYTHON, '-c', 'import libtorrent; print(libtorrent.version)'],
@@ -36,10 +39,20 @@ const PEERS: Readonly<Record<PeerName, Peer>> = {
     versionCommand: [TRANSMISSION, '--version'],
     versionPattern: /^transmission-cli (\S+)/,
   },
+  miniupnpd: {
+    debianPackage: 'miniupnpd-nftables',
+    versionCommand: [MINIUPNPD, '--version'],
+    versionPattern: /^miniupnpd (\S+)/,
+  },
+  nft: {
+    debianPackage: 'nftables',
+    versionCommand: [NFT, '--version'],
+    versionPattern: /^nftables v(\S+)/,
+  },
 }
 
 /** The peer's version, or undefined where it is not installed. */
-export function peerVersion(name: PeerName): string | undefined {
+export function peerVersion(name: ProgramName): string | undefined {
   const [command, ...parameters] = PEERS[name].versionCommand
   const result = spawnSync(command, parameters, { encoding: 'utf8', timeout: 20_000 })
   if (result.status !== 0) return undefined
@@ -52,7 +65,7 @@ function couldInstall(): boolean {
 }
 
 /** True when all are there; else the test is skipped (or failed, see above) and must return. */
-export function havePeers(t: TestContext, ...names: readonly PeerName[]): boolean {
+export function havePeers(t: TestContext, ...names: readonly ProgramName[]): boolean {
   const missing = names.filter((name) => peerVersion(name) === undefined)
   if (missing.length === 0) return true
   const packages = missing.map((name) => PEERS[name].debianPackage).join(' ')
