@@ -11,10 +11,10 @@
  * Chunks are numbered across the extent: `(piece - firstPiece) * chunksPerPiece + chunk` (`at`). A number
  * without a chunk (behind a short last piece, or in a piece that we have) is `absent`.
  *
- * Invariants: a free chunk has no owner; a requested one has one or two, different ones; of a received
+ * Invariants (`check`): a free chunk has no owner; a requested one has one or two, different ones; of a received
  * one `owner` is the peer that delivered it; `free`, `left` and those of each piece are the counts their names say.
  */
-import type { Bitfield } from '../base/index.ts'
+import { assert, type Bitfield } from '../base/index.ts'
 import type { Geometry } from './geometry.ts'
 
 export const ChunkState = { absent: 0, free: 1, requested: 2, receiving: 3, received: 4 } as const
@@ -160,5 +160,32 @@ export class ActiveExtent {
     if (nowMs - sole.sinceMs < SOLE_MS) return false
     this.soles!.delete(piece)
     return true
+  }
+
+  /** Throws when an invariant does not hold. For tests: reads everything. */
+  check(): void {
+    const pieceFree = new Uint32Array(this.pieceCount)
+    const pieceLeft = new Uint32Array(this.pieceCount)
+    for (const [at, state] of this.state.entries()) {
+      const piece = this.pieceAt(at) - this.firstPiece
+      const owner = this.owner[at]!
+      const second = this.second[at]!
+      if (state !== ChunkState.absent && state !== ChunkState.received) pieceLeft[piece]!++
+      if (state === ChunkState.free) {
+        pieceFree[piece]!++
+        assert(owner === NOBODY && second === NOBODY, 'a free chunk has an owner')
+        assert(at >= this.cursor, 'a free chunk lies before the cursor')
+      }
+      if (state === ChunkState.requested || state === ChunkState.receiving) {
+        assert(owner !== NOBODY && owner !== second, 'a requested chunk has no proper owner')
+      }
+    }
+    const isSame = (counts: Uint32Array, kept: Uint32Array, sum: number): boolean =>
+      counts.every((count, i) => count === kept[i]) && counts.reduce((a, b) => a + b, 0) === sum
+    assert(isSame(pieceFree, this.pieceFree, this.free), 'an extent counts its free chunks wrong')
+    assert(
+      isSame(pieceLeft, this.pieceLeft, this.left),
+      'an extent counts what is left of it wrong',
+    )
   }
 }

@@ -23,6 +23,7 @@ import { Asking } from './asking.ts'
 import { CHUNK_BYTES, type Geometry } from './geometry.ts'
 import type { PickOrder } from './pick-order.ts'
 import { askable, mayAsk, type PickerPeer } from './picker-peer.ts'
+import { PickerPeers } from './picker-peers.ts'
 import { RarityIndex } from './rarity.ts'
 import { Runs } from './runs.ts'
 import { SCARCE_COPIES, Scarce } from './scarce.ts'
@@ -62,11 +63,10 @@ export class Picker {
   readonly #seconds: SecondRequests
   readonly #asking = new Asking()
   readonly #order: PickOrder | undefined
-  readonly #peers = new Map<number, PickerPeer>()
+  readonly #peers: PickerPeers
   /** In the order of their beginning. */
   readonly #active: ActiveExtent[] = []
   readonly #byIndex = new Map<number, ActiveExtent>()
-  #nextPeer = 1
 
   constructor(options: PickerOptions) {
     this.geometry = options.geometry
@@ -75,11 +75,12 @@ export class Picker {
     this.#admit = options.admit
     this.#order = options.order
     this.rarity = new RarityIndex(options.geometry, options.have, options.random)
+    this.#peers = new PickerPeers(options.have, this.rarity)
     this.#isMemoryShort = options.isMemoryShort ?? ((): boolean => false)
     this.#runs = new Runs(options.geometry, this.rarity, this.#isMemoryShort)
     this.#scarce = new Scarce(this.rarity, options.random)
     this.#cancel = options.cancel ?? ((): void => {})
-    this.#seconds = new SecondRequests(this.#peers, options.lateMs ?? LATE_MS, this.#cancel)
+    this.#seconds = new SecondRequests(this.#peers.byId, options.lateMs ?? LATE_MS, this.#cancel)
   }
 
   get active(): readonly ActiveExtent[] {
@@ -87,24 +88,7 @@ export class Picker {
   }
 
   addPeer(has: Bitfield): PickerPeer {
-    const peer: PickerPeer = {
-      id: this.#nextPeer++,
-      has,
-      seed: has.full,
-      unsteady: false,
-      limit: undefined,
-      suggested: [],
-      wanted: 0,
-      outstanding: 0,
-      forsakenMs: undefined,
-    }
-    for (let i = 0; i < has.bytes.length; i++) {
-      peer.wanted += BITS[has.bytes[i]! & ~this.#have.bytes[i]!]!
-    }
-    if (peer.seed) this.rarity.addSeed()
-    else this.rarity.addPeer(has)
-    this.#peers.set(peer.id, peer)
-    return peer
+    return this.#peers.add(has)
   }
 
   /** Its requests become free again. */
@@ -113,22 +97,12 @@ export class Picker {
     for (const { soles } of this.#active) {
       for (const sole of soles?.values() ?? []) if (sole.peer === peer.id) sole.peer = NOBODY
     }
-    if (peer.seed) this.rarity.removeSeed()
-    else this.rarity.removePeer(peer.has)
-    this.#peers.delete(peer.id)
+    this.#peers.remove(peer)
   }
 
   /** False when the peer had it before. */
   peerHas(peer: PickerPeer, piece: number): boolean {
-    if (!peer.has.set(piece)) return false
-    if (!this.#have.has(piece)) peer.wanted++
-    this.rarity.addHave(piece)
-    if (peer.has.full && !peer.seed && !peer.unsteady) {
-      this.rarity.removePeer(peer.has)
-      this.rarity.addSeed()
-      peer.seed = true
-    }
-    return true
+    return this.#peers.gained(peer, piece)
   }
 
   /** The peer has lost the piece (BEP 54). True when chunks that it was asked for are free. */
@@ -138,17 +112,7 @@ export class Picker {
     for (let chunk = this.geometry.chunkCount(piece) - 1; chunk >= 0; chunk--) {
       released = this.release(peer, piece, chunk) || released
     }
-    peer.unsteady = true
-    if (peer.seed) {
-      peer.seed = false
-      this.rarity.removeSeed()
-      peer.has.clear(piece)
-      this.rarity.addPeer(peer.has)
-    } else {
-      peer.has.clear(piece)
-      this.rarity.removeHave(piece)
-    }
-    if (!this.#have.has(piece)) peer.wanted--
+    this.#peers.lost(peer, piece)
     return released
   }
 
@@ -163,7 +127,7 @@ export class Picker {
     if (this.#order?.hasWindows === true) this.#beginUrgent(this.#order, asking)
     if (this.#order?.isPlain !== false) {
       if (peer.suggested.length > 0) this.#takeSuggested(asking)
-      if (!this.#isMemoryShort() && this.#scarce.isPossible(this.#peers.size)) {
+      if (!this.#isMemoryShort() && this.#scarce.isPossible(this.#peers.byId.size)) {
         this.#takeScarce(asking)
       }
     }
@@ -216,7 +180,7 @@ export class Picker {
   #dropSecond(extent: ActiveExtent, at: number): void {
     const second = extent.second[at]!
     if (second === NOBODY) return
-    this.#peers.get(second)!.outstanding--
+    this.#peers.byId.get(second)!.outstanding--
     extent.second[at] = NOBODY
     this.#cancel(second, extent.pieceAt(at), extent.chunkAt(at))
   }
@@ -284,8 +248,7 @@ export class Picker {
   /** The piece's hash is right: sets it in `have`. True when its extent is finished by it. */
   pieceVerified(piece: number): boolean {
     this.#have.set(piece)
-    this.rarity.pieceHad(piece)
-    for (const peer of this.#peers.values()) if (peer.has.has(piece)) peer.wanted--
+    this.#peers.pieceHad(piece)
     const extent = this.#byIndex.get(this.geometry.extentOf(piece))
     if (extent === undefined || extent.left > 0) return false
     for (let i = 0; i < extent.pieceCount; i++) {
@@ -331,7 +294,7 @@ export class Picker {
       if (extent.state[at] !== ChunkState.requested) continue
       for (const id of [extent.owner[at]!, extent.second[at]!]) {
         if (id === NOBODY) continue
-        const peer = this.#peers.get(id)!
+        const peer = this.#peers.byId.get(id)!
         peer.outstanding--
         peer.forsakenMs = nowMs
       }
@@ -509,54 +472,25 @@ export class Picker {
 
   /** Throws when an invariant does not hold. For tests: reads everything. */
   check(): void {
-    this.rarity.check()
+    this.#peers.check()
     const owed = new Map<number, number>()
     for (const extent of this.#active) {
       assert(this.#byIndex.get(extent.index) === extent, 'an active extent cannot be found')
-      let free = 0
-      let left = 0
-      const pieceFree = new Uint32Array(extent.pieceCount)
+      extent.check()
       for (const [at, state] of extent.state.entries()) {
+        if (state !== ChunkState.requested && state !== ChunkState.receiving) continue
         const piece = extent.pieceAt(at)
-        const owner = extent.owner[at]!
-        const second = extent.second[at]!
-        if (state === ChunkState.free) {
-          free++
-          pieceFree[piece - extent.firstPiece]!++
-          assert(owner === NOBODY && second === NOBODY, 'a free chunk has an owner')
-          assert(at >= extent.cursor, 'a free chunk lies before the cursor')
-        }
-        if (state !== ChunkState.absent && state !== ChunkState.received) left++
-        if (state === ChunkState.requested || state === ChunkState.receiving) {
-          assert(!this.#have.has(piece), 'a chunk is asked for that we have')
-          assert(owner !== NOBODY && owner !== second, 'a requested chunk has no proper owner')
-          for (const id of [owner, second]) {
-            if (id === NOBODY) continue
-            assert(this.#peers.get(id)!.has.has(piece), 'a chunk is asked of a peer without it')
-            owed.set(id, (owed.get(id) ?? 0) + 1)
-          }
+        assert(!this.#have.has(piece), 'a chunk is asked for that we have')
+        for (const id of [extent.owner[at]!, extent.second[at]!]) {
+          if (id === NOBODY) continue
+          const { has } = this.#peers.byId.get(id)!
+          assert(has.has(piece), 'a chunk is asked of a peer without it')
+          owed.set(id, (owed.get(id) ?? 0) + 1)
         }
       }
-      assert(free === extent.free && left === extent.left, 'an extent counts its chunks wrong')
-      assert(
-        pieceFree.every((count, i) => count === extent.pieceFree[i]),
-        'an extent counts the free chunks of a piece wrong',
-      )
     }
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers.byId.values()) {
       assert(peer.outstanding === (owed.get(peer.id) ?? 0), 'a peer owes another number of chunks')
-      let wanted = 0
-      for (let piece = 0; piece < this.#have.length; piece++) {
-        if (peer.has.has(piece) && !this.#have.has(piece)) wanted++
-      }
-      assert(peer.wanted === wanted, 'a peer is wanted for another number of pieces')
     }
   }
 }
-
-/** Set bits of a byte. */
-const BITS: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
-  let bits = 0
-  for (let rest = byte; rest !== 0; rest &= rest - 1) bits++
-  return bits
-})
