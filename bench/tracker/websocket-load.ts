@@ -1,10 +1,9 @@
 /**
- * The load on a tracker of WebTorrent: `node websocket-load.js OPTIONS`, OPTIONS in JSON. Clients in swarms, each with one request
- * under way: when its answer has come the next goes out. What is sent was made and masked before; what comes is looked at as little
- * as can be. Prints a LoadResult as JSON.
+ * The load on a tracker of WebTorrent: `node websocket-load.js OPTIONS`, OPTIONS in JSON. Clients in swarms; what is sent was made and
+ * masked before; what comes is looked at as little as can be. Prints a LoadResult as JSON.
  *
- * Clients announce again and again on a connection that stays, or they live as the client of WebTorrent does (bittorrent-tracker's),
- * one after the other in each place:
+ * Clients announce again and again on a connection that stays, the next request going out when the answer has come. Or they live as the
+ * client of WebTorrent does (bittorrent-tracker's), one after the other in each place, with a pause behind each announce:
  *
  *     connect, upgrade   a connection for each, under a peer id that was not there a moment ago
  *     scrape             one of ten: WebTorrent itself never does, pages that list torrents do
@@ -13,7 +12,9 @@
  *     completed          every second one, without offers
  *     stopped, close     without offers; three of four. The fourth is just gone, as who closes its lid
  *
- * Every offer that comes before `stopped` is answered at once, also while the one who heard it waits for something else.
+ * Every offer that comes before `stopped` is answered at once, also while the one who heard it waits for something else. How fast they live is
+ * the pauses' doing, not the tracker's: without them most clients of a busy tracker wait to be let in, its swarms are nearly empty, and it is
+ * measured at passing on a part of the offers.
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -32,6 +33,8 @@ export interface LoadOptions {
   readonly answers: boolean
   /** Whether clients come and go. */
   readonly lives: boolean
+  /** Behind each announce of a life: between half of it and one and a half. */
+  readonly pauseMs: number
   /** At least so long, and so many announces: compiled code is measured, also where a busy machine leaves little time. */
   readonly warmMs: number
   readonly warmAnnounces: number
@@ -56,6 +59,8 @@ const MOST_TIMES = 10
 /** Peer ids that a place has in turn: the last but one is long forgotten. */
 const IDS_PER_PLACE = 8
 const INTERVALS_PER_LIFE = 4
+/** Announces of a life. */
+const STEPS: number = INTERVALS_PER_LIFE + 3
 
 /** Of all peers. */
 const heard = { lives: 0, announces: 0, offers: 0, answers: 0 }
@@ -133,6 +138,10 @@ async function live(
   place: number,
   options: LoadOptions,
 ): Promise<void> {
+  const { pauseMs } = options
+  const pause = (): Promise<void> => wait(pauseMs * (0.5 + Math.random()))
+  // Not all at once.
+  await wait(pauseMs * STEPS * Math.random())
   for (let life = place; ; life++) {
     const script = scripts[life % scripts.length]!
     const socket = await open(options.port)
@@ -142,8 +151,15 @@ async function live(
       new Promise((resolve) => peer.ask(request, resolve))
     if (life % 10 === 0) await ask(script.scrape)
     await ask(script.started)
-    for (let n = 0; n < INTERVALS_PER_LIFE; n++) await ask(script.announce)
-    if (life % 2 === 0) await ask(script.completed)
+    await pause()
+    for (let n = 0; n < INTERVALS_PER_LIFE; n++) {
+      await ask(script.announce)
+      await pause()
+    }
+    if (life % 2 === 0) {
+      await ask(script.completed)
+      await pause()
+    }
     if (life % 4 === 3) {
       socket.destroy()
     } else {
@@ -167,6 +183,10 @@ async function open(port: number): Promise<Socket> {
   return socket
 }
 
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
 async function main(options: LoadOptions): Promise<LoadResult> {
   const { connections, peersPerSwarm, offers } = options
   const failed = new Promise<never>((_, reject) => {
@@ -188,7 +208,6 @@ async function main(options: LoadOptions): Promise<LoadResult> {
 }
 
 async function measure(options: LoadOptions): Promise<LoadResult> {
-  const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
   const last = async (ms: number, announces: number): Promise<void> => {
     const begunMs = performance.now()
     const before = heard.announces
