@@ -5,6 +5,7 @@
  *     0       for each of TRANSPORTS, the FIELDS
  *     …       errors by reason, as in REASONS
  *     …       open connections of HTTP
+ *     …       of WebSocket, the SIGNAL_FIELDS
  *     …       the table of responses.ts
  *
  * Each thread that answers has a block of its own and is the only one to write there: no lock, no line that two processors
@@ -46,12 +47,7 @@ const FIELDS = [
   'unsent',
 ] as const satisfies readonly (keyof TransportCounters)[]
 
-const ERRORS: number = TRANSPORTS.length * FIELDS.length
-const CONNECTIONS: number = ERRORS + REASONS.length
-const RESPONSES: number = CONNECTIONS + 1
-const CELLS: number = RESPONSES + RESPONSE_CELLS
-
-/** Of signalling over WebSocket, which one thread does; numbers of its own, not in the block. */
+/** Of signalling over WebSocket, which one thread does. */
 export interface WebSocketCounters {
   /** Open now. */
   connections: number
@@ -67,16 +63,22 @@ export interface WebSocketCounters {
   slow: number
 }
 
-const noWebSockets = (): WebSocketCounters => ({
-  connections: 0,
-  swarms: 0,
-  seeders: 0,
-  leechers: 0,
-  offers: 0,
-  answers: 0,
-  undelivered: 0,
-  slow: 0,
-})
+const SIGNAL_FIELDS = [
+  'connections',
+  'swarms',
+  'seeders',
+  'leechers',
+  'offers',
+  'answers',
+  'undelivered',
+  'slow',
+] as const satisfies readonly (keyof WebSocketCounters)[]
+
+const ERRORS: number = TRANSPORTS.length * FIELDS.length
+const CONNECTIONS: number = ERRORS + REASONS.length
+const SIGNALS: number = CONNECTIONS + 1
+const RESPONSES: number = SIGNALS + SIGNAL_FIELDS.length
+const CELLS: number = RESPONSES + RESPONSE_CELLS
 
 export interface TrackerStats {
   readonly transports: Readonly<Record<Transport, Readonly<TransportCounters>>>
@@ -153,12 +155,70 @@ class TransportCells implements TransportCounters {
   }
 }
 
+/** Those of signalling in a block, likewise. */
+class SignalCells implements WebSocketCounters {
+  readonly #cells: Float64Array
+
+  constructor(cells: Float64Array) {
+    this.#cells = cells
+  }
+
+  get connections(): number {
+    return this.#cells[SIGNALS]!
+  }
+  set connections(value: number) {
+    this.#cells[SIGNALS] = value
+  }
+  get swarms(): number {
+    return this.#cells[SIGNALS + 1]!
+  }
+  set swarms(value: number) {
+    this.#cells[SIGNALS + 1] = value
+  }
+  get seeders(): number {
+    return this.#cells[SIGNALS + 2]!
+  }
+  set seeders(value: number) {
+    this.#cells[SIGNALS + 2] = value
+  }
+  get leechers(): number {
+    return this.#cells[SIGNALS + 3]!
+  }
+  set leechers(value: number) {
+    this.#cells[SIGNALS + 3] = value
+  }
+  get offers(): number {
+    return this.#cells[SIGNALS + 4]!
+  }
+  set offers(value: number) {
+    this.#cells[SIGNALS + 4] = value
+  }
+  get answers(): number {
+    return this.#cells[SIGNALS + 5]!
+  }
+  set answers(value: number) {
+    this.#cells[SIGNALS + 5] = value
+  }
+  get undelivered(): number {
+    return this.#cells[SIGNALS + 6]!
+  }
+  set undelivered(value: number) {
+    this.#cells[SIGNALS + 6] = value
+  }
+  get slow(): number {
+    return this.#cells[SIGNALS + 7]!
+  }
+  set slow(value: number) {
+    this.#cells[SIGNALS + 7] = value
+  }
+}
+
 export class Counters {
   /** May be posted to the thread that counts here. */
   readonly buffer: SharedArrayBuffer
   readonly transports: Readonly<Record<Transport, TransportCounters>>
   readonly responses: Responses
-  readonly websocket: WebSocketCounters = noWebSockets()
+  readonly websocket: WebSocketCounters
   readonly #cells: Float64Array
 
   /** A new block; or the one at `buffer`. */
@@ -174,6 +234,7 @@ export class Counters {
       ws4: new TransportCells(cells, 4),
       ws6: new TransportCells(cells, 5),
     }
+    this.websocket = new SignalCells(cells)
     this.responses = new Responses(cells.subarray(RESPONSES))
   }
 
@@ -188,6 +249,16 @@ export class Counters {
   error(transport: Transport, reason: Failure | `http ${number}`): void {
     this.transports[transport].errors++
     this.#cells[ERRORS + reasonIndex(reason)]!++
+  }
+
+  /** What is open belongs to the thread that counts here: of one that died nothing is left. */
+  noneOpen(): void {
+    this.httpConnections = 0
+    const { websocket } = this
+    websocket.connections = 0
+    websocket.swarms = 0
+    websocket.seeders = 0
+    websocket.leechers = 0
   }
 
   /** Errors by their text, as far as there were any. */
@@ -207,9 +278,6 @@ export class Counters {
   /** Adds all that another block says. */
   add(other: Counters): void {
     for (let i = 0; i < CELLS; i++) this.#cells[i]! += other.#cells[i]!
-    for (const name of Object.keys(this.websocket) as (keyof WebSocketCounters)[]) {
-      this.websocket[name] += other.websocket[name]
-    }
   }
 }
 
@@ -232,7 +300,9 @@ export function sumOf(blocks: readonly Counters[]): TrackerStats {
     },
     errors: sum.errors,
     httpConnections: sum.httpConnections,
-    websocket: sum.websocket,
+    websocket: Object.fromEntries(
+      SIGNAL_FIELDS.map((field) => [field, sum.websocket[field]]),
+    ) as never,
     responses: sum.responses.rows(),
   }
 }

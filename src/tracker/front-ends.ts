@@ -4,9 +4,11 @@
  *
  *     fast       UDP: workers/ (recvmmsg, sendmmsg)   HTTP: workers/ (epoll)           HTTPS: this thread (node:tls)
  *     portable   UDP: this thread (node:dgram)        HTTP: this thread (node:net)    HTTPS: this thread (node:tls)
+ *
+ * What goes on as WebSocket lives in one thread, because swarms are of connections: in the first worker, or in this thread.
  */
 import { availableParallelism } from 'node:os'
-import type { Clock, Logger } from '../base/index.ts'
+import type { Clock, Logger, Random } from '../base/index.ts'
 import type { SharedPeerStore } from '../peer-store/index.ts'
 import { type ConnectionIdShare, ConnectionIds } from './connection-id.ts'
 import { Counters } from './counters.ts'
@@ -15,10 +17,13 @@ import { type Handlers, makeHandlers } from './handlers.ts'
 import type { HookList } from './hooks/hook.ts'
 import { HttpServer, type TakeOver } from './http-server.ts'
 import { type Libc, probeLibc } from './linux/libc.ts'
+import { openTunnel } from './linux/tls-tunnel.ts'
 import type { Listener, Servers } from './listen.ts'
 import type { FrontEndChoice, FrontEndFacts, Settings, TrackerPolicy } from './options.ts'
 import { RateLimiter, type RateLimiterShare } from './rate-limiter.ts'
 import { UdpServer } from './udp-server.ts'
+import { NodeSocket } from './websocket/node-socket.ts'
+import { type WebSocketContext, WebSocketServer } from './websocket/server.ts'
 import type { WorkerSettings } from './workers/messages.ts'
 import { WorkerPool } from './workers/pool.ts'
 import { WorkerSockets } from './workers/sockets.ts'
@@ -27,9 +32,8 @@ export interface FrontEndParts {
   readonly store: SharedPeerStore
   readonly connectionIds: ConnectionIdShare
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
-  /** Takes connections over that ask to go on as WebSocket. */
-  readonly takeOver?: TakeOver | undefined
 }
 
 /** What can be replaced while it serves. */
@@ -81,15 +85,25 @@ export class PortableFrontEnds implements FrontEnds {
   readonly counters: readonly Counters[]
   readonly restarts = 0
   readonly #parts: FrontEndParts
+  readonly #websocket: WebSocketServer
 
   constructor(parts: FrontEndParts, terms: Terms) {
     this.#parts = parts
+    const { clock, random } = parts
+    const { settings } = terms
     const counters = new Counters()
     this.counters = [counters]
     const { udp, http } = handlersOf(parts, terms, counters)
-    const { settings } = terms
-    this.udp = new UdpServer(parts.clock, udp, counters, settings.udp.timed)
-    this.http = new HttpServer(parts.clock, http, counters, settings.http, parts.takeOver)
+    const websocket = new WebSocketServer(
+      { clock, exact: clock, random, counters, soon: (work) => void setImmediate(work) },
+      signallingOf(parts, terms),
+    )
+    const takeOver: TakeOver = (socket, remote, bytes) =>
+      websocket.takeOver(new NodeSocket(socket), remote, bytes)
+    this.#websocket = websocket
+    this.udp = new UdpServer(clock, udp, counters, settings.udp.timed)
+    const upgrades = settings.websocket.enabled ? takeOver : undefined
+    this.http = new HttpServer(clock, http, counters, settings.http, upgrades)
   }
 
   async begin(): Promise<void> {}
@@ -98,9 +112,11 @@ export class PortableFrontEnds implements FrontEnds {
     const { udp, http } = handlersOf(this.#parts, terms, this.counters[0]!)
     this.udp.reconfigure(udp, terms.settings.udp.timed)
     this.http.reconfigure(http, terms.settings.http)
+    this.#websocket.reconfigure(signallingOf(this.#parts, terms))
   }
 
   async close(): Promise<void> {
+    this.#websocket.close()
     await Promise.all([this.udp.close(), this.http.close()])
   }
 }
@@ -116,21 +132,35 @@ export class FastFrontEnds implements FrontEnds {
   readonly #pool: WorkerPool
   readonly #own: Counters = new Counters()
   #terms: Terms
+  #listensTls = false
 
   constructor(libc: Libc, workers: number, parts: FrontEndParts, terms: Terms) {
     this.#parts = parts
     this.#workers = workers
     this.#terms = terms
-    this.#pool = new WorkerPool({ libc, ...parts })
+    const signals = terms.settings.websocket.enabled
+    const pool = new WorkerPool({ libc, ...parts, signals })
+    this.#pool = pool
     this.udp = new WorkerSockets(libc, workers, 'udp')
     const tcp = new WorkerSockets(libc, workers, 'tcp')
     const { http } = handlersOf(parts, terms, this.#own)
-    const https = new HttpServer(parts.clock, http, this.#own, terms.settings.http, parts.takeOver)
+    const takeOver: TakeOver = (socket, remote, bytes) => {
+      try {
+        pool.adopt(openTunnel(libc, socket), remote, bytes)
+      } catch {
+        // There are no descriptors left.
+        socket.destroy()
+      }
+    }
+    const upgrades = signals ? takeOver : undefined
+    const https = new HttpServer(parts.clock, http, this.#own, terms.settings.http, upgrades)
     this.#tcp = tcp
     this.#https = https
     this.http = {
-      listen: (address, port, secure = false, fd) =>
-        (secure ? https : tcp).listen(address, port, secure, fd),
+      listen: (address, port, secure = false, fd) => {
+        if (secure) this.#listensTls = true
+        return (secure ? https : tcp).listen(address, port, secure, fd)
+      },
     }
   }
 
@@ -147,8 +177,9 @@ export class FastFrontEnds implements FrontEnds {
       ...this.udp.take(worker),
       ...this.#tcp.take(worker),
     ])
-    // Without sockets there is nothing to do for them.
-    const busy = sockets.some((own) => own.length > 0)
+    // Without sockets there is nothing to do for them, but for those who come by TLS and stay.
+    const signals = this.#listensTls && this.#terms.settings.websocket.enabled
+    const busy = signals || sockets.some((own) => own.length > 0)
     this.#watch()
     if (busy) await this.#pool.start(sockets, (worker) => this.#settingsOf(worker))
   }
@@ -192,6 +223,14 @@ function handlersOf(
     limiter: limiter === null ? null : new RateLimiter(clock, limiter),
     hooks: settings.hooks,
   })
+}
+
+function signallingOf({ clock }: FrontEndParts, { settings, limiter }: Terms): WebSocketContext {
+  return {
+    settings: settings.websocket,
+    hooks: settings.hooks,
+    limiter: limiter === null ? null : new RateLimiter(clock, limiter),
+  }
 }
 
 /** What worker n of so many is told. Throws TRACKER_FRONT_END when a hook cannot be there. */

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { maintainPeerStore, type PeerStoreMetrics } from '../peer-store/index.ts'
 import type { Endpoint } from './config/fields.ts'
 import { makeConnectionIds } from './connection-id.ts'
-import { Counters, sumOf, type TrackerStats } from './counters.ts'
+import { sumOf, type TrackerStats } from './counters.ts'
 import {
   chooseFrontEnd,
   FastFrontEnds,
@@ -22,8 +22,7 @@ import {
   type TrackerPolicy,
   workersOf,
 } from './options.ts'
-import { makeRateLimiter, RateLimiter, type RateLimiterShare } from './rate-limiter.ts'
-import { type WebSocketContext, WebSocketServer } from './websocket/server.ts'
+import { makeRateLimiter, type RateLimiterShare } from './rate-limiter.ts'
 
 const REPORTING_INTERVAL_MS = 1000
 
@@ -72,16 +71,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     workersOf(options),
     settings.hooks,
   )
-  // Live connections belong to one thread, this one, whatever serves the rest.
-  const signalling = (): WebSocketContext => ({
-    settings: terms.settings.websocket,
-    hooks: terms.settings.hooks,
-    limiter: terms.limiter === null ? null : new RateLimiter(clock, terms.limiter),
-  })
-  const ownCounters = new Counters()
-  const websocket = new WebSocketServer(clock, random, ownCounters, signalling())
-  const takeOver = settings.websocket.enabled ? websocket.takeOver : undefined
-  const parts = { store, connectionIds, clock, logger, takeOver }
+  const parts = { store, connectionIds, clock, random, logger }
   const makeServers = (): FrontEnds =>
     libc === undefined
       ? new PortableFrontEnds(parts, terms)
@@ -123,7 +113,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
     https,
     udp,
     frontEnd: facts,
-    stats: () => sumOf([ownCounters, ...servers.counters]),
+    stats: () => sumOf(servers.counters),
     restarts: () => servers.restarts,
     collection: () => maintenance.metrics().gc,
     async reconfigure(policy) {
@@ -132,12 +122,10 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       const same = isDeepStrictEqual(next.rateLimit, terms.settings.rateLimit)
       const limiter = same ? terms.limiter : limiterOf(next)
       terms = { policy: policyOf(policy), settings: next, limiter }
-      websocket.reconfigure(signalling())
       await servers.settle(terms)
     },
     async stop() {
       maintenance.stop()
-      websocket.close()
       stopped ??= servers.close()
       await stopped
     },

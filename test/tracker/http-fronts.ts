@@ -1,5 +1,5 @@
 /** Both front ends of HTTP in this thread, by the clock of the test, for tests that hold for either. */
-import { connect, type Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { type Clock, seededRandom } from '../../src/base/index.ts'
 import { createPeerStore, type PeerStore } from '../../src/peer-store/index.ts'
@@ -8,7 +8,6 @@ import { Counters } from '../../src/tracker/counters.ts'
 import { SWEEP_MS } from '../../src/tracker/http-connections.ts'
 import { HttpHandler } from '../../src/tracker/http-handler.ts'
 import { HttpServer, type TakeOver } from '../../src/tracker/http-server.ts'
-import { AdoptedConnection } from '../../src/tracker/linux/adopted-connection.ts'
 import { HttpFront } from '../../src/tracker/linux/http-front.ts'
 import { type Libc, probeLibc } from '../../src/tracker/linux/libc.ts'
 import { openWake, Poller } from '../../src/tracker/linux/poller.ts'
@@ -72,7 +71,8 @@ export async function startFrontEnd(
     ...(takeOver === undefined
       ? {}
       : {
-          takeOver: (fd, remote, bytes) => takeOver(new AdoptedConnection(own, fd), remote, bytes),
+          takeOver: (fd, remote, bytes) =>
+            takeOver(new Socket({ fd, readable: true, writable: true }), remote, bytes),
         }),
   })
   const { fd, port } = openTcpListener(own, '127.0.0.1', 0, false)

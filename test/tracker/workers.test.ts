@@ -27,6 +27,7 @@ import { WorkerPool } from '../../src/tracker/workers/pool.ts'
 import { WorkerSockets } from '../../src/tracker/workers/sockets.ts'
 import { libc, onLinux } from './linux/linux.ts'
 import { announcePacket, HASH, UdpClient, withUrl } from './udp-client.ts'
+import { offers, peerId, HASH as SIGNAL_HASH, SignalClient } from './websocket/client.ts'
 
 const CLIENTS = 24
 
@@ -310,7 +311,14 @@ test(
     const logged: string[] = []
     const logger = { ...silentLogger, error: (_: object, message: string) => logged.push(message) }
     const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
-    const pool = new WorkerPool({ libc, store, connectionIds, clock: systemClock, logger })
+    const pool = new WorkerPool({
+      signals: false,
+      libc,
+      store,
+      connectionIds,
+      clock: systemClock,
+      logger,
+    })
     const sockets = new WorkerSockets(libc, 2, 'udp')
     const port = await sockets.listen('127.0.0.1', 0)
     const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
@@ -345,7 +353,14 @@ test('what a worker held of the store when it died is taken back', onLinux, asyn
   const logged: string[] = []
   const logger = { ...silentLogger, error: (_: object, message: string) => logged.push(message) }
   const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
-  const pool = new WorkerPool({ libc, store: watched, connectionIds, clock: systemClock, logger })
+  const pool = new WorkerPool({
+    signals: false,
+    libc,
+    store: watched,
+    connectionIds,
+    clock: systemClock,
+    logger,
+  })
   const sockets = new WorkerSockets(libc, 1, 'udp')
   const port = await sockets.listen('127.0.0.1', 0)
   const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
@@ -383,6 +398,7 @@ test('what hooks learn when the workers are gone wakes nobody', onLinux, async (
   const store = createPeerStore({ clock, random: seededRandom(1) })
   const connectionIds = makeConnectionIds(clock, seededRandom(2))
   const pool = new WorkerPool({
+    signals: false,
     ...{ libc: watched, store, connectionIds, clock },
     logger: silentLogger,
   })
@@ -400,6 +416,7 @@ test('settings that no worker can start with are an error of the start', onLinux
   const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
   const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
   const pool = new WorkerPool({
+    signals: false,
     ...{ libc, store, connectionIds },
     clock: systemClock,
     logger: silentLogger,
@@ -410,3 +427,98 @@ test('settings that no worker can start with are an error of the start', onLinux
     { code: 'TRACKER_WORKER', message: /announceIntervalMs is -1/ },
   )
 })
+
+/** A tracker of three workers for WebSocket. */
+async function startSignalling(t: TestContext, more = ''): Promise<TrackerService> {
+  const service = await startTrackerService({
+    config: signallingBy(more),
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: silentLogger,
+  })
+  t.after(() => service.stop())
+  return service
+}
+
+const signallingBy = (more: string): TrackerConfig =>
+  loadConfig({
+    text: `tracker: {front_end: fast, workers: 3, http: {addr: "127.0.0.1:0"}, udp: {addr: ""}, ${more}}`,
+  }).config
+
+const openSignals = (t: TestContext, port: number): Promise<SignalClient[]> =>
+  Promise.all(Array.from({ length: CLIENTS }, () => SignalClient.open(t, `ws://127.0.0.1:${port}`)))
+
+test(
+  'live connections meet, whichever worker let them in, and are counted once',
+  onLinux,
+  async (t) => {
+    const service = await startSignalling(t)
+    const clients = await openSignals(t, service.http[0]!.port)
+    for (const [n, client] of clients.entries()) {
+      client.announce(peerId(n))
+      assert.equal((await client.next()).incomplete, n + 1)
+    }
+    const made = offers(CLIENTS - 1)
+    clients[0]!.announce(peerId(0), { numwant: made.length, offers: made })
+    await clients[0]!.next()
+    for (const client of clients.slice(1, 11)) client.socket.close()
+    for (const client of clients.slice(1, 11)) await client.closed()
+    clients[0]!.announce(peerId(0))
+    assert.equal((await clients[0]!.next()).incomplete, CLIENTS - 10)
+    const { websocket, transports } = service.stats()
+    assert.equal(websocket.connections, CLIENTS - 10)
+    assert.equal(websocket.leechers, CLIENTS - 10)
+    assert.equal(websocket.offers, 10)
+    assert.equal(transports.ws4.announces, CLIENTS + 2)
+    await service.stop()
+    assert.equal(await clients[0]!.closed(), 1001)
+  },
+)
+
+test('a reload reaches those that are connected, hooks included', onLinux, async (t) => {
+  const file = join(await directoryFor(t), 'list')
+  const denied = `${Buffer.from(SIGNAL_HASH, 'latin1').toString('hex')}\n`
+  await writeFile(file, denied)
+  const hooked = `prehooks: [{name: torrent approval, options: {blacklist_file: ${file}}}]`
+  const service = await startSignalling(t, 'announce_interval: 1000s')
+  const [client] = await openSignals(t, service.http[0]!.port)
+  client!.announce(peerId(1))
+  const { interval } = await client!.next()
+  assert.deepEqual(await service.reload(signallingBy('websocket: {announce_interval: 77s}')), [])
+  client!.announce(peerId(1))
+  assert.deepEqual([interval === 77, (await client!.next()).interval], [false, 77])
+  assert.deepEqual(await service.reload(signallingBy(hooked)), [])
+  client!.announce(peerId(1))
+  assert.match((await client!.next())['failure reason']!, /unapproved/)
+})
+
+test(
+  'when the worker of the live connections dies they end, and its successor has new ones',
+  onLinux,
+  async (t) => {
+    const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
+    const connectionIds = makeConnectionIds(systemClock, seededRandom(2))
+    const logger = silentLogger
+    const pool = new WorkerPool({
+      ...{ libc, store, connectionIds, clock: systemClock, logger },
+      signals: true,
+    })
+    const sockets = new WorkerSockets(libc, 2, 'tcp')
+    const port = await sockets.listen('127.0.0.1', 0)
+    const settings: WorkerSettings = { policy: {}, hooks: [], limiter: null }
+    await pool.start([sockets.take(0), sockets.take(1)], () => settings)
+    t.after(() => pool.stop())
+    const before = await openSignals(t, port)
+    before[0]!.announce(peerId(1))
+    await before[0]!.next()
+    assert.equal(sumOf(pool.counters).websocket.connections, CLIENTS)
+    void pool.settle(() => ({ ...settings, policy: { announceIntervalMs: -1 } }))
+    for (const client of before) await client.closed()
+    await pool.settle(() => settings)
+    const { websocket } = sumOf(pool.counters)
+    assert.deepEqual([websocket.connections, websocket.leechers], [0, 0])
+    const [after] = await openSignals(t, port)
+    after!.announce(peerId(2))
+    assert.equal((await after!.next()).incomplete, 1)
+  },
+)

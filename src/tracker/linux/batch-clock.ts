@@ -1,13 +1,22 @@
 /**
  * A clock that is looked at once a round: between two `take`s its monotonic time stands still. A look costs as much as a good part of
  * answering a request. Its time is that of the main thread, whatever thread it is in.
+ *
+ * Its thread never returns to node's event loop, which has the timers. So what is to be done later is done in the round that `runDue` ends,
+ * never early, and as late as rounds are long.
  */
 import { type Clock, clockOriginMs } from '../../base/index.ts'
+
+interface Task {
+  readonly dueMs: number
+  readonly run: () => void
+}
 
 export class BatchClock implements Clock {
   readonly #clock: Clock
   readonly #offsetMs: number
   #nowMs: number
+  readonly #tasks = new Set<Task>()
 
   /** `originMs` is that of the main thread's clock. */
   constructor(clock: Clock, originMs: number) {
@@ -21,7 +30,7 @@ export class BatchClock implements Clock {
     return {
       monotonicMs: () => this.exactMs(),
       wallMs: () => this.wallMs(),
-      after: (delayMs, task, background) => this.after(delayMs, task, background),
+      after: (delayMs, task) => this.after(delayMs, task),
     }
   }
 
@@ -43,7 +52,18 @@ export class BatchClock implements Clock {
     return this.#clock.wallMs()
   }
 
-  after(delayMs: number, task: () => void, background?: boolean): () => void {
-    return this.#clock.after(delayMs, task, background)
+  after(delayMs: number, run: () => void): () => void {
+    const task = { dueMs: this.exactMs() + delayMs, run }
+    this.#tasks.add(task)
+    return () => this.#tasks.delete(task)
+  }
+
+  /** Does what is due at the last `take`. There are few such tasks: each is looked at. */
+  runDue(): void {
+    for (const task of this.#tasks) {
+      if (task.dueMs > this.#nowMs) continue
+      this.#tasks.delete(task)
+      task.run()
+    }
   }
 }

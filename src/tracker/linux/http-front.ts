@@ -49,6 +49,7 @@ import {
 } from './libc.ts'
 import { PinnedMemory } from './pinned-memory.ts'
 import type { DescriptorHandler, Poller } from './poller.ts'
+import { SendSources } from './send-sources.ts'
 import { setOption } from './socket.ts'
 
 /** Some fifty pipelined announces. */
@@ -57,8 +58,6 @@ const ACCEPT_BURST = 64
 /** Clients wait for some 15 s, and ask again when they give up. */
 const SHED_AGE_MS = 3000
 const INFO_BYTES = 104
-/** Answers begin below. */
-const MAX_POINTERS = 512
 
 const ADDRESS: number = RECEIVE_BYTES
 const ADDRESS_LENGTH: number = ADDRESS + 32
@@ -122,9 +121,8 @@ export class HttpFront {
   #states = new Uint8Array(1024)
   readonly #outgoing: (Uint8Array | undefined)[] = []
 
-  /** What is sent from: the handler's answers, and those of pipelined requests. */
-  #source: Source
-  #otherSource: Source
+  /** The handler's answers, and those of pipelined requests. */
+  readonly #sources: SendSources
   /** Whether ages are looked at in this round. */
   #looks = false
 
@@ -143,8 +141,7 @@ export class HttpFront {
     this.#shedAgeMs = options.shedAgeMs ?? SHED_AGE_MS
     this.#handler = { onEvents: (fd, events) => this.#onEvents(fd, events) }
     this.#spareFd = this.#openSpare()
-    this.#source = new Source(libc, handler.reply)
-    this.#otherSource = this.#source
+    this.#sources = new SendSources(libc, handler.reply)
     const transport = this.#transport(takeOver)
     this.connections = new HttpConnections(clock, handler, counters, limits, transport)
   }
@@ -300,7 +297,7 @@ export class HttpFront {
     const length = end - start
     // The last answer and the end of the connection travel in one segment.
     const flags = isLast ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL
-    const sent = libc.send(fd, this.#pointerTo(bytes, start), length, flags)
+    const sent = libc.send(fd, this.#sources.pointerTo(bytes, start), length, flags)
     if (sent === length) return true
     if (sent < 0) {
       const errno = libc.errno()
@@ -398,42 +395,10 @@ export class HttpFront {
     return this.#looks
   }
 
-  #pointerTo(bytes: Uint8Array, start: number): bigint {
-    if (bytes !== this.#source.bytes) {
-      const before = this.#source
-      const other = this.#otherSource
-      this.#source = other.bytes === bytes ? other : new Source(this.#libc, bytes)
-      this.#otherSource = before
-    }
-    return this.#source.pointerTo(start)
-  }
-
   #grow(fd: number): void {
     const larger = new Uint8Array(2 ** Math.ceil(Math.log2(fd + 1)))
     larger.set(this.#states)
     this.#states = larger
-  }
-}
-
-/** Memory that answers are sent from; the numbers that say where are made once each. */
-class Source {
-  readonly bytes: Uint8Array
-  readonly #address: bigint
-  readonly #pointers: (bigint | undefined)[] = []
-
-  constructor(libc: Libc, bytes: Uint8Array) {
-    this.bytes = bytes
-    this.#address = libc.addressOf(bytes)
-  }
-
-  pointerTo(start: number): bigint {
-    if (start >= MAX_POINTERS) return this.#address + BigInt(start)
-    let pointer = this.#pointers[start]
-    if (pointer === undefined) {
-      pointer = this.#address + BigInt(start)
-      this.#pointers[start] = pointer
-    }
-    return pointer
   }
 }
 

@@ -16,6 +16,7 @@ export type Pointer = bigint | Uint8Array | null
 /** All descriptors and lengths are plain numbers; see the manual page of each. */
 export interface Libc {
   socket(family: number, type: number, protocol: number): number
+  socketpair(family: number, type: number, protocol: number, pair: Pointer): number
   setsockopt(fd: number, level: number, name: number, value: Pointer, bytes: number): number
   getsockopt(fd: number, level: number, name: number, value: Pointer, bytes: Pointer): number
   bind(fd: number, address: Pointer, bytes: number): number
@@ -46,6 +47,7 @@ type Signatures = Record<keyof Omit<Libc, 'errno' | 'addressOf'>, string>
 
 const SIGNATURES: Readonly<Signatures> = {
   socket: 'int socket(int, int, int)',
+  socketpair: 'int socketpair(int, int, int, void*)',
   setsockopt: 'int setsockopt(int, int, int, void*, uint32_t)',
   getsockopt: 'int getsockopt(int, int, int, void*, void*)',
   bind: 'int bind(int, void*, uint32_t)',
@@ -70,6 +72,7 @@ const SIGNATURES: Readonly<Signatures> = {
 }
 
 // The same on x64 and arm64.
+export const AF_UNIX = 1
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_NONBLOCK = 0o4000

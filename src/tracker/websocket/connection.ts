@@ -9,16 +9,15 @@
  * most `maxQueueBytes` and one turn's frames, or the connection is ended; who sends faster than it may is read more slowly, nothing of it is lost.
  */
 import { isUtf8 } from 'node:buffer'
-import type { Socket } from 'node:net'
 import type { Counters } from '../counters.ts'
 import { OTHER_ACTION } from '../responses.ts'
 import type { Arena } from './arena.ts'
 import {
+  CLOSE_BYTES,
   CLOSE_NORMAL,
   CLOSE_NOT_UTF8,
   CLOSE_PROTOCOL,
   CLOSE_TOO_BIG,
-  closeFrame,
   Frame,
   isCloseCode,
   OP_BINARY,
@@ -28,19 +27,13 @@ import {
   OP_PONG,
   OP_TEXT,
   parseFrame,
+  writeClose,
   writeFrameHead,
 } from './frames.ts'
 import type { SignalHandler, SignalPeer } from './handler.ts'
 import type { Handshake } from './handshake.ts'
+import type { SignalSocket, SocketOwner } from './signal-socket.ts'
 import type { Member } from './swarms.ts'
-
-/** Some have shorter ways. */
-export interface SignalSocket extends Socket {
-  /** Gives bytes to the system without a detour, as many as it takes now; `write` takes the rest. */
-  sendNow?(bytes: Buffer): number
-  /** Hears what comes instead of `data`: so many bytes of memory that is good until it returns. */
-  onBytes?: ((memory: Buffer, bytes: number) => void) | undefined
-}
 
 export interface ConnectionLimits {
   readonly maxMessageBytes: number
@@ -71,6 +64,8 @@ export interface SignalFront {
   unsentBytes: number
   readonly arena: Arena
   monotonicMs(): number
+  /** For timing answers; may be finer than the clock above. */
+  exactMs(): number
   /** Calls `flush` of it at the end of this turn. */
   flushLater(connection: Connection): void
   leave(member: Member): void
@@ -86,12 +81,11 @@ const CLOSING_MS = 2000
 /** For who is doubted to say that it is there. */
 const CHALLENGE_MS = 10_000
 const EXPIRY_MS = 30_000
-const PING: Buffer = Buffer.of(0x80 | OP_PING, 0)
 const NOTHING: Buffer = Buffer.alloc(0)
 
 const frame = new Frame()
 
-export class Connection implements SignalPeer {
+export class Connection implements SignalPeer, SocketOwner {
   readonly members: Member[] = []
   readonly address: Uint8Array
   readonly target: Uint8Array
@@ -110,8 +104,10 @@ export class Connection implements SignalPeer {
   #partSinceMs = -1
   /** Frames that may be read before the next sweep. */
   #budget: number
-  readonly #queue: Buffer[] = []
-  #queueBytes = 0
+  /** Frames of this turn: from and to where they lie in the arena. */
+  readonly #frames: number[] = []
+  #frameCount = 0
+  #frameBytes = 0
   /** What the socket held after the last write. */
   #unsentBytes = 0
   #heardMs: number
@@ -122,6 +118,8 @@ export class Connection implements SignalPeer {
   /** When the closing handshake is over; -1 before. */
   #endsMs = -1
   #gone = false
+  /** It is gone, and its socket may still hold memory of a turn. */
+  #leavesUnsent = false
 
   constructor(socket: SignalSocket, shake: Handshake, front: SignalFront) {
     this.address = shake.address
@@ -136,19 +134,16 @@ export class Connection implements SignalPeer {
     this.#heardMs = now
     this.#messageMs = now
     this.#expiredMs = now
-    // Resets are everyday; `close` follows.
-    socket.on('error', () => {})
-    socket.on('close', () => this.#end())
-    // Sockets may be half open: who sends no more is gone.
-    socket.on('end', () => this.destroy())
-    socket.on('drain', () => this.#noteUnsent())
-    if ('onBytes' in socket) socket.onBytes = (memory, bytes) => this.receive(memory, bytes)
-    else socket.on('data', (chunk: Buffer) => this.receive(chunk, chunk.length))
-    this.#write(Buffer.from(shake.response, 'latin1'))
+    socket.attach(this)
+    const { arena } = front
+    const { response } = shake
+    const start = arena.room(response.length)
+    arena.memory.write(response, start, 'latin1')
+    this.send(start, start + response.length)
+    this.flush()
   }
 
-  /** The first `bytes` of a chunk, whose memory is the caller's again when this returns. */
-  receive(chunk: Buffer, bytes: number): void {
+  received(chunk: Buffer, bytes: number): void {
     if (this.#gone || this.#endsMs >= 0) return
     const front = this.#front
     front.nowMs = front.monotonicMs()
@@ -163,51 +158,68 @@ export class Connection implements SignalPeer {
     }
   }
 
+  /** Sockets may be half open: who sends no more is gone. */
+  ended(): void {
+    this.destroy()
+  }
+
+  drained(): void {
+    this.#noteUnsent()
+  }
+
+  closed(): void {
+    this.#end()
+  }
+
   /** What is said in one turn is written at its end, or earlier where it is much. */
-  send(out: Buffer): void {
+  send(start: number, end: number): void {
     if (this.#gone || this.#endsMs >= 0) return
-    if (this.#queueBytes > FLUSH_BYTES) this.flush()
+    if (this.#frameBytes > FLUSH_BYTES) this.flush()
     if (this.#isBehind()) {
       this.#front.counters.websocket.slow++
       this.destroy()
       return
     }
-    if (this.#queue.length === 0) this.#front.flushLater(this)
-    this.#queue.push(out)
-    this.#queueBytes += out.length
+    const count = this.#frameCount
+    if (count === 0) this.#front.flushLater(this)
+    this.#frames[2 * count] = start
+    this.#frames[2 * count + 1] = end
+    this.#frameCount = count + 1
+    this.#frameBytes += end - start
   }
 
   /** Whether the system has taken all that was ever written. */
   flush(): boolean {
-    const queue = this.#queue
-    if (this.#gone) return false
-    if (queue.length > 0) {
-      const out = queue.length === 1 ? queue[0]! : this.#joined(queue)
-      queue.length = 0
-      this.#queueBytes = 0
-      this.#write(out)
+    const count = this.#frameCount
+    if (this.#gone) return !this.#leavesUnsent
+    if (count > 0) {
+      const { arena } = this.#front
+      this.#frameCount = 0
+      if (count === 1) this.#write(arena.memory, this.#frames[0]!, this.#frames[1]!)
+      else this.#writeRow(count)
+      this.#frameBytes = 0
     }
     return this.#unsentBytes === 0
   }
 
-  #write(out: Buffer): void {
-    const sent = this.#socket.sendNow?.(out) ?? 0
-    if (sent < out.length) this.#socket.write(sent === 0 ? out : out.subarray(sent))
+  #write(memory: Buffer, start: number, end: number): void {
+    this.#socket.send(memory, start, end)
     this.#noteUnsent()
   }
 
-  #joined(frames: readonly Buffer[]): Buffer {
-    const out = this.#front.arena.room(this.#queueBytes)
+  #writeRow(count: number): void {
+    const { arena } = this.#front
+    const row = arena.rowOf(this.#frameBytes)
     let at = 0
-    for (const one of frames) {
-      out.set(one, at)
-      at += one.length
+    for (let i = 0; i < count; i++) {
+      at += arena.memory.copy(row, at, this.#frames[2 * i]!, this.#frames[2 * i + 1]!)
     }
-    return out
+    this.#write(row, 0, at)
+    if (this.#unsentBytes > 0) arena.leaveRow()
   }
 
   #isBehind(): boolean {
-    const unsent = this.#socket.writableLength
+    const unsent = this.#socket.unsentBytes
     if (unsent === 0) return false
     return unsent > this.#front.limits.maxQueueBytes || this.#front.unsentBytes > MAX_UNSENT_BYTES
   }
@@ -219,9 +231,22 @@ export class Connection implements SignalPeer {
   /** Says why, and ends; the other side has a moment to say goodbye. */
   close(code: number): void {
     if (this.#gone || this.#endsMs >= 0) return
+    this.#sendClose(code)
+    this.#finish()
+  }
+
+  #sendClose(code: number): void {
+    const { arena } = this.#front
+    const start = arena.room(CLOSE_BYTES)
+    writeClose(arena.memory, start, code)
+    this.send(start, start + CLOSE_BYTES)
     this.flush()
+  }
+
+  #finish(): void {
+    if (this.#gone) return
     this.#endsMs = this.#front.monotonicMs() + CLOSING_MS
-    this.#socket.end(closeFrame(code))
+    this.#socket.finish()
     this.#leaveAll()
   }
 
@@ -263,9 +288,11 @@ export class Connection implements SignalPeer {
   }
 
   #ask(patienceMs: number): void {
-    if (this.#pongDueMs >= 0) return
+    if (this.#pongDueMs >= 0 || this.#gone) return
     this.#pongDueMs = this.#front.monotonicMs() + patienceMs
-    this.send(PING)
+    const { arena } = this.#front
+    const start = arena.room(2)
+    this.send(start, writeFrameHead(arena.memory, start, OP_PING, 0))
   }
 
   #expire(beforeSecond: number): void {
@@ -276,7 +303,7 @@ export class Connection implements SignalPeer {
   }
 
   #noteUnsent(): void {
-    const unsentBytes = this.#gone ? 0 : this.#socket.writableLength
+    const unsentBytes = this.#gone ? 0 : this.#socket.unsentBytes
     this.#front.unsentBytes += unsentBytes - this.#unsentBytes
     this.#unsentBytes = unsentBytes
   }
@@ -284,8 +311,9 @@ export class Connection implements SignalPeer {
   #end(): void {
     if (this.#gone) return
     this.#gone = true
-    this.#queue.length = 0
-    this.#queueBytes = 0
+    this.#leavesUnsent = this.#unsentBytes > 0
+    this.#frameCount = 0
+    this.#frameBytes = 0
     this.#rest = NOTHING
     this.#restBytes = 0
     this.#message = null
@@ -400,11 +428,11 @@ export class Connection implements SignalPeer {
   }
 
   #hear(bytes: Buffer, start: number, end: number): void {
-    const { handler, limits, counters, monotonicMs } = this.#front
-    const begunMs = limits.timed ? monotonicMs() : 0
+    const { handler, limits, counters, exactMs } = this.#front
+    const begunMs = limits.timed ? exactMs() : 0
     this.#messageMs = this.#heardMs
     const understood = handler.handle(bytes, start, end, this)
-    const elapsedMs = limits.timed ? monotonicMs() - begunMs : -1
+    const elapsedMs = limits.timed ? exactMs() - begunMs : -1
     const family = this.address.length === 4 ? 4 : 6
     counters.responses.note('ws', handler.action, family, handler.reason, elapsedMs)
     if (understood || this.#gone) return
@@ -413,18 +441,18 @@ export class Connection implements SignalPeer {
   }
 
   #pong(bytes: Buffer, start: number, end: number): void {
-    const pong = Buffer.allocUnsafe(2 + end - start)
-    const at = writeFrameHead(pong, 0, OP_PONG, end - start)
-    bytes.copy(pong, at, start, end)
-    this.send(pong)
+    const { arena } = this.#front
+    const from = arena.room(2 + end - start)
+    const at = writeFrameHead(arena.memory, from, OP_PONG, end - start)
+    bytes.copy(arena.memory, at, start, end)
+    this.send(from, at + end - start)
   }
 
   /** Both have said goodbye, then, and it is for us to end the connection (RFC 6455, 7.1.1): at once where the system takes our frame. */
   #answerClose(code: number): void {
-    this.flush()
-    const sent = this.#socket.sendNow?.(closeFrame(code)) ?? 0
-    if (sent > 0) this.destroy()
-    else this.close(code)
+    this.#sendClose(code)
+    if (this.#unsentBytes === 0) this.destroy()
+    else this.#finish()
   }
 
   #heardClose(bytes: Buffer, start: number, end: number): void {

@@ -9,7 +9,7 @@
  * Strict: a frame that breaks a rule ends the connection, because where the next one begins would be a guess.
  */
 import { readU16BE, readU32BE, writeU16BE, writeU32BE } from '../../base/index.ts'
-import { wordsUnder } from './words.ts'
+import { LITTLE_ENDIAN, wordsUnder } from './words.ts'
 
 export const OP_CONTINUATION = 0
 export const OP_TEXT = 1
@@ -86,7 +86,6 @@ export function parseFrame(
 }
 
 const WORDS_FROM_BYTES = 64
-const LITTLE_ENDIAN: boolean = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /** Word by word where that pays: four times as fast as byte by byte. */
 function unmask(bytes: Uint8Array, mask: number, start: number, end: number): void {
@@ -110,7 +109,16 @@ function unmask(bytes: Uint8Array, mask: number, start: number, end: number): vo
     const count = (end - at) >>> 2
     const words = wordsUnder(bytes)
     const first = (bytes.byteOffset + at) >>> 2
-    for (let i = first; i < first + count; i++) words[i]! ^= word
+    const last = first + count
+    let i = first
+    // Four in a row take two thirds of the time.
+    for (; i + 3 < last; i += 4) {
+      words[i]! ^= word
+      words[i + 1]! ^= word
+      words[i + 2]! ^= word
+      words[i + 3]! ^= word
+    }
+    for (; i < last; i++) words[i]! ^= word
     at += count * 4
   }
   for (; at < end; at++) {
@@ -147,9 +155,11 @@ export function writeFrameHead(
   return offset + 10
 }
 
-/** A close frame with its code. */
-export function closeFrame(code: number): Buffer {
-  return Buffer.of(0x80 | OP_CLOSE, 2, code >>> 8, code & 255)
+export const CLOSE_BYTES = 4
+
+/** Writes a close frame with its code. */
+export function writeClose(target: Uint8Array, offset: number, code: number): void {
+  writeU16BE(target, writeFrameHead(target, offset, OP_CLOSE, 2), code)
 }
 
 /** Whether a close frame may carry this code (RFC 6455, section 7.4). */

@@ -6,23 +6,20 @@
  * none throws, none recurses.
  */
 
-import { wordsUnder } from './words.ts'
+import { LITTLE_ENDIAN, wordsUnder } from './words.ts'
 
 const MAX_DEPTH = 31
 
 const PLAIN = 0
-const QUOTE = 1
-const BACKSLASH = 2
-const CONTROL = 3
-const BEYOND_ASCII = 4
+const OTHER = 1
 
-/** What a byte means inside of a string. */
+/** What a byte means inside of a string: itself, or a quote, an escape, a part of a character, or nothing good. */
 const CLASS: Uint8Array = (() => {
   const table = new Uint8Array(256).fill(PLAIN)
-  table.fill(CONTROL, 0, 0x20)
-  table.fill(BEYOND_ASCII, 0x80)
-  table[0x22] = QUOTE
-  table[0x5c] = BACKSLASH
+  table.fill(OTHER, 0, 0x20)
+  table.fill(OTHER, 0x80)
+  table[0x22] = OTHER
+  table[0x5c] = OTHER
   return table
 })()
 
@@ -50,47 +47,50 @@ export function skipSpace(bytes: Uint8Array, from: number, end: number): number 
 const NEAR_BYTES = 16
 
 /**
- * Behind as many plain bytes as are found four at a time: a quarter of the time of single ones, and most of a message is such
- * strings. What it takes for not plain may still be: whoever calls looks at the byte.
+ * Behind the closing quote of a string whose opening quote is at `from`. Most of a message is long strings, so plain bytes are passed four at
+ * a time.
  */
-function skipPlainWords(bytes: Uint8Array, from: number, end: number): number {
-  const words = wordsUnder(bytes)
-  const offset = bytes.byteOffset
-  let at = from
-  while (((offset + at) & 3) !== 0) {
-    if (at >= end || CLASS[bytes[at]!] !== PLAIN) return at
-    at++
-  }
-  let word = (offset + at) >>> 2
-  const last = (offset + end) >>> 2
-  for (; word < last; word++) {
-    const four = words[word]!
-    const quotes = four ^ 0x22222222
-    const backslashes = four ^ 0x5c5c5c5c
-    // Borrows and top bits: set where a byte is below a space, beyond ASCII, a quote or a backslash.
-    const found = four | (four - 0x20202020) | (quotes - 0x01010101) | (backslashes - 0x01010101)
-    if ((found & 0x80808080) !== 0) break
-  }
-  return word * 4 - offset
-}
-
-/** Behind the closing quote of a string whose opening quote is at `from`. */
 export function skipString(bytes: Uint8Array, from: number, end: number): number {
   if (from >= end || bytes[from] !== 0x22) return -1
   let at = from + 1
+  const near = Math.min(end, at + NEAR_BYTES)
+  while (at < near && CLASS[bytes[at]!] === PLAIN) at++
+  if (at < near && bytes[at] === 0x22) return at + 1
+  const words = wordsUnder(bytes)
+  const offset = bytes.byteOffset
+  // Words that are whole in the message.
+  const last = LITTLE_ENDIAN ? (offset + end) >>> 2 : 0
   for (;;) {
-    const near = Math.min(end, at + NEAR_BYTES)
-    while (at < near && CLASS[bytes[at]!] === PLAIN) at++
-    if (at === near) {
-      at = skipPlainWords(bytes, at, end)
-      while (at < end && CLASS[bytes[at]!] === PLAIN) at++
+    // What lies before `at` in its word is not looked at.
+    let hidden = -1 << (((offset + at) & 3) * 8)
+    let found = 0
+    let word = (offset + at) >>> 2
+    for (; word < last; word++) {
+      const four = words[word]!
+      const quotes = four ^ 0x22222222
+      const backslashes = four ^ 0x5c5c5c5c
+      // Borrows and top bits: set where a byte is below a space, beyond ASCII, a quote or a backslash. Above such a byte others may be set.
+      found = four | (four - 0x20202020) | (quotes - 0x01010101) | (backslashes - 0x01010101)
+      found &= 0x80808080 & hidden
+      if (found !== 0) break
+      hidden = -1
     }
+    if (found !== 0) at = word * 4 + ((31 - Math.clz32(found & (~found + 1))) >>> 3) - offset
+    else at = Math.max(at, word * 4 - offset)
+    while (at < end && CLASS[bytes[at]!] === PLAIN) at++
     if (at >= end) return -1
-    const kind = CLASS[bytes[at]!]!
-    if (kind === CONTROL) return -1
-    if (kind === QUOTE) return at + 1
-    at = kind === BACKSLASH ? skipEscape(bytes, at, end) : skipUtf8(bytes, at, end)
-    if (at < 0) return -1
+    // Escapes often come in pairs, as line ends.
+    while (bytes[at] === 0x5c) {
+      at = skipEscape(bytes, at, end)
+      if (at < 0 || at >= end) return -1
+    }
+    const byte = bytes[at]!
+    if (byte === 0x22) return at + 1
+    if (byte < 0x20) return -1
+    if (byte >= 0x80) {
+      at = skipUtf8(bytes, at, end)
+      if (at < 0) return -1
+    }
   }
 }
 

@@ -5,7 +5,6 @@
  * Invariants: there are at most `maxConnections`, and at most `maxPerAddress` of one address (of one /64 in IPv6); a connection that is
  * gone is in no swarm.
  */
-import type { Socket } from 'node:net'
 import { type Clock, type Random, toLatin1 } from '../../base/index.ts'
 import type { TrustedProxies } from '../client-address.ts'
 import type { Counters } from '../counters.ts'
@@ -14,15 +13,11 @@ import { HttpRoutes } from '../http-routes.ts'
 import type { RateLimiter } from '../rate-limiter.ts'
 import { OTHER_ACTION } from '../responses.ts'
 import { Arena } from './arena.ts'
-import {
-  Connection,
-  type ConnectionLimits,
-  type SignalFront,
-  type SignalSocket,
-} from './connection.ts'
+import { Connection, type ConnectionLimits, type SignalFront } from './connection.ts'
 import { CLOSE_GOING_AWAY } from './frames.ts'
 import { SignalHandler, type SignalPolicy } from './handler.ts'
 import { type HandshakeRules, readHandshake, refusalOf } from './handshake.ts'
+import type { SignalSocket } from './signal-socket.ts'
 import { Swarms } from './swarms.ts'
 
 export interface WebSocketSettings {
@@ -43,11 +38,23 @@ export interface WebSocketContext {
   readonly limiter: RateLimiter | null
 }
 
+/** What it is made of, for as long as it lives. */
+export interface WebSocketParts {
+  readonly clock: Clock
+  /** For timing answers, where the other clock is looked at once a round. */
+  readonly exact: Clock
+  readonly random: Random
+  readonly counters: Counters
+  /** Does `work` when what can be done now is done. */
+  soon(work: () => void): void
+}
+
 const SWEEP_MS = 1000
 
 export class WebSocketServer {
   readonly #clock: Clock
   readonly #counters: Counters
+  readonly #soon: (work: () => void) => void
   readonly #swarms: Swarms
   readonly #front: SignalFront
   readonly #connections = new Set<Connection>()
@@ -59,12 +66,14 @@ export class WebSocketServer {
   #cancelSweep: (() => void) | undefined
   #closed = false
 
-  constructor(clock: Clock, random: Random, counters: Counters, context: WebSocketContext) {
+  constructor({ clock, exact, random, counters, soon }: WebSocketParts, context: WebSocketContext) {
     this.#clock = clock
     this.#counters = counters
+    this.#soon = soon
     this.#swarms = new Swarms(random)
     this.#settings = context.settings
     this.#rules = rulesOf(context.settings)
+    this.#arena.whenFull(this.#flush)
     this.#front = {
       counters,
       handler: this.#handlerOf(context),
@@ -73,6 +82,7 @@ export class WebSocketServer {
       unsentBytes: 0,
       arena: this.#arena,
       monotonicMs: () => clock.monotonicMs(),
+      exactMs: () => exact.monotonicMs(),
       flushLater: (connection) => this.#flushLater(connection),
       leave: (member) => {
         this.#swarms.leave(member)
@@ -92,7 +102,7 @@ export class WebSocketServer {
 
   /**
    * Takes a connection whose request asks for the upgrade. `remote` is the other end of the socket, `bytes` all that was read from
-   * the request on. The socket may be paused; whoever had it listens no more.
+   * the request on.
    */
   readonly takeOver = (socket: SignalSocket, remote: Uint8Array, bytes: Uint8Array): void => {
     const shake = readHandshake(remote, bytes, this.#rules)
@@ -113,7 +123,7 @@ export class WebSocketServer {
     this.#connections.add(connection)
     this.#counters.websocket.connections++
     const rest = bytes.subarray(shake.length)
-    if (rest.length > 0) connection.receive(Buffer.from(rest), rest.length)
+    if (rest.length > 0) connection.received(Buffer.from(rest), rest.length)
     socket.resume()
     if (this.#cancelSweep === undefined) this.#sweepLater()
   }
@@ -138,15 +148,18 @@ export class WebSocketServer {
     return new SignalHandler({ swarms, policy, hooks, counters, limiter, arena, second })
   }
 
-  #refuse(socket: Socket, address: Uint8Array, status: number): void {
+  #refuse(socket: SignalSocket, address: Uint8Array, status: number): void {
     const family = address.length === 4 ? 4 : 6
     this.#counters.error(family === 4 ? 'ws4' : 'ws6', `http ${status}`)
     this.#counters.responses.note('ws', OTHER_ACTION, family, `http ${status}`, -1)
-    socket.on('error', () => {})
     // What else it sends is read and thrown away, for its end to be seen.
+    const end = (): void => socket.destroy()
+    socket.attach({ received() {}, ended: end, drained() {}, closed() {} })
+    const refusal = Buffer.from(refusalOf(status), 'latin1')
+    socket.send(refusal, 0, refusal.length)
+    socket.finish()
     socket.resume()
-    socket.end(refusalOf(status), 'latin1')
-    this.#clock.after(SWEEP_MS, () => socket.destroy(), true)
+    this.#clock.after(SWEEP_MS, end, true)
   }
 
   #forget(connection: Connection): void {
@@ -160,7 +173,7 @@ export class WebSocketServer {
   }
 
   #flushLater(connection: Connection): void {
-    if (this.#dirty.length === 0) setImmediate(this.#flush)
+    if (this.#dirty.length === 0) this.#soon(this.#flush)
     this.#dirty.push(connection)
   }
 

@@ -14,3 +14,6 @@ export function wordsUnder(bytes: Uint8Array): Int32Array<ArrayBufferLike> {
   }
   return words
 }
+
+/** Whether the first byte of a word is its lowest. */
+export const LITTLE_ENDIAN: boolean = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1

@@ -41,24 +41,28 @@ export interface WorkerStart {
   readonly originMs: number
   readonly version: number
   readonly settings: WorkerSettings
-  /** Connections that ask to go on as WebSocket are given to the main thread; else they are answered as any. */
-  readonly handsOver: boolean
+  /** Where connections live that ask to go on as WebSocket; `off`: they are answered as any. */
+  readonly signalling: 'here' | 'elsewhere' | 'off'
 }
 
+/**
+ * An open descriptor, the receiver's from now on, that asks for WebSocket; who is at its other end, and what has been read from its request on.
+ */
+export interface LiveConnection {
+  readonly kind: 'connection'
+  readonly fd: number
+  readonly remote: Uint8Array
+  readonly bytes: Uint8Array
+}
+
+/** A connection goes to the worker that does the signalling. */
 export type ToWorker =
+  | LiveConnection
   | { readonly kind: 'settings'; readonly version: number; readonly settings: WorkerSettings }
   | { readonly kind: 'stop' }
 
 /**
- * `settled`: from now on it answers by the settings of that version; the first says that it runs.
- * `connection`: an open descriptor, the main thread's from now on; who is at its other end, and what has been read from the request on that
- * asks for WebSocket.
+ * `settled`: from now on it answers by the settings of that version; the first says that it runs. A connection comes from a worker that does
+ * not do the signalling.
  */
-export type FromWorker =
-  | { readonly kind: 'settled'; readonly version: number }
-  | {
-      readonly kind: 'connection'
-      readonly fd: number
-      readonly remote: Uint8Array
-      readonly bytes: Uint8Array
-    }
+export type FromWorker = LiveConnection | { readonly kind: 'settled'; readonly version: number }

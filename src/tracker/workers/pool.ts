@@ -15,11 +15,16 @@ import { inlineMore } from '../compiler.ts'
 import type { ConnectionIdShare } from '../connection-id.ts'
 import { Counters } from '../counters.ts'
 import { trackerError } from '../errors.ts'
-import type { TakeOver } from '../http-server.ts'
-import { AdoptedConnection } from '../linux/adopted-connection.ts'
 import type { Libc } from '../linux/libc.ts'
 import { openWake, wake } from '../linux/poller.ts'
-import type { FromWorker, ToWorker, WorkerSettings, WorkerSocket, WorkerStart } from './messages.ts'
+import type {
+  FromWorker,
+  LiveConnection,
+  ToWorker,
+  WorkerSettings,
+  WorkerSocket,
+  WorkerStart,
+} from './messages.ts'
 
 const PROGRAM = new URL('./worker.js', import.meta.url)
 /** For new objects, of which answers make none. Left alone V8 takes five more for each worker. */
@@ -35,9 +40,12 @@ export interface PoolOptions {
   readonly connectionIds: ConnectionIdShare
   readonly clock: Clock
   readonly logger: Logger
-  /** Takes connections over that ask to go on as WebSocket. */
-  readonly takeOver?: TakeOver | undefined
+  /** Whether connections may go on as WebSocket. They all live in one worker. */
+  readonly signals: boolean
 }
+
+/** The worker that they live in. */
+const SIGNALLING = 0
 
 export class WorkerPool {
   readonly #options: PoolOptions
@@ -71,8 +79,11 @@ export class WorkerPool {
     inlineMore()
     for (const [number, own] of sockets.entries()) {
       for (const { fd } of own) this.#descriptors.add(fd)
-      const onRestart = (): void => void this.#restarts++
-      this.#seats.push(new Seat(number, own, settingsOf(number), this.#options, onRestart))
+      const toPool = {
+        restarted: (): void => void this.#restarts++,
+        connected: (message: LiveConnection) => this.#adopt(message),
+      }
+      this.#seats.push(new Seat(number, own, settingsOf(number), this.#options, toPool))
     }
     try {
       await Promise.all(this.#seats.map((seat) => seat.begin()))
@@ -80,6 +91,15 @@ export class WorkerPool {
       await this.stop()
       throw error
     }
+  }
+
+  /** A connection that asks for WebSocket, as the `TakeOver` of a front end says; an open descriptor, the pool's from now on. */
+  adopt(fd: number, remote: Uint8Array, bytes: Uint8Array): void {
+    this.#adopt({ kind: 'connection', fd, remote, bytes })
+  }
+
+  #adopt(message: LiveConnection): void {
+    if (this.#seats[SIGNALLING]?.give(message) !== true) this.#options.libc.close(message.fd)
   }
 
   /** Has all of them answer by other settings; resolves when they do. */
@@ -100,13 +120,19 @@ export class WorkerPool {
   }
 }
 
+/** What its worker has to tell. */
+interface ToPool {
+  restarted(): void
+  connected(message: LiveConnection): void
+}
+
 /** The place of a worker, whoever takes it. */
 class Seat {
   readonly counters: Counters = new Counters()
   readonly #number: number
   readonly #sockets: readonly WorkerSocket[]
   readonly #options: PoolOptions
-  readonly #onRestart: () => void
+  readonly #pool: ToPool
   readonly #wakeFd: number
   #settings: WorkerSettings
   /** Of `#settings`; and of those that the worker answers by. */
@@ -124,13 +150,13 @@ class Seat {
     sockets: readonly WorkerSocket[],
     settings: WorkerSettings,
     options: PoolOptions,
-    onRestart: () => void,
+    pool: ToPool,
   ) {
     this.#number = number
     this.#sockets = sockets
     this.#settings = settings
     this.#options = options
-    this.#onRestart = onRestart
+    this.#pool = pool
     this.#wakeFd = openWake(options.libc)
   }
 
@@ -152,6 +178,13 @@ class Seat {
     return this.#untilSettled()
   }
 
+  /** False when there is no worker: it has died, and its successor is still to begin. */
+  give(message: LiveConnection): boolean {
+    if (this.#stopped || this.#worker === undefined) return false
+    this.#post(message)
+    return true
+  }
+
   async stop(): Promise<void> {
     const first = !this.#stopped
     this.#stopped = true
@@ -165,7 +198,7 @@ class Seat {
 
   /** Resolves to the reason when it dies. */
   #spawn(): Promise<string> {
-    const { libc, store, connectionIds, clock, logger, takeOver } = this.#options
+    const { store, connectionIds, clock, logger, signals } = this.#options
     const handle = store.handle()
     const workerData: WorkerStart = {
       store: handle,
@@ -176,7 +209,7 @@ class Seat {
       originMs: clockOriginMs(clock),
       version: this.#version,
       settings: this.#settings,
-      handsOver: takeOver !== undefined,
+      signalling: !signals ? 'off' : this.#number === SIGNALLING ? 'here' : 'elsewhere',
     }
     const name = `tracker ${this.#number}`
     const begunMs = clock.monotonicMs()
@@ -185,8 +218,7 @@ class Seat {
     this.#worker = worker
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'connection') {
-        const socket = new AdoptedConnection(libc, message.fd)
-        takeOver!(socket, message.remote, message.bytes)
+        this.#pool.connected(message)
         return
       }
       this.#settled = message.version
@@ -227,7 +259,7 @@ class Seat {
   #replaceLater(livedMs: number): void {
     if (livedMs > LONG_LIFE_MS) this.#delayMs = FIRST_DELAY_MS
     this.#cancel = this.#options.clock.after(this.#delayMs, () => {
-      this.#onRestart()
+      this.#pool.restarted()
       void this.#spawn()
     })
     this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS)

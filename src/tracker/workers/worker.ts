@@ -2,7 +2,7 @@
  * A worker of the fast path: one thread, one epoll, its own handlers and counters over the store of all.
  *
  * It never returns to node's event loop: it sleeps in epoll_wait, and reads what the main thread posted when that wakes it. So it must not
- * need timers or promises. It wakes every second anyhow, which is also the longest that the process waits for it when it ends without
+ * need promises, and what is due later is done by its clock, once a second. It wakes every second anyhow, which is also the longest that the process waits for it when it ends without
  * telling it.
  *
  * Invariant: it is stopped between two rounds, never inside a call of the store, whose lock would stay.
@@ -20,14 +20,21 @@ import { BatchClock } from '../linux/batch-clock.ts'
 import { DatagramBatch } from '../linux/datagram-batch.ts'
 import { HttpFront, type TakeDescriptor } from '../linux/http-front.ts'
 import { probeLibc } from '../linux/libc.ts'
+import { LiveConnections } from '../linux/live-connections.ts'
 import { MAX_EVENTS, Poller } from '../linux/poller.ts'
 import { hasSeveralAddresses, noteDestinations } from '../linux/socket.ts'
 import { type UdpFront, UdpListener } from '../linux/udp-front.ts'
 import { type Settings, settle } from '../options.ts'
 import { RateLimiter } from '../rate-limiter.ts'
+import type { WebSocketContext } from '../websocket/server.ts'
 import type { FromWorker, ToWorker, WorkerSettings, WorkerStart } from './messages.ts'
 
 const ROUND_MS = 1000
+
+interface Settled extends Settings {
+  readonly handlers: Handlers
+  readonly signalling: WebSocketContext
+}
 
 function run(start: WorkerStart): void {
   const { libc } = probeLibc()
@@ -39,12 +46,13 @@ function run(start: WorkerStart): void {
   const counters = new Counters(start.counters)
   const connectionIds = new ConnectionIds(clock, start.connectionIds)
 
-  const settled = (by: WorkerSettings): Settings & { readonly handlers: Handlers } => {
+  const settled = (by: WorkerSettings): Settled => {
     const hooks = new HookList(by.hooks.map((share) => openHook(share, clock, random)))
     const limiter = by.limiter === null ? null : new RateLimiter(clock, by.limiter)
     const settings = settle(by.policy)
     const parts = { store, counters, connectionIds, limiter, hooks }
-    return { ...settings, handlers: makeHandlers(settings, parts) }
+    const signalling = { settings: settings.websocket, hooks, limiter }
+    return { ...settings, handlers: makeHandlers(settings, parts), signalling }
   }
   const tell = (message: FromWorker): void => port.postMessage(message)
 
@@ -59,10 +67,15 @@ function run(start: WorkerStart): void {
         stopped = true
         continue
       }
+      if (message.kind === 'connection') {
+        live?.take(message.fd, message.remote, message.bytes)
+        continue
+      }
       const next = settled(message.settings)
       udp.handler = next.handlers.udp
       udp.timed = next.udp.timed
       http.connections.reconfigure(next.handlers.http, next.http)
+      live?.reconfigure(next.signalling)
       tell({ kind: 'settled', version: message.version })
     }
   })
@@ -75,10 +88,16 @@ function run(start: WorkerStart): void {
     handler: first.handlers.udp,
     timed: first.udp.timed,
   }
+  // Those of a worker that died are gone.
+  counters.noneOpen()
+  const parts = { clock, exact: clock.exact, random, counters }
+  const live =
+    start.signalling === 'here'
+      ? new LiveConnections(libc, poller, parts, first.signalling)
+      : undefined
   const handOver: TakeDescriptor = (fd, remote, bytes) =>
     tell({ kind: 'connection', fd, remote, bytes })
-  // Those of a worker that died are gone.
-  counters.httpConnections = 0
+  const takeOver = start.signalling === 'elsewhere' ? handOver : live?.take
   const http = new HttpFront({
     libc,
     poller,
@@ -87,7 +106,7 @@ function run(start: WorkerStart): void {
     counters,
     handler: first.handlers.http,
     limits: first.http,
-    ...(start.handsOver ? { takeOver: handOver } : {}),
+    ...(takeOver === undefined ? {} : { takeOver }),
   })
   const listeners: UdpListener[] = []
   const interfaces = networkInterfaces()
@@ -111,14 +130,18 @@ function run(start: WorkerStart): void {
     let lookMs = clock.exactMs() + ROUND_MS
     while (!stopped) {
       poller.wait(ROUND_MS, begin)
+      live?.endRound()
       if (clock.monotonicMs() < lookMs) continue
       lookMs = clock.monotonicMs() + ROUND_MS
       for (const listener of listeners) listener.look()
       http.sweep()
+      clock.runDue()
+      live?.endRound()
     }
   } finally {
     // Descriptors are of the process: who dies takes its connections along.
     for (const listener of listeners) listener.look()
+    live?.close()
     http.close()
     poller.close()
   }

@@ -132,13 +132,16 @@ class FuzzPeer implements SignalPeer {
   readonly passkeyEnd = -1
   frames = 0
   readonly #most: number
+  readonly #arena: Arena
 
-  constructor(address: Uint8Array, most: number) {
+  constructor(address: Uint8Array, most: number, arena: Arena) {
     this.address = address
     this.#most = most
+    this.#arena = arena
   }
 
-  send(frame: Buffer): void {
+  send(from: number, end: number): void {
+    const frame = this.#arena.memory.subarray(from, end)
     assert.ok(frame.length <= this.#most, `${frame.length} bytes`)
     const short = frame[1]!
     const start = short === 127 ? 10 : short === 126 ? 4 : 2
@@ -161,7 +164,10 @@ function signalFuzzer(random: Random): () => boolean {
   const common = { swarms, policy, counters, limiter: null, arena, second: () => 1 }
   const handler = new SignalHandler({ ...common, hooks: new HookList() })
   const most = 4096
-  const peers = Array.from({ length: 4 }, (_, n) => new FuzzPeer(ADDRESSES[n % 2]!, 2 * most + 512))
+  const peers = Array.from(
+    { length: 4 },
+    (_, n) => new FuzzPeer(ADDRESSES[n % 2]!, 2 * most + 512, arena),
+  )
   const messages = [
     webSocketAnnounce(1, 1, 2).subarray(8),
     webSocketAnnounce(2, 1, 0).subarray(6 + 2),

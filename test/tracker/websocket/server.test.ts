@@ -275,7 +275,61 @@ overFrontEnds((frontEnd) => {
     ])
   })
 
-  test('the same over HTTPS', async (t) => {
+  test('who comes by HTTPS is in the same swarms, and leaves them', async (t) => {
+    const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
+    const place = { address: '127.0.0.1', port: 0 }
+    const tracker = await startTracker({
+      store,
+      clock: systemClock,
+      random: seededRandom(2),
+      logger: silentLogger,
+      listen: { http: [place], https: [place], udp: [] },
+      http: { tls: FIRST },
+      frontEnd,
+    })
+    t.after(async () => {
+      await tracker.stop()
+      store.stop()
+    })
+    const plain = await SignalClient.open(t, `ws://127.0.0.1:${tracker.http[0]!.port}`)
+    const secure = (): Promise<SignalClient> =>
+      SignalClient.open(t, `wss://127.0.0.1:${tracker.https[0]!.port}`, {
+        rejectUnauthorized: false,
+      })
+    const [a, b, c] = [await secure(), await secure(), await secure()]
+    plain.announce(peerId(0))
+    assert.equal((await plain.next()).incomplete, 1)
+    // More than the buffers on the way hold at a time.
+    const large = [{ offer: { sdp: 'x'.repeat(40_000) }, offer_id: 'n'.repeat(20) }]
+    a.announce(peerId(1), { offers: large })
+    assert.equal((await a.next()).incomplete, 2)
+    assert.deepEqual((await plain.next()).offer, large[0]!.offer)
+    plain.say({
+      action: 'announce',
+      info_hash: HASH,
+      peer_id: peerId(0),
+      to_peer_id: peerId(1),
+      offer_id: 'n'.repeat(20),
+      answer: large[0]!.offer,
+    })
+    assert.deepEqual((await a.next()).answer, large[0]!.offer)
+    b.announce(peerId(2))
+    await b.next()
+    c.announce(peerId(3))
+    await c.next()
+    assert.equal(tracker.stats().websocket.connections, 4)
+    b.socket.close()
+    assert.equal(await b.closed(), 1000)
+    c.socket.terminate()
+    await until(() => tracker.stats().websocket.connections === 2)
+    plain.announce(peerId(0))
+    assert.equal((await plain.next()).incomplete, 2)
+    await tracker.stop()
+    assert.equal(await a.closed(), 1001)
+    assert.equal(await plain.closed(), 1001)
+  })
+
+  test('a tracker with HTTPS and nothing else has signalling', async (t) => {
     const store = createPeerStore({ clock: systemClock, random: seededRandom(1) })
     const tracker = await startTracker({
       store,
@@ -284,6 +338,7 @@ overFrontEnds((frontEnd) => {
       logger: silentLogger,
       listen: { http: [], https: [{ address: '127.0.0.1', port: 0 }], udp: [] },
       http: { tls: FIRST },
+      frontEnd,
     })
     t.after(async () => {
       await tracker.stop()
