@@ -151,7 +151,10 @@ export function hasSeveralAddresses(
 ): boolean {
   const addresses = Object.values(interfaces)
     .flatMap((one) => one ?? [])
-    .filter((one) => !one.internal && one.family === `IPv${family}` && !one.scopeid)
+    // An address of a service may lie on the loopback interface (anycast).
+    .filter(
+      (one) => one.family === `IPv${family}` && !one.scopeid && !/^127\.|^::1$/.test(one.address),
+    )
     .map(({ address }) => address)
   return new Set(addresses).size > 1
 }

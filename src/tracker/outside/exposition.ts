@@ -64,7 +64,7 @@ export function renderFamilies(families: readonly Family[], format: ExpositionFo
     const title = type === 'counter' && format === 'text' ? `${name}_total` : name
     lines.push(`# HELP ${title} ${escapeHelp(help)}`, `# TYPE ${title} ${type}`)
     if (family.type === 'histogram') {
-      for (const sample of family.samples) histogram(name, sample, lines)
+      for (const sample of family.samples) histogram(name, sample, format, lines)
     } else {
       const suffix = type === 'counter' ? '_total' : ''
       for (const { labels, value } of family.samples) {
@@ -76,12 +76,17 @@ export function renderFamilies(families: readonly Family[], format: ExpositionFo
   return `${lines.join('\n')}\n`
 }
 
-function histogram(name: string, sample: HistogramSample, lines: string[]): void {
+function histogram(
+  name: string,
+  sample: HistogramSample,
+  format: ExpositionFormat,
+  lines: string[],
+): void {
   const { labels = {}, bounds, buckets, sum } = sample
   let count = 0
   for (const [i, bound] of [...bounds, Number.POSITIVE_INFINITY].entries()) {
     count += buckets[i]!
-    lines.push(`${name}_bucket${labelText({ ...labels, le: boundText(bound) })} ${count}`)
+    lines.push(`${name}_bucket${labelText({ ...labels, le: boundText(bound, format) })} ${count}`)
   }
   lines.push(`${name}_sum${labelText(labels)} ${numberText(sum)}`)
   lines.push(`${name}_count${labelText(labels)} ${count}`)
@@ -105,7 +110,7 @@ function numberText(value: number): string {
   return Number.isNaN(value) ? 'NaN' : String(value)
 }
 
-/** Bounds are floating-point numbers in OpenMetrics, and look like it. */
-function boundText(value: number): string {
-  return Number.isInteger(value) ? `${value}.0` : numberText(value)
+/** Bounds are floating-point numbers in OpenMetrics, and look like it. Elsewhere they are as other trackers write them: dashboards name them. */
+function boundText(value: number, format: ExpositionFormat): string {
+  return format === 'openmetrics' && Number.isInteger(value) ? `${value}.0` : numberText(value)
 }

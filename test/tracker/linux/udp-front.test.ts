@@ -308,7 +308,10 @@ test('a socket of one address needs not be told which', onLinux, (t) => {
 
 test('a host has several addresses when there is a choice', () => {
   const one = { netmask: '', mac: '', cidr: null, internal: false }
-  const lo = [{ ...one, address: '127.0.0.1', family: 'IPv4' as const, internal: true }]
+  const lo = [
+    { ...one, address: '127.0.0.1', family: 'IPv4' as const, internal: true },
+    { ...one, address: '::1', family: 'IPv6' as const, scopeid: 0, internal: true },
+  ]
   const eth0 = [
     { ...one, address: '192.0.2.1', family: 'IPv4' as const },
     { ...one, address: '2001:db8::1', family: 'IPv6' as const, scopeid: 0 },
@@ -324,6 +327,13 @@ test('a host has several addresses when there is a choice', () => {
   ]
   assert.deepEqual(
     ([4, 6] as const).map((family) => hasSeveralAddresses({ lo, eth0, eth1 }, family)),
+    [true, true],
+  )
+  const services = eth1.map((address) => ({ ...address, internal: true }))
+  assert.deepEqual(
+    ([4, 6] as const).map((family) =>
+      hasSeveralAddresses({ lo: [...lo, ...services], eth0 }, family),
+    ),
     [true, true],
   )
 })

@@ -47,7 +47,7 @@ g 0.5
 # HELP h_seconds H.
 # TYPE h_seconds histogram
 h_seconds_bucket{y="z",le="0.5"} 1
-h_seconds_bucket{y="z",le="2.0"} 3
+h_seconds_bucket{y="z",le="2"} 3
 h_seconds_bucket{y="z",le="+Inf"} 6
 h_seconds_sum{y="z"} 9.5
 h_seconds_count{y="z"} 6
@@ -55,10 +55,11 @@ h_seconds_count{y="z"} 6
   )
 })
 
-test('OpenMetrics names counters without _total and has an end', () => {
+test('OpenMetrics names counters without _total, has bounds that are fractions, and has an end', () => {
   const text = renderFamilies(FAMILIES, 'openmetrics')
   assert.match(text, /^# HELP a_b Things/)
   assert.match(text, /\n# TYPE a_b counter\na_b_total\{/)
+  assert.match(text, /\nh_seconds_bucket\{y="z",le="2.0"\} 3\n/)
   assert.ok(text.endsWith('\n# EOF\n'))
 })
 
@@ -255,13 +256,13 @@ overFrontEnds((frontEnd) => {
       '9.375',
       '18.75',
       '37.5',
-      '75.0',
-      '150.0',
-      '300.0',
-      '600.0',
-      '1200.0',
-      '2400.0',
-      '4800.0',
+      '75',
+      '150',
+      '300',
+      '600',
+      '1200',
+      '2400',
+      '4800',
       '+Inf',
     ])
     assert.ok(![...samples.keys()].some((key) => key.startsWith('seedbed')))
