@@ -1,11 +1,11 @@
 /** A client and a gateway that is played, in virtual time: what is asked when, and what becomes of every kind of answer. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ManualClock, seededRandom, silentLogger } from '../../../src/base/index.ts'
+import { delay, ManualClock, seededRandom, silentLogger } from '../../../src/base/index.ts'
 import { GATEWAY_PORT, GatewayClient } from '../../../src/engine/gateway/client.ts'
 import { PortMapping } from '../../../src/engine/gateway/port-mapping.ts'
 import { type GatewayStatus, TransportNumber } from '../../../src/engine/gateway/types.ts'
-import type { FoundGateways, OpenDatagramSocket } from '../../../src/engine/index.ts'
+import type { FoundGateways, Network, OpenDatagramSocket } from '../../../src/engine/index.ts'
 import { FakeInternet } from '../fake-network.ts'
 import { PlayedGateway, type PlayedOptions } from './played-gateway.ts'
 
@@ -96,11 +96,32 @@ class World {
     const stopped = this.client.stop().then(() => {
       isOver = true
     })
-    for (let i = 0; i < 100 && !isOver; i++) await this.pass(50, 2)
-    assert.ok(isOver, 'it does not end')
+    for (let i = 0; i < 20 && !isOver; i++) await this.pass(50, 2)
+    assert.ok(isOver, 'it does not end within a second')
     await stopped
     assert.equal(this.clock.step(), false, 'a timer is left')
   }
+}
+
+/** For TCP alone, over sockets of the test's. */
+function clientOver(
+  clock: ManualClock,
+  datagram: Network['datagram'],
+  onChange: (status: GatewayStatus) => void = () => {},
+): GatewayClient {
+  return new GatewayClient(
+    { family: 4, address: GATEWAY, local: OURS },
+    {
+      network: { datagram },
+      clock,
+      random: seededRandom(6),
+      logger: silentLogger,
+      port: 7000,
+      transports: [TransportNumber.tcp],
+      onChange,
+      onAnew: () => {},
+    },
+  )
 }
 
 test('a gateway that speaks PCP maps TCP and UDP, and is told to forget them', async () => {
@@ -125,6 +146,13 @@ test('a gateway that speaks PCP maps TCP and UDP, and is told to forget them', a
   await world.stop()
   assert.deepEqual(world.asked(), RELEASE_BOTH)
   assert.equal(world.played.table.size, 0)
+})
+
+test('an address outside that is none of the Internet is told as such', async () => {
+  const world = await World.open({ address: [100, 64, 0, 9] })
+  await world.settle()
+  assert.deepEqual([world.last.outerAddress, world.last.isPublic], ['100.64.0.9', false])
+  await world.stop()
 })
 
 test('the same nonce stands for a mapping from its beginning to its end', async () => {
@@ -438,29 +466,16 @@ test('a network that is not there yet is waited for, a port where nobody listens
     const network = world.internet.host(OURS)
     const told: GatewayStatus[] = []
     let questions = 0
-    const client = new GatewayClient(
-      { family: 4, address: GATEWAY, local: OURS },
-      {
-        network: {
-          datagram: async (host, port, from) => {
-            const socket = await network.datagram(host, port, from)
-            const send = socket.send.bind(socket)
-            socket.send = (bytes) => {
-              if (questions++ > 1) send(bytes)
-              else socket.onError(Object.assign(new Error(code), { code }))
-            }
-            return socket
-          },
-        },
-        clock: world.clock,
-        random: seededRandom(6),
-        logger: silentLogger,
-        port: 7000,
-        transports: [TransportNumber.tcp],
-        onChange: (status) => told.push(status),
-        onAnew: () => {},
-      },
-    )
+    const datagram: Network['datagram'] = async (host, port, from) => {
+      const socket = await network.datagram(host, port, from)
+      const send = socket.send.bind(socket)
+      socket.send = (bytes) => {
+        if (questions++ > 1) send(bytes)
+        else socket.onError(Object.assign(new Error(code), { code }))
+      }
+      return socket
+    }
+    const client = clientOver(world.clock, datagram, (status) => told.push(status))
     client.start()
     await world.pass(MINUTE_MS)
     assert.equal(told[0]?.state, state, code)
@@ -533,6 +548,37 @@ test('a router that begins anew is asked for all addresses, by whichever it is h
   await pass(500)
   await stopped
   for (const { host, played } of routers) assert.equal(played.table.size, 0, host)
+})
+
+test('nobody is waited for at the end, whether it has answered before or never', async () => {
+  for (const ms of [0, 2, 100, 5_000, 10_000, 30_000, 100_000, 200_000]) {
+    const never = await World.open({ pcp: false, natPmp: false })
+    if (ms > 0) await never.pass(ms, 2)
+    await never.stop()
+    const before = await World.open()
+    await before.settle()
+    before.gets = () => false
+    if (ms > 0) await before.pass(ms, 500)
+    await before.stop()
+  }
+  // It is stopped while the system opens its socket.
+  const clock = new ManualClock(1_000_000)
+  const { datagram } = new FakeInternet(clock, { latencyMs: 2, bytesPerMs: 1_000 }).host(OURS)
+  const client = clientOver(clock, async (...to) => {
+    await delay(clock, 100)
+    return datagram(...to)
+  })
+  client.start()
+  let isOver = false
+  const stopped = client.stop().then(() => {
+    isOver = true
+  })
+  for (let i = 0; i < 500; i++) {
+    clock.advance(2)
+    for (let n = 0; n < 4; n++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.ok(isOver)
+  await stopped
 })
 
 test('gateways come and go with the networks of a machine', async () => {

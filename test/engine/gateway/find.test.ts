@@ -27,7 +27,7 @@ test('the default route of IPv4 is the one that the system takes', () => {
   // The word as a big-endian machine writes it.
   assert.deepEqual(parseRoutes(table(WIRED.replace('FE01A8C0', 'C0A801FE')), false), wired)
   // Two halves of everything: a VPN's.
-  const tunnel = 'tun0\t00000000\t0100080A\t0003\t0\t0\t0\t00000080\t0\t0\t0'
+  const tunnel = 'tun0\t00000000\t0100080A\t0003\t0\t0\t500\t00000080\t0\t0\t0'
   assert.deepEqual(parseRoutes(table(WIRED, tunnel), true), {
     interfaceName: 'tun0',
     gateway: '10.8.0.1',

@@ -76,7 +76,10 @@ test('peers and the DHT are told the port that a gateway gives, a neighbour ours
     portFor: (port, transport) => (transport === 'tcp' ? 50_123 : port + 1),
   })
   const socket = await internet.host(GATEWAY).openDatagram('', GATEWAY_PORT)
-  socket.onMessage = (bytes, host, port) => socket.send(played.answer(bytes)!, host, port)
+  let isAwake = false
+  socket.onMessage = (bytes, host, port) => {
+    if (isAwake) socket.send(played.answer(bytes)!, host, port)
+  }
   internet.gatewaysOf = (host) => ({
     gateways: host === NODE ? [{ family: 4, address: GATEWAY, local: NODE }] : [],
     lack: host === NODE ? undefined : 'no gateway',
@@ -103,7 +106,11 @@ test('peers and the DHT are told the port that a gateway gives, a neighbour ours
   })
   const { infoHash } = content.info
   engine.open(volume.get(infoHash)!, content.info, { trackers: [] })
-  await swarm.until(() => announced.has(`${NODE} 50123`), 5 * MINUTE_MS)
+  await swarm.until(() => announced.has(`${NODE} 6881`), MINUTE_MS)
+  isAwake = true
+  await swarm.until(() => told.length > 0, MINUTE_MS)
+  // Sooner than the next search.
+  await swarm.until(() => announced.has(`${NODE} 50123`), 3_000)
   const ports = async (host: string): Promise<unknown> => {
     const peer = new RawPeer(swarm, host, NODE)
     peer.handshake(infoHash, 1, true, false, true)
