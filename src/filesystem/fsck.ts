@@ -7,10 +7,9 @@ import { allocateAligned, type BlockDevice, Scratch } from '../block-device/inde
 import { fsError } from './errors.ts'
 import { encodeHeader, findHeader } from './header.ts'
 import { matchesInfoHash, readInfoRecord } from './info-record.ts'
-import { encodeTwin, kindOf } from './inode.ts'
-import { MetadataWriter, type TwinUpdate } from './metadata-writer.ts'
+import { MetadataWriter, type TwinUpdate, twinUpdate } from './metadata-writer.ts'
 import { type Scan, scanVolume } from './scan.ts'
-import { KIND_HEADER, NO_OWNER } from './sector.ts'
+import { KIND_HEADER, KIND_ROOT, NO_OWNER } from './sector.ts'
 import type { FsckOptions, FsckReport, Problem } from './types.ts'
 
 /** @throws FS_FOREIGN, FS_NEWER_FORMAT, FS_CORRUPT, FS_DEVICE_SHRUNK, FS_SECTOR: nothing to check at all */
@@ -120,9 +119,9 @@ async function repair(device: BlockDevice, scan: Scan): Promise<number> {
     const region = scan.root.region
     const sector = allocateAligned(geometry.sectorBytes)
     await device.read(region.placeOf(twin, region.currentOf(twin)), sector)
-    const kind = 2
-    sealer.seal(sector, 0, region.nextPlace(twin), kind, NO_OWNER, region.nextGeneration(twin))
-    await writer.guard(() => device.write(region.nextPlace(twin), sector))
+    const place = region.nextPlace(twin)
+    sealer.seal(sector, 0, place, KIND_ROOT, NO_OWNER, region.nextGeneration(twin))
+    await writer.guard(() => device.write(place, sector))
     corrected++
   }
   await writer.barrier('mount')
@@ -133,13 +132,7 @@ async function repair(device: BlockDevice, scan: Scan): Promise<number> {
     corrected++
     for (const slot of inode.slots()) {
       for (let twin = 0; twin < slot.region.twins; twin++) {
-        updates.push({
-          region: slot.region,
-          twin,
-          kind: kindOf(inode, slot, twin),
-          owner: slot.reference.id,
-          encode: (memory, from) => encodeTwin(geometry, inode, slot, twin, memory, from),
-        })
+        updates.push(twinUpdate(geometry, inode, slot, twin))
       }
     }
   }

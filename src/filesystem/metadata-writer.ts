@@ -26,6 +26,22 @@ export interface TwinUpdate {
   encode(memory: Uint8Array, from: number): void
 }
 
+/** Of an i-node's twin, as memory has it when it is written. */
+export function twinUpdate(
+  geometry: Geometry,
+  inode: Inode,
+  slot: MapSlot,
+  twin: number,
+): TwinUpdate {
+  return {
+    region: slot.region,
+    twin,
+    kind: kindOf(inode, slot, twin),
+    owner: slot.reference.id,
+    encode: (memory, from) => encodeTwin(geometry, inode, slot, twin, memory, from),
+  }
+}
+
 interface Run {
   readonly place: number
   readonly from: number

@@ -5,8 +5,8 @@
  * Invariant: a publication covers what was noted before it began, and nothing later: what comes while
  * it waits for the device belongs to the next one.
  */
-import { encodeTwin, type Inode, kindOf, type MapSlot } from './inode.ts'
-import type { MetadataWriter, TwinUpdate } from './metadata-writer.ts'
+import type { Inode, MapSlot } from './inode.ts'
+import { type MetadataWriter, type TwinUpdate, twinUpdate } from './metadata-writer.ts'
 import type { VolumeTorrent } from './torrent.ts'
 
 export class Unsynced {
@@ -66,13 +66,7 @@ export class Unsynced {
     const updates: TwinUpdate[] = []
     for (const slot of inode.slots()) {
       for (const twin of slot.dirty) {
-        updates.push({
-          region: slot.region,
-          twin,
-          kind: kindOf(inode, slot, twin),
-          owner: slot.reference.id,
-          encode: (memory, from) => encodeTwin(geometry, inode, slot, twin, memory, from),
-        })
+        updates.push(twinUpdate(geometry, inode, slot, twin))
       }
       slot.dirty.clear()
     }
