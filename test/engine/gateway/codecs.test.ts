@@ -160,9 +160,16 @@ test('any datagram is an answer of a gateway or none', () => {
     .map(([good, at, cut, put]) =>
       Uint8Array.from([...good.subarray(0, at), ...put, ...good.subarray(at + cut)]),
     )
+  const flipped = fc
+    .tuple(fc.constantFrom(...goods), fc.array(fc.tuple(fc.nat(59), fc.nat(255)), { maxLength: 3 }))
+    .map(([good, changes]) => {
+      const bytes = Uint8Array.from(good)
+      for (const [at, to] of changes) if (at < bytes.length) bytes[at] = to
+      return bytes
+    })
   const seen = { pcp: 0, natPmp: 0 }
   fc.assert(
-    fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 1_200 })), (bytes) => {
+    fc.property(fc.oneof(mutated, flipped, fc.uint8Array({ maxLength: 1_200 })), (bytes) => {
       const before = toHex(bytes)
       const pcp = parsePcp(bytes)
       if (pcp?.kind === 'answer') {
