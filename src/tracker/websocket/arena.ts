@@ -31,7 +31,7 @@ export class Arena {
 
   /** At the end of a turn: whether all that was given out is written. */
   endTurn(isWritten: boolean): void {
-    if (!isWritten && this.#used > 0) this.memory = Buffer.allocUnsafeSlow(this.memory.length)
+    if (!isWritten && this.#used > 0) this.memory = Buffer.allocUnsafeSlow(SLAB_BYTES)
     this.#used = 0
   }
 
