@@ -5,16 +5,14 @@
  * 200 connections in swarms of 20; an offer is as a browser makes it. Figures are of the whole process, the kernel's part of each socket
  * included, which both trackers pay alike.
  */
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { interleave, median } from '../statistics.ts'
 import { lineOf, type SuiteContext } from '../suite.ts'
 import {
-  type Absent,
   bittorrentTracker,
   type Contender,
-  LOAD_CPU,
+  isAbsent,
   type RunningServer,
+  runLoad,
   seedbed,
 } from './servers.ts'
 import type { LoadOptions, LoadResult } from './websocket-load.ts'
@@ -103,10 +101,6 @@ export async function benchWebSocket(context: SuiteContext): Promise<void> {
   }
 }
 
-function isAbsent(contender: Contender | Absent): contender is Absent {
-  return 'absent' in contender
-}
-
 async function measure(contender: Contender, mode: Mode, quick: boolean): Promise<LoadResult> {
   const server: RunningServer = await contender.start()
   try {
@@ -125,9 +119,7 @@ async function measure(contender: Contender, mode: Mode, quick: boolean): Promis
       measureMs: quick ? 1000 : 3000,
       measureAnnounces: quick ? 1000 : 10_000,
     }
-    const load = ['-c', String(LOAD_CPU), process.execPath, LOAD, JSON.stringify(options)]
-    const { stdout } = await promisify(execFile)('taskset', load)
-    return JSON.parse(stdout) as LoadResult
+    return await runLoad<LoadResult>([process.execPath, LOAD, JSON.stringify(options)])
   } finally {
     await server.stop()
   }
