@@ -65,6 +65,24 @@ const STEPS: number = INTERVALS_PER_LIFE + 3
 /** Of all peers. */
 const heard = { lives: 0, announces: 0, offers: 0, answers: 0 }
 
+/** What is read: of one socket at a time. */
+const input: Buffer = Buffer.allocUnsafeSlow(65_536)
+
+/** A socket that is read into memory that all share: new memory for each read would cost more than all else that is done with it. */
+class Link {
+  readonly socket: Socket
+  onBytes: (bytes: Buffer) => void = () => {}
+
+  constructor(port: number) {
+    const callback = (count: number): boolean => {
+      this.onBytes(input.subarray(0, count))
+      return true
+    }
+    const onread = { buffer: input, callback }
+    this.socket = connect({ port, host: '127.0.0.1', noDelay: true, onread })
+  }
+}
+
 class Peer {
   readonly script: Script
   readonly #socket: Socket
@@ -73,11 +91,11 @@ class Peer {
   #rest: Buffer = Buffer.alloc(0)
   #onReply: () => void = () => {}
 
-  constructor(socket: Socket, script: Script, answers: boolean) {
-    this.#socket = socket
+  constructor(link: Link, script: Script, answers: boolean) {
+    this.#socket = link.socket
     this.script = script
     this.answers = answers
-    socket.on('data', (chunk) => this.#receive(chunk))
+    link.onBytes = (chunk) => this.#receive(chunk)
   }
 
   /** Calls back when it is answered. */
@@ -144,8 +162,9 @@ async function live(
   await wait(pauseMs * STEPS * Math.random())
   for (let life = place; ; life++) {
     const script = scripts[life % scripts.length]!
-    const socket = await open(options.port)
-    const peer = new Peer(socket, script, options.answers)
+    const link = await open(options.port)
+    const { socket } = link
+    const peer = new Peer(link, script, options.answers)
     const closed = once(socket, 'close')
     const ask = (request: Buffer): Promise<void> =>
       new Promise((resolve) => peer.ask(request, resolve))
@@ -172,15 +191,17 @@ async function live(
   }
 }
 
-async function open(port: number): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  await once(socket, 'connect')
-  socket.write(
+async function open(port: number): Promise<Link> {
+  const link = new Link(port)
+  await once(link.socket, 'connect')
+  link.socket.write(
     'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
   )
-  const [chunk] = (await once(socket, 'data')) as [Buffer]
-  if (!chunk.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(String(chunk))
-  return socket
+  const answer = await new Promise<string>((resolve) => {
+    link.onBytes = (bytes) => resolve(bytes.toString('latin1'))
+  })
+  if (!answer.startsWith('HTTP/1.1 101')) throw new Error(answer)
+  return link
 }
 
 function wait(ms: number): Promise<void> {

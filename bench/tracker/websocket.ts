@@ -2,7 +2,7 @@
  * WebSocket: the CPU time of a server for clients of WebTorrent as they live, from connecting to leaving, and for each announce: alone, with
  * five offers that go to five others, and with those answered.
  *
- * 200 connections in swarms of 20; an offer is as a browser makes it. Figures are of the whole process, the kernel's part of each socket
+ * 200 connections in swarms of 20, or as many as a server bears; an offer is as a browser makes it. Figures are of the whole process, the kernel's part of each socket
  * included, which both trackers pay alike.
  */
 import { interleave, median } from '../statistics.ts'
@@ -26,6 +26,10 @@ const PAUSE_MS = 60
 const ROUNDS = 5
 /** So many times as little as bittorrent-tracker. */
 const TARGET = 3
+/** Of a processor, the server's or the load's: more would be a queue. */
+const FULL = 0.95
+const NEARLY_FULL = 0.88
+const MOST_TRIES = 4
 
 interface Mode {
   readonly name: string
@@ -33,13 +37,21 @@ interface Mode {
   readonly answers: boolean
   /** Clients come and go (websocket-load.ts says how), and the figure is that of a whole life. */
   readonly lives: boolean
+  /** As many clients as the server bears, or the load can be. */
+  readonly full: boolean
+  /** Whether it is to take a third of bittorrent-tracker's time; bench/README.md says why or why not. */
+  readonly hasTarget: boolean
 }
 
+const LIVES = { offers: 5, answers: true, lives: true }
+const STAYS = { lives: false, full: false }
+
 const MODES: readonly Mode[] = [
-  { name: 'as WebTorrent clients do', offers: 5, answers: true, lives: true },
-  { name: 'announce', offers: 0, answers: false, lives: false },
-  { name: '5 offers', offers: 5, answers: false, lives: false },
-  { name: '5 offers, answered', offers: 5, answers: true, lives: false },
+  { name: 'as WebTorrent clients do, all it bears', ...LIVES, full: true, hasTarget: true },
+  { name: 'as WebTorrent clients do', ...LIVES, full: false, hasTarget: false },
+  { name: 'announce', ...STAYS, offers: 0, answers: false, hasTarget: false },
+  { name: '5 offers', ...STAYS, offers: 5, answers: false, hasTarget: true },
+  { name: '5 offers, answered', ...STAYS, offers: 5, answers: true, hasTarget: true },
 ]
 
 const unitsOf = ({ lives }: Mode, result: LoadResult): number =>
@@ -72,17 +84,18 @@ export async function benchWebSocket(context: SuiteContext): Promise<void> {
   const contenders = isAbsent(theirs) ? ours : [...ours, theirs]
   const rounds = context.quick ? 1 : ROUNDS
   for (const mode of MODES) {
-    const results = await interleave(
-      contenders.map((one) => [one.name, () => measure(one, mode, context.quick)] as const),
-      rounds,
-      (name, round, result) => {
-        const us = usOf(mode, result).toFixed(1)
-        const rate = Math.round(result.announces / result.seconds)
-        context.log(
-          `ws ${mode.name}, round ${round}: ${name} ${us} µs, ${rate} announces/s, ${result.lives} lives, ${(result.offers / result.announces).toFixed(1)} offers heard each, load at ${Math.round((result.ownCpuSeconds / result.seconds) * 100)} %`,
-        )
-      },
-    )
+    const runs: (readonly [string, () => Promise<LoadResult>])[] = []
+    for (const one of contenders) {
+      const connections = mode.full ? await mostOf(one, mode, context) : CONNECTIONS
+      runs.push([one.name, () => measure(one, mode, connections, context.quick)])
+    }
+    const results = await interleave(runs, rounds, (name, round, result) => {
+      const us = usOf(mode, result).toFixed(1)
+      const rate = Math.round(result.announces / result.seconds)
+      context.log(
+        `ws ${mode.name}, round ${round}: ${name} ${us} µs, ${rate} announces/s, ${result.lives} lives, ${(result.offers / result.announces).toFixed(1)} offers heard each, ${sharesOf(result)}`,
+      )
+    })
     const others = isAbsent(theirs) ? [] : results.get(theirs.name)!
     for (const { name } of ours) {
       const values = results.get(name)!
@@ -93,21 +106,57 @@ export async function benchWebSocket(context: SuiteContext): Promise<void> {
         unit: mode.lives ? 'µs CPU/client' : 'µs CPU/announce',
         better: 'less',
         values: values.map((one) => usOf(mode, one)),
-        ...(peer === undefined ? {} : { target: median(peer) / TARGET }),
-        note: `${Math.round(median(values.map((one) => one.announces / one.seconds)))} announces/s; ${withoutKernel(mode, values, others)}`,
+        ...(peer === undefined || !mode.hasTarget ? {} : { target: median(peer) / TARGET }),
+        note: `${ratesOf(mode, values, others)}; ${withoutKernel(mode, values, others)}`,
       } as const
       context.report(lineOf(line, { peer: theirs.title, values: peer }))
     }
   }
 }
 
-async function measure(contender: Contender, mode: Mode, quick: boolean): Promise<LoadResult> {
+/** Clients, or announces, a second. */
+function ratesOf(mode: Mode, ours: readonly LoadResult[], theirs: readonly LoadResult[]): string {
+  const rate = (results: readonly LoadResult[]): number =>
+    Math.round(median(results.map((result) => unitsOf(mode, result) / result.seconds)))
+  const text = `${rate(ours)} ${mode.lives ? 'clients' : 'announces'}/s`
+  return theirs.length === 0 ? text : `${text}, theirs ${rate(theirs)}`
+}
+
+/** How much of its processor each side takes. */
+function sharesOf({ cpuSeconds, ownCpuSeconds, seconds }: LoadResult): string {
+  const percent = (value: number): number => Math.round((value / seconds) * 100)
+  return `server at ${percent(cpuSeconds)} %, load at ${percent(ownCpuSeconds)} %`
+}
+
+/** So many connections that the server, or the load, has next to nothing left of its processor. */
+async function mostOf(
+  contender: Contender,
+  mode: Mode,
+  { quick, log }: SuiteContext,
+): Promise<number> {
+  let connections = CONNECTIONS
+  for (let n = 0; n < MOST_TRIES; n++) {
+    const result = await measure(contender, mode, connections, quick)
+    log(`ws ${mode.name}: ${contender.name} with ${connections} clients, ${sharesOf(result)}`)
+    const share = Math.max(result.cpuSeconds, result.ownCpuSeconds) / result.seconds
+    if (share >= NEARLY_FULL) break
+    connections = Math.round((connections * FULL) / share)
+  }
+  return connections
+}
+
+async function measure(
+  contender: Contender,
+  mode: Mode,
+  connections: number,
+  quick: boolean,
+): Promise<LoadResult> {
   const server: RunningServer = await contender.start()
   try {
     const options: LoadOptions = {
       port: server.port,
       pid: server.pid,
-      connections: CONNECTIONS,
+      connections,
       peersPerSwarm: PEERS_PER_SWARM,
       offers: mode.offers,
       answers: mode.answers,

@@ -32,13 +32,15 @@ export interface Handshake {
   readonly length: number
 }
 
+/** One request is read at a time. */
+const head: HttpHead = new HttpHead()
+
 /** A number is the status to refuse with. */
 export function readHandshake(
   remote: Uint8Array,
   bytes: Uint8Array,
   rules: HandshakeRules,
 ): Handshake | 400 | 403 | 404 | 426 {
-  const head = new HttpHead()
   head.note = rules.realIpHeader
   if (parseHead(bytes, 0, bytes.length, head) !== 'request' || head.version10) return 400
   const address = rules.proxies === null ? remote : rules.proxies.clientOf(remote, bytes, head)
