@@ -2,19 +2,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { seededRandom } from '../../../src/base/index.ts'
+import { fromLatin1, seededRandom } from '../../../src/base/index.ts'
 import { type Member, type Participant, Swarms } from '../../../src/tracker/websocket/swarms.ts'
 
 test('members are those of a map, in their lists at their places', () => {
   const command = fc.record({
-    kind: fc.constantFrom('join', 'join', 'leave', 'turn', 'end', 'draw'),
-    hash: fc.nat(3).map(String),
-    peer: fc.nat(40).map(String),
+    kind: fc.constantFrom(...Array<'join'>(12).fill('join'), 'leave', 'turn', 'end', 'draw'),
+    hash: fc.nat(1).map(String),
+    peer: fc.nat(60).map(String),
     connection: fc.nat(4),
     flag: fc.boolean(),
   })
+  let largest = 0
   fc.assert(
-    fc.property(fc.array(command, { maxLength: 200 }), (commands) => {
+    fc.property(fc.array(command, { maxLength: 400, size: 'max' }), (commands) => {
       const swarms = new Swarms(seededRandom(1))
       const connections: Participant[] = Array.from({ length: 5 }, () => ({ members: [] }))
       const model = new Map<string, { connection: number; isSeeder: boolean }>()
@@ -22,6 +23,8 @@ test('members are those of a map, in their lists at their places', () => {
         const key = `${hash} ${peer}`
         const member = swarms.get(hash)?.find(peer)
         assert.equal(member?.isSeeder, model.get(key)?.isSeeder)
+        assert.equal(swarms.get(hash)?.findBytes(fromLatin1(peer)), member)
+        largest = Math.max(largest, swarms.get(hash)?.size ?? 0)
         if (kind === 'join' && member === undefined) {
           swarms.join(hash, peer, connections[connection]!, flag)
           model.set(key, { connection, isSeeder: flag })
@@ -62,6 +65,7 @@ test('members are those of a map, in their lists at their places', () => {
     }),
     { seed: 1, numRuns: 200 },
   )
+  assert.ok(largest > 34, `${largest}: swarms with an index were among them`)
 })
 
 test('all others are equally likely, seeders and leechers alike', () => {
