@@ -23,7 +23,7 @@ import type { Arena } from './arena.ts'
 import { frameHeadBytes, OP_TEXT, writeFrameHead } from './frames.ts'
 import { writeBinary } from './json.ts'
 import { MAX_OFFERS, parseSignal, SignalRequest } from './signal-codec.ts'
-import { isLatin1, type Member, type Participant, type Swarms } from './swarms.ts'
+import type { Member, Participant, Swarms } from './swarms.ts'
 
 /** A connection, as far as messages concern it. */
 export interface SignalPeer extends Participant {
@@ -278,7 +278,7 @@ export class SignalHandler {
     const swarm = own?.swarm ?? swarms.get(toLatin1(announce.infoHash))
     const sender = own ?? swarm?.find(toLatin1(announce.peerId))
     if (swarm === undefined || sender?.participant !== peer) return failures.notInSwarm
-    const target = swarm.findBytes(toPeerId)
+    const target = swarm.find(toLatin1(toPeerId))
     if (target === undefined) {
       counters.websocket.undelivered++
       return null
@@ -405,4 +405,10 @@ function copyFew(
   let at = offset
   for (let i = start; i < end; i++) target[at++] = source[i]!
   return at
+}
+
+/** Whether these are the bytes of a text of as many characters. */
+function isLatin1(text: string, bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (text.charCodeAt(i) !== bytes[i]) return false
+  return true
 }

@@ -10,7 +10,7 @@
  * Invariants: a peer id is in a swarm once; a member is in its swarm's list at `place` and in its connection's at `slot`; a swarm
  * that is empty is gone; there are never more members than `maxPeers`.
  */
-import { below, type Random, toLatin1 } from '../../base/index.ts'
+import { below, type Random } from '../../base/index.ts'
 
 /** Who has members: a connection. */
 export interface Participant {
@@ -38,7 +38,7 @@ export class Member {
 }
 
 /** Beyond so many members a swarm finds them by a map; below, by looking at each. */
-const INDEX_FROM = 32
+const INDEX_FROM = 16
 
 export class Swarm {
   readonly infoHash: string
@@ -59,12 +59,6 @@ export class Swarm {
   find(peerId: string): Member | undefined {
     if (this.#index !== undefined) return this.#index.get(peerId)
     return search(this.leechers, peerId) ?? search(this.seeders, peerId)
-  }
-
-  /** Without making a string of the id, where the swarm is small. */
-  findBytes(peerId: Uint8Array): Member | undefined {
-    if (this.#index !== undefined) return this.#index.get(toLatin1(peerId))
-    return searchBytes(this.leechers, peerId) ?? searchBytes(this.seeders, peerId)
   }
 
   add(member: Member): void {
@@ -104,18 +98,6 @@ export class Swarm {
 function search(list: readonly Member[], peerId: string): Member | undefined {
   for (let i = 0; i < list.length; i++) if (list[i]!.peerId === peerId) return list[i]
   return undefined
-}
-
-function searchBytes(list: readonly Member[], peerId: Uint8Array): Member | undefined {
-  for (let i = 0; i < list.length; i++) if (isLatin1(list[i]!.peerId, peerId)) return list[i]
-  return undefined
-}
-
-/** Whether these are the bytes of a text. Ids are alike at their beginning, so from the end. */
-export function isLatin1(text: string, bytes: Uint8Array): boolean {
-  if (text.length !== bytes.length) return false
-  for (let i = bytes.length - 1; i >= 0; i--) if (text.charCodeAt(i) !== bytes[i]) return false
-  return true
 }
 
 export class Swarms {
