@@ -17,8 +17,21 @@
  * measured at passing on a part of the offers.
  */
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { createRequire } from 'node:module'
+import { DescriptorSockets } from '../../src/tracker/linux/descriptor-socket.ts'
+import { FAMILY_CODE, sockaddrOf } from '../../src/tracker/linux/layouts.ts'
+import {
+  errnoError,
+  IPPROTO_TCP,
+  probeLibc,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  TCP_NODELAY,
+} from '../../src/tracker/linux/libc.ts'
+import { openWake, Poller } from '../../src/tracker/linux/poller.ts'
+import { setOption } from '../../src/tracker/linux/socket.ts'
+import type { SignalSocket, SocketOwner } from '../../src/tracker/websocket/signal-socket.ts'
 import { cpuSecondsOf } from './cpu-seconds.ts'
 import { CLOSE, ID_BYTES, OPCODE_CLOSE, Script } from './websocket-script.ts'
 
@@ -59,49 +72,98 @@ const MOST_TIMES = 10
 /** Peer ids that a place has in turn: the last but one is long forgotten. */
 const IDS_PER_PLACE = 8
 const INTERVALS_PER_LIFE = 4
+const UPGRADE: Buffer = Buffer.from(
+  'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+)
 /** Announces of a life. */
 const STEPS: number = INTERVALS_PER_LIFE + 3
 
 /** Of all peers. */
 const heard = { lives: 0, announces: 0, offers: 0, answers: 0 }
 
-/** What is read: of one socket at a time. */
-const input: Buffer = Buffer.allocUnsafeSlow(65_536)
+/** Sockets are the tracker's own kind: node's would leave a processor to make half as many clients. */
+const { libc, reason } = probeLibc()
+if (libc === undefined) throw new Error(`the load needs koffi on Linux: ${reason}`)
+const poller = new Poller(libc, openWake(libc))
+const sockets = new DescriptorSockets(libc, poller)
+const connectTo = createRequire(import.meta.url)('koffi')
+  .load(null)
+  .func('int connect(int, void*, uint32_t)') as (fd: number, to: Uint8Array, n: number) => number
+const EINPROGRESS = 115
+/** What is sent lies here: one after the other, as what the kernel does not take is copied. */
+const output: Buffer = Buffer.allocUnsafeSlow(65_536)
 
-/** A socket that is read into memory that all share: new memory for each read would cost more than all else that is done with it. */
-class Link {
-  readonly socket: Socket
-  onBytes: (bytes: Buffer) => void = () => {}
+class Link implements SocketOwner {
+  /** Resolves when the connection is no more. */
+  readonly gone: Promise<void>
+  onBytes: (memory: Buffer, bytes: number) => void = () => {}
+  readonly #socket: SignalSocket
+  #onClosed: () => void = () => {}
 
   constructor(port: number) {
-    const callback = (count: number): boolean => {
-      this.onBytes(input.subarray(0, count))
-      return true
+    const flags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+    const fd = libc!.socket(FAMILY_CODE[4], flags, 0)
+    if (fd < 0) throw errnoError('socket', libc!.errno())
+    const to = sockaddrOf(Uint8Array.of(127, 0, 0, 1), port)
+    if (connectTo(fd, to, to.length) !== 0 && libc!.errno() !== EINPROGRESS) {
+      throw errnoError('connect', libc!.errno())
     }
-    const onread = { buffer: input, callback }
-    this.socket = connect({ port, host: '127.0.0.1', noDelay: true, onread })
+    setOption(libc!, fd, IPPROTO_TCP, TCP_NODELAY, 1)
+    this.gone = new Promise((resolve) => {
+      this.#onClosed = resolve
+    })
+    this.#socket = sockets.adopt(fd)
+    this.#socket.attach(this)
+    this.#socket.resume()
+  }
+
+  write(bytes: Buffer): void {
+    output.set(bytes)
+    this.#socket.send(output, 0, bytes.length)
+  }
+
+  finish(): void {
+    this.#socket.finish()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  received(memory: Buffer, bytes: number): void {
+    this.onBytes(memory, bytes)
+  }
+
+  ended(): void {
+    this.#socket.destroy()
+  }
+
+  drained(): void {}
+
+  closed(): void {
+    this.#onClosed()
   }
 }
 
 class Peer {
   readonly script: Script
-  readonly #socket: Socket
+  readonly #link: Link
   /** Who has stopped answers no more. */
   answers: boolean
   #rest: Buffer = Buffer.alloc(0)
   #onReply: () => void = () => {}
 
   constructor(link: Link, script: Script, answers: boolean) {
-    this.#socket = link.socket
+    this.#link = link
     this.script = script
     this.answers = answers
-    link.onBytes = (chunk) => this.#receive(chunk)
+    link.onBytes = (memory, count) => this.#receive(memory.subarray(0, count))
   }
 
   /** Calls back when it is answered. */
   ask(request: Buffer, onReply: () => void): void {
     this.#onReply = onReply
-    this.#socket.write(request)
+    this.#link.write(request)
   }
 
   #receive(chunk: Buffer): void {
@@ -113,7 +175,7 @@ class Peer {
       const start = at + (short === 126 ? 4 : 2)
       const end = start + (short === 126 ? bytes.readUInt16BE(at + 2) : short)
       if (end > bytes.length) break
-      if ((bytes[at]! & 15) === OPCODE_CLOSE) this.#socket.end()
+      if ((bytes[at]! & 15) === OPCODE_CLOSE) this.#link.finish()
       else this.#take(bytes, start, end)
       at = end
     }
@@ -133,7 +195,7 @@ class Peer {
     heard.offers++
     if (!this.answers) return
     const answer = this.script.answerTo(idAfter(text, '"peer_id":"'), idAfter(text, '"offer_id":"'))
-    this.#socket.write(answer)
+    this.#link.write(answer)
     heard.answers++
   }
 }
@@ -163,9 +225,7 @@ async function live(
   for (let life = place; ; life++) {
     const script = scripts[life % scripts.length]!
     const link = await open(options.port)
-    const { socket } = link
     const peer = new Peer(link, script, options.answers)
-    const closed = once(socket, 'close')
     const ask = (request: Buffer): Promise<void> =>
       new Promise((resolve) => peer.ask(request, resolve))
     if (life % 10 === 0) await ask(script.scrape)
@@ -180,28 +240,31 @@ async function live(
       await pause()
     }
     if (life % 4 === 3) {
-      socket.destroy()
+      link.destroy()
     } else {
       peer.answers = false
       await ask(script.stopped)
-      socket.write(CLOSE)
+      link.write(CLOSE)
     }
-    await closed
+    await link.gone
     heard.lives++
   }
 }
 
 async function open(port: number): Promise<Link> {
   const link = new Link(port)
-  await once(link.socket, 'connect')
-  link.socket.write(
-    'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
-  )
+  link.write(UPGRADE)
   const answer = await new Promise<string>((resolve) => {
-    link.onBytes = (bytes) => resolve(bytes.toString('latin1'))
+    link.onBytes = (memory, count) => resolve(memory.toString('latin1', 0, count))
   })
   if (!answer.startsWith('HTTP/1.1 101')) throw new Error(answer)
   return link
+}
+
+/** Serves the sockets for ever; between two rounds node does what is due. */
+function serve(): void {
+  poller.wait(1)
+  setImmediate(serve)
 }
 
 function wait(ms: number): Promise<void> {
@@ -210,6 +273,7 @@ function wait(ms: number): Promise<void> {
 
 async function main(options: LoadOptions): Promise<LoadResult> {
   const { connections, peersPerSwarm, offers } = options
+  serve()
   const failed = new Promise<never>((_, reject) => {
     let infoHash = ''
     for (let n = 0; n < connections; n++) {
