@@ -1,11 +1,10 @@
 /** The first SIGINT or SIGTERM asks for a clean end, the second ends at once. */
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
-
-const STDIN = 0
-
 import { errnoOf } from '../base/index.ts'
 import type { Output } from './output.ts'
+
+const STDIN = 0
 
 export type StopSignal = 'SIGINT' | 'SIGTERM'
 

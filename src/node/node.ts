@@ -125,12 +125,18 @@ async function inTurn(steps: readonly (() => Promise<void>)[]): Promise<void> {
   if (failures.length > 0) throw failures[0]
 }
 
+/**
+ * Addresses for the peers of our own tracker, some ten million swarms. Not half of the machine as for a tracker alone: where the system counts
+ * what is reserved, a process that reserves as much as there is cannot start another, such as flock(1).
+ */
+const OWN_TRACKER_BYTES: number = 512 * 2 ** 20
+
 /** Nothing when the node is to have none. */
 async function startOwnTracker(options: NodeOptions): Promise<Tracker | undefined> {
   const { clock, random, logger, bind } = options
   if (options.tracker === undefined) return undefined
   return startTracker({
-    store: createPeerStore({ clock, random }),
+    store: createPeerStore({ clock, random, maxMemoryBytes: OWN_TRACKER_BYTES }),
     clock,
     random,
     logger,
