@@ -60,6 +60,26 @@ async function row(t: TestContext, what: readonly string[], body: () => Promise<
   })
 }
 
+/**
+ * libtorrent 2.0.8 sometimes ends a hybrid that it gets by magnet with these words, and takes the same bytes from the same peer when it is
+ * started anew. Why is not known: so what it got is compared all the same, and it has a few tries.
+ */
+const INCONSISTENT = /v1 and v2 hashes do not describe the same data/
+const TRIES = 6
+
+async function takeWithLibtorrent(source: Source, directory: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await completeWithLibtorrent({ source, directory, host, seed: false })
+      return
+    } catch (error) {
+      if (attempt === TRIES || !INCONSISTENT.test(String(error))) throw error
+      await rm(directory, { recursive: true, force: true })
+      await mkdir(directory, { recursive: true })
+    }
+  }
+}
+
 const leechers: readonly (readonly [
   PeerName,
   readonly string[],
@@ -70,7 +90,7 @@ const leechers: readonly (readonly [
     ['v2', 'hybrid'],
     async (source, directory) => {
       await mkdir(directory, { recursive: true })
-      await completeWithLibtorrent({ source, directory, host, seed: false })
+      await takeWithLibtorrent(source, directory)
     },
   ],
 ]
@@ -195,7 +215,7 @@ test('what a magnet link brought of v2 is seeded on, dictionary, layers and all'
       const directory = join(scratch, `${format}-again`)
       await mkdir(directory)
       const source = { magnet: made.magnet }
-      await completeWithLibtorrent({ source, directory, host, seed: false })
+      await takeWithLibtorrent(source, directory)
       await assertSame(join(directory, 'folder'), expected)
     })
     await drain(mirror.child)
