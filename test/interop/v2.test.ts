@@ -61,8 +61,8 @@ async function row(t: TestContext, what: readonly string[], body: () => Promise<
 }
 
 /**
- * libtorrent 2.0.8 sometimes ends a hybrid that it gets by magnet with these words, and takes the same bytes from the same peer when it is
- * started anew. Why is not known: so what it got is compared all the same, and it has a few tries.
+ * libtorrent 2.0.8 sometimes ends a hybrid that it gets by magnet with these words: 2 of 11 runs, and then each such row of a run. Why is not
+ * known, nor whose fault it is, so it has a few tries and says when it used one. What it gets is compared all the same.
  */
 const INCONSISTENT = /v1 and v2 hashes do not describe the same data/
 const TRIES = 6
@@ -74,6 +74,7 @@ async function takeWithLibtorrent(source: Source, directory: string): Promise<vo
       return
     } catch (error) {
       if (attempt === TRIES || !INCONSISTENT.test(String(error))) throw error
+      console.error(`libtorrent found a hybrid inconsistent, try ${attempt} of ${TRIES}`)
       await rm(directory, { recursive: true, force: true })
       await mkdir(directory, { recursive: true })
     }
